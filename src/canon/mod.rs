@@ -1,0 +1,99 @@
+//! One canonical form per value, so that two engines' renderings of one value hash alike.
+//!
+//! A [`Plan`] is made once for each pair of tap table and target table, from the target's column types and the user's
+//! rules. It turns keys, expected rows and observed rows into the one form that is compared: a 128-bit fingerprint that is
+//! the wrapping sum, over columns, of xxh3-128(column index ‖ canonical value), so that any subset of columns can be
+//! compared by its mask. Where fingerprints differ, [`Plan::differ`] compares column by column with the declared
+//! tolerances before anything is called different.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Columns of a plan, as a set of bits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Mask(Box<[u64]>);
+
+impl Mask {
+    /// The set of the given column indices, for a plan of `columns` columns.
+    #[must_use]
+    pub fn of(columns: usize, members: impl IntoIterator<Item = usize>) -> Mask {
+        let mut words = vec![0u64; columns.div_ceil(64)];
+        for index in members {
+            words[index / 64] |= 1 << (index % 64);
+        }
+        Mask(words.into())
+    }
+
+    /// Whether a column is in the set.
+    #[must_use]
+    pub fn has(&self, index: usize) -> bool {
+        self.0.get(index / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
+    }
+
+    /// Whether no column is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// The members, rising.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.0.len() * 64).filter(|index| self.has(*index))
+    }
+}
+
+/// The rules of one table that bear on comparing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rules {
+    /// Tap column = target column.
+    pub rename: BTreeMap<String, String>,
+    /// Target columns not compared.
+    pub ignore: Vec<String>,
+    /// Tolerance by target column.
+    pub tolerance: BTreeMap<String, Tolerance>,
+    /// Key columns by tap name; empty: the record's key, else the target's primary key.
+    pub key: Vec<String>,
+    /// NULL and the empty string are one value (DMS without `IncludeNullAndEmpty`).
+    pub empty_is_null: bool,
+}
+
+/// How far two values may differ and still be called equal.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tolerance {
+    /// Numbers: absolute difference.
+    Number(f64),
+    /// Times: absolute difference in nanoseconds.
+    Time(i64),
+}
+
+/// An expected row, reduced: what the engine keeps of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Sum over the columns of `mask`.
+    pub fingerprint: u128,
+    /// The columns that the row says something about and the plan compares.
+    pub mask: Arc<Mask>,
+}
+
+/// An observed row, reduced: one hash for each compared column of the plan, so that any version's mask can be summed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedHashes(pub Box<[u128]>);
+
+impl ObservedHashes {
+    /// The fingerprint of the row over a mask: comparable with [`Expected::fingerprint`] under the same mask.
+    #[must_use]
+    pub fn sum(&self, mask: &Mask) -> u128 {
+        mask.iter().filter_map(|index| self.0.get(index)).fold(0, |sum, hash| sum.wrapping_add(*hash))
+    }
+}
+
+/// One column, compared on the slow path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    /// Equal, within tolerance.
+    Equal,
+    /// Different.
+    Different,
+    /// The pair of forms cannot be compared; never a difference.
+    Incomparable,
+}

@@ -1,0 +1,1 @@
+//! Configuration: what was written, and what was understood of it.

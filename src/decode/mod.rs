@@ -1,0 +1,54 @@
+//! 2 ▸ Bytes become changes.
+//!
+//! Pure: no clock, no network. A record is understood in one of the forms of [`Understood`]; whatever is not becomes a
+//! [`Reject`] with a reason, never a panic and never silence.
+
+use crate::model::{Change, Record, Reject};
+
+/// The formats a tap may be declared to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Format {
+    /// Sniffed for each record.
+    #[default]
+    Auto,
+    /// Debezium envelopes as JSON, with or without schemas.
+    Debezium,
+    /// AWS DMS JSON.
+    Dms,
+}
+
+/// What the user declared about the tap's records.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Format.
+    pub format: Format,
+    /// DMS: the top-level field its task settings name for the before image; empty: any object beside `data` and `metadata`.
+    pub before_image: String,
+    /// DMS: the task sends nulls and empty values (`IncludeNullAndEmpty`), so a missing column is not sent.
+    pub include_null_and_empty: bool,
+    /// Debezium: the marker of an unchanged, unsent column.
+    pub placeholder: Option<String>,
+    /// Key columns by tap table name (exact), where records carry no key.
+    pub keys: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+/// A record, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Understood {
+    /// One change.
+    Change(Change),
+    /// A change of a key that one record carries whole: the delete of the old key, then the insert of the new one.
+    KeyChange(Box<(Change, Change)>),
+    /// A null value behind a delete: it says nothing new.
+    Tombstone,
+    /// Heartbeats, transaction metadata, schema changes, messages, DMS control records: the word says which.
+    Control(&'static str),
+    /// Not understood.
+    Reject(Reject),
+}
+
+/// A decoder for one worker thread. Keeps caches of column names; gives the same answer whatever they hold.
+pub trait Decoder: Send {
+    /// Understands one record of `topic`.
+    fn decode(&mut self, topic: &str, record: Record<'_>) -> Understood;
+}

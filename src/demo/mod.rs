@@ -1,0 +1,1 @@
+//! The whole thing in one process.

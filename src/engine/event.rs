@@ -1,0 +1,310 @@
+//! The engine's entire contact with the world: what goes in, what comes out, and the one thing it may ask at once.
+
+use std::sync::Arc;
+
+use crate::canon::{Compared, Mask, ObservedHashes};
+use crate::model::change::KeyChange;
+use crate::model::finding::Finding;
+use crate::model::{Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick};
+
+/// One change of one key in canonical form.
+#[derive(Debug, Clone)]
+pub struct Tracked {
+    /// The key. Empty key cells mark a truncate of the key's table.
+    pub key: Key,
+    /// Its place on the tap.
+    pub at: Position,
+    /// Its place in the order scope: the offset where the scope is a partition, else the source's own position.
+    pub order: u64,
+    /// What it does.
+    pub op: Op,
+    /// Fingerprint of the row after it, over `mask`; 0 for a delete.
+    pub fingerprint: u128,
+    /// The columns it says something about.
+    pub mask: Arc<Mask>,
+    /// Fingerprint of the row before it, over `mask`, where the before image can be trusted.
+    pub before: Option<u128>,
+    /// When the source committed it.
+    pub committed_at: Option<SourceTime>,
+    /// When it was appended to the tap, in milliseconds since the epoch.
+    pub appended_at: Option<i64>,
+    /// One half of a key change.
+    pub key_change: KeyChange,
+    /// It carries the connector's "unavailable value" marker in some column.
+    pub placeholder: bool,
+    /// What its table is for.
+    pub role: Role,
+}
+
+/// What a table is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Role {
+    /// Rows that are judged.
+    #[default]
+    Rows,
+    /// Heartbeats: read at every poll, trusted alone as witnesses, never judged.
+    Heartbeat,
+}
+
+/// Everything the engine is told.
+#[derive(Debug)]
+pub enum Input {
+    /// A change was read from the tap.
+    Change(Tracked),
+    /// A record was read and not understood.
+    Reject {
+        /// Its place.
+        at: Position,
+        /// Why.
+        reason: String,
+        /// Its table, when known.
+        table: Option<Arc<str>>,
+    },
+    /// Consumption of a partition reached `next`.
+    Reached {
+        /// Partition.
+        partition: PartitionId,
+        /// Next offset to be consumed.
+        next: u64,
+    },
+    /// A partition is ours from `next` on; what was known of it is forgotten.
+    Assigned {
+        /// Partition.
+        partition: PartitionId,
+        /// First offset that will be consumed.
+        next: u64,
+    },
+    /// A partition is no longer ours.
+    Revoked {
+        /// Partition.
+        partition: PartitionId,
+    },
+    /// Records are gone from the log and were never read.
+    Gap {
+        /// Partition.
+        partition: PartitionId,
+        /// First missing offset.
+        from: u64,
+        /// First offset that exists again.
+        to: u64,
+    },
+    /// A lookup came back.
+    Looked(Looked),
+    /// The ends of the tap's partitions, asked of the log at `asked`.
+    Ends {
+        /// When the question was sent.
+        asked: Tick,
+        /// Next offset the log will give out, by partition.
+        ends: Vec<(PartitionId, u64)>,
+    },
+    /// The applier's committed positions, asked at `asked`.
+    Committed {
+        /// When the question was sent.
+        asked: Tick,
+        /// Next offset the applier will apply, by partition.
+        next: Vec<(PartitionId, u64)>,
+        /// Changes whenever the group's members or assignments do; `None` where that cannot be asked.
+        generation: Option<u64>,
+    },
+    /// Everything committed at the source before `time` was applied, says the user's query.
+    AppliedTime {
+        /// When the question was sent.
+        asked: Tick,
+        /// Source commit time.
+        time: SourceTime,
+    },
+    /// An open finding known from the store: its key may heal.
+    OpenFinding {
+        /// Key.
+        key: Key,
+        /// Position of the expected version.
+        at: Position,
+        /// What was found.
+        finding: Box<Finding>,
+    },
+    /// Time went by.
+    Tick,
+}
+
+/// Identifies one lookup in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LookupId(pub u64);
+
+/// Keys to read on the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// Names the answer.
+    pub id: LookupId,
+    /// Table of every key.
+    pub table: TableId,
+    /// Keys, without duplicates.
+    pub keys: Vec<Key>,
+    /// The partitions whose tap ends must be asked *after* the read returned.
+    pub partitions: Vec<PartitionId>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Looked {
+    /// Which lookup.
+    pub id: LookupId,
+    /// When the read returned.
+    pub ended: Tick,
+    /// For each asked key, in order, what stood there; or why nothing was learned.
+    pub rows: Result<Vec<Seen>, LookFailure>,
+    /// The tap's ends, asked after the read returned.
+    pub ends: Vec<(PartitionId, u64)>,
+}
+
+/// Why a lookup taught nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LookFailure {
+    /// The target or the tap's end could not be reached.
+    Unreachable,
+    /// The table changed under us; its plan is being made anew.
+    Replanned,
+}
+
+/// What stood at a key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// No row.
+    Absent,
+    /// One row.
+    Row {
+        /// Its canonical column hashes.
+        hashes: ObservedHashes,
+        /// The row itself, for findings.
+        row: Arc<Row>,
+    },
+    /// More than one row.
+    Several {
+        /// How many.
+        count: usize,
+        /// One of them.
+        row: Arc<Row>,
+    },
+    /// A row that cannot be compared at all at present.
+    Incomparable,
+}
+
+/// Everything the engine asks for or tells.
+#[derive(Debug)]
+pub enum Output {
+    /// Read these keys, then the tap's ends, and answer with [`Input::Looked`].
+    Lookup(Lookup),
+    /// Record this finding (again).
+    Finding(Box<Finding>),
+    /// Everything below `next` has its verdict; commit it once the findings before it are durable.
+    Commit {
+        /// Partition.
+        partition: PartitionId,
+        /// Next offset.
+        next: u64,
+    },
+    /// Stop handing in changes: memory is at its bound.
+    Pause,
+    /// Go on handing in changes.
+    Resume,
+    /// Something a person may want in the log.
+    Note(Note),
+}
+
+/// Facts for the log and the counters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// Verdicts of a partition are held: a backward step was seen.
+    Frozen {
+        /// Partition, where one is concerned.
+        partition: Option<PartitionId>,
+        /// Why, as a sentence.
+        why: String,
+    },
+    /// Committed offsets no longer convict.
+    Demoted {
+        /// Why, as a sentence.
+        why: String,
+    },
+    /// Middle versions of keys were coalesced to stay inside a bound.
+    Coalesced {
+        /// Partition.
+        partition: PartitionId,
+        /// First and last offset that lost their own verdict.
+        range: (u64, u64),
+    },
+    /// Keys of a range end without a verdict, with the reason.
+    Unverifiable {
+        /// Partition.
+        partition: PartitionId,
+        /// First and last offset.
+        range: (u64, u64),
+        /// Why, as a fragment.
+        why: &'static str,
+    },
+    /// A suspect turned out right before it was proven wrong.
+    Transient,
+    /// A fingerprint differed and the slow path said equal: a canonical form is wrong, at a cost of speed only.
+    SlowEqual {
+        /// Table.
+        table: TableId,
+    },
+}
+
+/// What the engine may ask at once, without I/O: the table-version cache and the canonical plans. Implementations are
+/// bounded; forgetting is allowed and costs detail, never correctness.
+pub trait Images: Send {
+    /// The row of a change, while it is cached.
+    fn image(&self, at: Position, key: &Key) -> Option<Image>;
+
+    /// Compares an expected row with an observed one, column by column: name on the target, the outcome, and both as text.
+    /// Columns that `expected` says nothing about are left out.
+    fn compare(&self, key: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict>;
+
+    /// Remembers what a key was last read as, verified.
+    fn remember(&mut self, key: &Key, verified: Verified);
+
+    /// What a key was last read as, while it is cached.
+    fn recall(&self, key: &Key) -> Option<Verified>;
+}
+
+/// The image of a change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Row after it; `None` for a delete.
+    pub row: Option<Arc<Row>>,
+    /// Its place in the source's log, as text.
+    pub source: Option<Box<str>>,
+}
+
+/// One column of a slow comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnVerdict {
+    /// Index in the plan.
+    pub index: usize,
+    /// Name on the target.
+    pub name: Box<str>,
+    /// Outcome.
+    pub outcome: Compared,
+    /// Expected, as text.
+    pub expected: String,
+    /// Observed, as text.
+    pub observed: String,
+    /// The observed value is the connector's "unavailable value" marker.
+    pub placeholder: bool,
+}
+
+/// What a key was last read as, verified. Kept after the key is forgotten, so that a row seen right and later wrong can
+/// be told from one that never was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The version it equalled.
+    pub at: Position,
+    /// That version's operation.
+    pub op: Op,
+    /// That version's fingerprint (0 for absence) over its mask.
+    pub fingerprint: u128,
+    /// Its mask.
+    pub mask: Arc<Mask>,
+    /// Fingerprints of versions before it, newest first, few: an earlier one seen again is a regression.
+    pub earlier: Vec<(Position, Op, u128)>,
+}

@@ -1,0 +1,3 @@
+//! 3–7 ▸ The deterministic judge.
+
+pub mod event;

@@ -1,0 +1,87 @@
+//! One decoded change.
+
+use std::sync::Arc;
+
+use super::row::Row;
+use super::time::SourceTime;
+
+/// What a change does to its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Op {
+    /// A new row.
+    Insert,
+    /// A row read by a snapshot or full load: it exists, nothing is said about when it was written.
+    Read,
+    /// A row changed.
+    Update,
+    /// A row removed.
+    Delete,
+    /// Every row of the table removed. It has no key.
+    Truncate,
+}
+
+impl Op {
+    /// The word used in findings: `insert`, `read`, `update`, `delete`, `truncate`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Op::Insert => "insert",
+            Op::Read => "read",
+            Op::Update => "update",
+            Op::Delete => "delete",
+            Op::Truncate => "truncate",
+        }
+    }
+}
+
+/// A table as the tap names it: `schema.table`, or `database.table` for MySQL.
+pub type TableName = Arc<str>;
+
+/// One half of a change of a row's key, where the source says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum KeyChange {
+    /// Not part of a key change.
+    #[default]
+    No,
+    /// The delete of the old key.
+    Old,
+    /// The insert of the new key.
+    New,
+}
+
+/// One change of one row. A record may hold none (heartbeats), one, or two (a key change in one DMS update).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Table on the tap.
+    pub table: TableName,
+    /// What happened.
+    pub op: Op,
+    /// Key columns and their cells. Empty for a truncate; `None` where neither the record nor config names a key.
+    pub key: Option<Row>,
+    /// The row after the change; `None` for deletes and truncates.
+    pub after: Option<Row>,
+    /// The row before, only where it can be trusted (it equals what the source held).
+    pub before: Option<Row>,
+    /// When the source committed (or, failing that, wrote) it.
+    pub committed_at: Option<SourceTime>,
+    /// Position in the source's own log as text, for people: `0/16B3748`, `mysql-bin.000003:484`.
+    pub source: Option<Box<str>>,
+    /// Position in the source's own log as one comparable number, where the format has one that is total within
+    /// one source: equal for changes of one transaction that cannot be told apart.
+    pub source_order: Option<u64>,
+    /// Columns whose cells carry the connector's "unavailable value" marker.
+    pub placeholders: Box<[u16]>,
+    /// Whether it is one half of a key change.
+    pub key_change: KeyChange,
+    /// Whether the record's row carries every column of the table, so that its insert fully determines the row.
+    pub complete: bool,
+}
+
+/// Bytes that should have been a change and are not. Data, not an error: it becomes an `undecodable` finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Why, as a lowercase fragment a person understands: what failed and what was expected. Never row values.
+    pub reason: String,
+    /// Table, when that much was understood.
+    pub table: Option<TableName>,
+}

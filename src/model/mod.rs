@@ -1,0 +1,20 @@
+//! The vocabulary every stage shares. No I/O and no policy lives here.
+
+pub mod cell;
+pub mod change;
+pub mod finding;
+pub mod key;
+pub mod position;
+pub mod record;
+pub mod row;
+pub mod table;
+pub mod time;
+
+pub use cell::Cell;
+pub use change::{Change, Op, Reject};
+pub use key::{Key, TableId};
+pub use position::{PartitionId, Position};
+pub use record::{Batch, Record};
+pub use row::{Columns, Row, Typing};
+pub use table::{ColumnMeta, Dialect, TableMeta};
+pub use time::{SourceTime, Tick, Wall};

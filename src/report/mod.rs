@@ -1,0 +1,1 @@
+//! 7 ▸ Findings and alerts out.

@@ -1,0 +1,1 @@
+//! Findings and watermarks, durable and idempotent.

@@ -1,0 +1,1 @@
+//! JSON Lines exactly as `kcat -C -J` prints them.

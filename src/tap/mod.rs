@@ -1,0 +1,129 @@
+//! 1 ▸ Bytes and positions in.
+//!
+//! A [`Tap`] runs on a thread of its own and sends [`TapEvent`]s over a bounded channel; a full channel stops polling,
+//! and the log keeps what was not polled.
+//!
+//! The contract every tap keeps:
+//! - Inside a partition, offsets only rise, except after [`TapEvent::Assigned`], which restarts the partition at its
+//!   `next`; records may then come again.
+//! - Everything below a partition's `next` was delivered, or was passed over for ever by the log itself (transaction
+//!   markers, aborted records, compaction): [`TapEvent::Reached`] says so where no record does.
+//! - A partition's events stop after [`TapEvent::Revoked`] until it is assigned again.
+//! - [`Control::commit`] is only ever called with the low watermark of judged changes; a tap stores nothing else.
+//! - Records that were taken from the log before they could be read are a [`TapEvent::Gap`], never silence.
+
+pub mod file;
+pub mod kafka;
+
+use std::sync::{Arc, RwLock};
+
+use crate::model::position::PartitionName;
+use crate::model::{Batch, PartitionId};
+
+/// Names of partitions, shared between a tap (which appends) and everyone who shows positions (who read).
+#[derive(Debug, Clone, Default)]
+pub struct Partitions(Arc<RwLock<Vec<PartitionName>>>);
+
+impl Partitions {
+    /// The id of a partition, given out at first sight. At most 65,535 partitions; past that the last id is shared and
+    /// nothing of them is judged, which `None` says.
+    #[must_use]
+    pub fn id(&self, name: &PartitionName) -> Option<PartitionId> {
+        let mut names = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let index = names.iter().position(|known| known == name).unwrap_or_else(|| {
+            names.push(name.clone());
+            names.len() - 1
+        });
+        u16::try_from(index).ok().map(PartitionId)
+    }
+
+    /// The name of an id.
+    #[must_use]
+    pub fn name(&self, id: PartitionId) -> PartitionName {
+        let names = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        names.get(usize::from(id.0)).cloned().unwrap_or(PartitionName { topic: "?".into(), partition: -1 })
+    }
+
+    /// Every partition met so far.
+    #[must_use]
+    pub fn all(&self) -> Vec<(PartitionId, PartitionName)> {
+        let names = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        (0u16..).map(PartitionId).zip(names.iter().cloned()).collect()
+    }
+}
+
+/// What a tap tells.
+#[derive(Debug)]
+pub enum TapEvent {
+    /// Records, in order within each partition.
+    Records(Batch),
+    /// Consumption of `partition` has reached `next` (the next offset to be delivered), though the records between may
+    /// not exist: end of partition, transaction markers, compaction.
+    Reached {
+        /// Partition.
+        partition: PartitionId,
+        /// Next offset to be delivered.
+        next: u64,
+    },
+    /// The partition is ours from `next` on. Anything known about it is stale.
+    Assigned {
+        /// Partition.
+        partition: PartitionId,
+        /// First offset that will be delivered.
+        next: u64,
+    },
+    /// The partition is no longer ours; nothing of it may be judged or committed any more.
+    Revoked {
+        /// Partition.
+        partition: PartitionId,
+    },
+    /// The records `from..to` are gone from the log and were never read.
+    Gap {
+        /// Partition.
+        partition: PartitionId,
+        /// First missing offset.
+        from: u64,
+        /// First offset that exists again.
+        to: u64,
+    },
+    /// Every partition reached the end of the asked range. Only for bounded reads.
+    Ended,
+    /// The tap cannot go on by itself. `fatal` ones end the thread.
+    Failed(TapError),
+}
+
+/// What may be asked of a running tap. Cheap to clone; every call is answered by the tap's thread or by a client of its own.
+pub trait Control: Send + Sync {
+    /// Records that everything below `next` was judged. Durable at the tap's next commit interval.
+    ///
+    /// # Errors
+    /// When the tap is gone.
+    fn commit(&self, partition: PartitionId, next: u64) -> Result<(), TapError>;
+
+    /// The end of each partition now: the next offset the log will give out, asked of the log itself (high watermark, or
+    /// last stable offset where the tap reads committed). Blocking.
+    ///
+    /// # Errors
+    /// When the log does not answer; nothing is learned then.
+    fn ends(&self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, TapError>;
+
+    /// Stops the thread; the channel closes after its last event. Stored commits are made durable first.
+    fn stop(&self);
+}
+
+/// A tap that cannot deliver.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} on `{on}`: {hint}")]
+pub struct TapError {
+    /// What failed.
+    pub what: String,
+    /// On what: brokers, topic, file.
+    pub on: String,
+    /// What would be right, or what to do now.
+    pub hint: String,
+    /// Whether the tap ended with it.
+    pub fatal: bool,
+    /// The client's own error.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}

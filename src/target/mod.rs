@@ -1,0 +1,133 @@
+//! 5 ▸ Keys become observed rows.
+//!
+//! A [`Target`] reads, in batches and under a budget, and writes nothing. The contract: a lookup answers for *every* key
+//! it was asked or fails as a whole; a failed or partial read is never evidence, in particular not of absence. Rows are
+//! read from the node that the applier writes, in one read-only statement per batch.
+
+pub mod mysql;
+pub mod postgres;
+pub mod sqlite;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Cell, Columns, Row, TableMeta};
+
+/// Where and how to read.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `postgres://…`, `mysql://…` or `sqlite:PATH`. May hold a password: never logged.
+    pub url: secrecy::SecretString,
+    /// Whether a transaction-mode pooler stands between.
+    pub pooler: Pooler,
+    /// Connections at most.
+    pub max_connections: u32,
+    /// Keys read per second at most; 0 is no limit.
+    pub reads_per_second: u32,
+    /// A statement that runs longer is cancelled and counts as failed.
+    pub statement_timeout: Duration,
+    /// SQL condition that means "deleted"; empty: rows are deleted for real.
+    pub dead_rows: String,
+}
+
+/// Whether a pooler may switch servers between two statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Pooler {
+    /// A direct connection, or a pooler in session mode.
+    #[default]
+    None,
+    /// A pooler in transaction mode: every read runs inside one explicit transaction.
+    Transaction,
+}
+
+/// One lookup: the table, its key columns and the keys' cells.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The table.
+    pub table: Arc<TableMeta>,
+    /// Indices of the key columns, in the order of each key's cells.
+    pub key_columns: Vec<usize>,
+    /// Indices of the columns to read, in the order wanted. Includes none of the dead-row condition.
+    pub columns: Vec<usize>,
+    /// The names of `columns`, shared by every row that comes back.
+    pub names: Arc<Columns>,
+    /// Keys. 200–500 is a good batch.
+    pub keys: Vec<Vec<Cell>>,
+}
+
+/// The answer: for each asked key, in order, the rows found. None, one, or (without a unique key) several.
+pub type Answer = Vec<Vec<Row>>;
+
+/// A position or a time that the applier keeps on the target, read by the user's `query:SQL`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppliedRow {
+    /// The next offset the applier will apply of a partition.
+    Position {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// Next offset.
+        next_offset: u64,
+    },
+    /// Everything committed at the source before this moment (milliseconds since the epoch) was applied.
+    Time(i64),
+}
+
+/// What a probe of the target found; `doctor` prints it, `run` refuses what is unsafe.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Probe {
+    /// Server version, as it says.
+    pub version: String,
+    /// A transaction-mode pooler was seen.
+    pub transaction_pooler: bool,
+    /// The node is a replica (in recovery).
+    pub replica: bool,
+    /// Problems a person should mend, as sentences.
+    pub warnings: Vec<String>,
+}
+
+/// A database that is read.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// PostgreSQL.
+    Postgres(postgres::Postgres),
+    /// MySQL or MariaDB.
+    Mysql(mysql::Mysql),
+    /// SQLite.
+    Sqlite(sqlite::Sqlite),
+}
+
+/// A read that did not answer. Never evidence about a row.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// No connection, a lost one, a timeout, a restart: try again later.
+    #[error("cannot reach the target: {hint}")]
+    Unreachable {
+        /// What to do.
+        hint: String,
+        /// The driver's error.
+        #[source]
+        source: Option<sqlx::Error>,
+    },
+    /// The table or a column is not what it was: read its metadata again.
+    #[error("table `{table}` is not what it was: {hint}")]
+    Changed {
+        /// Table.
+        table: String,
+        /// What to do.
+        hint: String,
+        /// The driver's error.
+        #[source]
+        source: Option<sqlx::Error>,
+    },
+    /// The operator must act: permission, wrong URL, an undeclared pooler.
+    #[error("the target refuses: {hint}")]
+    Refused {
+        /// What to do.
+        hint: String,
+        /// The driver's error.
+        #[source]
+        source: Option<sqlx::Error>,
+    },
+}

@@ -1,0 +1,5 @@
+//! Mysql.
+
+/// A Mysql target.
+#[derive(Debug, Clone)]
+pub struct Mysql;

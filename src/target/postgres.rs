@@ -1,0 +1,5 @@
+//! Postgres.
+
+/// A Postgres target.
+#[derive(Debug, Clone)]
+pub struct Postgres;

@@ -1,0 +1,5 @@
+//! Sqlite.
+
+/// A Sqlite target.
+#[derive(Debug, Clone)]
+pub struct Sqlite;
