@@ -1,0 +1,224 @@
+//! The `tap` and `decode` sections.
+
+use std::path::PathBuf;
+
+use super::{Checker, pattern};
+use crate::config::evidence::Evidence;
+use crate::config::position::{Bound, Place, Start};
+use crate::config::raw::{RawConfig, RawDecode, RawPipeline, RawTap, RawTopic};
+use crate::config::tree::Path;
+use crate::config::word::{Format, TapType};
+use crate::config::{Decode, FilePath, FileTap, KafkaTap, SentNulls, Tap, Topic};
+
+/// Properties of librdkafka that the tap itself must decide, and what decides them instead.
+const OWNED_PROPERTIES: &[(&str, &str)] = &[
+    ("bootstrap.servers", "set `brokers`"),
+    ("metadata.broker.list", "set `brokers`"),
+    ("group.id", "set `group`"),
+    ("auto.offset.reset", "set `from`"),
+    ("enable.auto.commit", "only judged changes are committed"),
+    ("enable.auto.offset.store", "only judged changes are committed"),
+    ("enable.partition.eof", "the tap needs it"),
+];
+
+/// Kafka's own bound on the length of a topic's name.
+const LONGEST_TOPIC: usize = 249;
+
+impl RawTap {
+    /// Fills in what depends on the pipeline's name, so that it is shown.
+    pub(super) fn fill(&mut self, pipeline: &str) {
+        if self.kind == Some(TapType::Kafka) && self.group.is_none() {
+            self.group = Some(format!("afterimage-{pipeline}"));
+        }
+    }
+}
+
+impl Checker<'_> {
+    pub(super) fn tap(&mut self, path: &Path, raw: &RawTap) -> Option<Tap> {
+        match raw.kind {
+            Some(TapType::Kafka) => self.kafka(path, raw).map(Tap::Kafka),
+            Some(TapType::File) => self.file(path, raw).map(Tap::File),
+            Some(kind @ (TapType::Kinesis | TapType::DynamodbStreams | TapType::Archive)) => {
+                let message =
+                    format!("`{}` taps are not supported by this version: expected `kafka` or `file`", kind.word());
+                self.wrong(&path.key("type"), message);
+                None
+            }
+            None => {
+                self.wrong(&path.key("type"), "missing: expected `kafka` or `file`");
+                None
+            }
+        }
+    }
+
+    fn kafka(&mut self, path: &Path, raw: &RawTap) -> Option<KafkaTap> {
+        self.foreign(path, "file", &[("path", raw.path.is_some())]);
+        let brokers = raw.brokers.clone().unwrap_or_default();
+        self.brokers(&path.key("brokers"), &brokers);
+        let topics = self.topics(&path.key("topics"), raw.topics.as_ref().map_or(&[], |topics| &topics.0));
+        let group = raw.group.clone().unwrap_or_default();
+        if group.trim().is_empty() {
+            self.wrong(&path.key("group"), "empty: expected the name of a consumer group of the sidecar's own");
+        }
+        for (name, instead) in OWNED_PROPERTIES {
+            if raw.properties.contains_key(*name) {
+                self.wrong(&path.key("properties").key(name), format!("is not to be set here: {instead}"));
+            }
+        }
+        let properties = raw.properties.iter().map(|(name, value)| (name.clone(), value.0.clone().into())).collect();
+        Some(KafkaTap { brokers, topics, group, from: self.from(path, &raw.from.0)?, properties })
+    }
+
+    fn file(&mut self, path: &Path, raw: &RawTap) -> Option<FileTap> {
+        let foreign = [
+            ("brokers", raw.brokers.is_some()),
+            ("topics", raw.topics.is_some()),
+            ("group", raw.group.is_some()),
+            ("properties", !raw.properties.is_empty()),
+        ];
+        self.foreign(path, "kafka", &foreign);
+        let file = raw.path.clone().unwrap_or_default();
+        if file.is_empty() {
+            self.wrong(
+                &path.key("path"),
+                "missing: expected the path of a file of JSON Lines as `kcat -C -J` prints them, or `-`",
+            );
+        }
+        let file = if file == "-" { FilePath::Stdin } else { FilePath::Path(PathBuf::from(file)) };
+        let from_key = path.key("from");
+        if !self.is_written(&from_key) {
+            return Some(FileTap { path: file, from: Start::Beginning.into() });
+        }
+        let from = self.from(path, &raw.from.0)?;
+        if from.everywhere == Some(Start::Stored) || from.pinned.values().any(|start| *start == Start::Stored) {
+            self.wrong(
+                &from_key,
+                "`stored` is not for files, of which nothing is stored: expected `beginning`, an offset or a time",
+            );
+        }
+        Some(FileTap { path: file, from })
+    }
+
+    /// Keys of another kind of tap.
+    fn foreign(&mut self, path: &Path, other: &str, keys: &[(&str, bool)]) {
+        for (key, _) in keys.iter().filter(|(_, given)| *given) {
+            self.wrong(
+                &path.key(key),
+                format!("belongs to taps of type `{other}`: leave it out, or set type = \"{other}\""),
+            );
+        }
+    }
+
+    fn from(&mut self, path: &Path, places: &[Place]) -> Option<Bound> {
+        let path = path.key("from");
+        match Bound::of(places) {
+            Ok(bound) if places.is_empty() => {
+                self.wrong(&path, "empty: expected a position such as \"stored\" or \"beginning\"");
+                Some(bound)
+            }
+            Ok(bound) => Some(bound),
+            Err(message) => {
+                self.wrong(&path, message);
+                None
+            }
+        }
+    }
+
+    fn brokers(&mut self, path: &Path, brokers: &str) {
+        if brokers.is_empty() {
+            return self.wrong(path, "missing: expected HOST:PORT, several behind commas");
+        }
+        for broker in brokers.split(',').map(str::trim) {
+            let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains('@'));
+            if port.and_then(|(_, port)| port.parse::<u16>().ok()).is_none() {
+                self.wrong(path, format!("`{broker}` is no broker: expected HOST:PORT, several behind commas"));
+            }
+        }
+    }
+
+    fn topics(&mut self, path: &Path, raw: &[RawTopic]) -> Vec<Topic> {
+        if raw.is_empty() {
+            self.wrong(path, "missing: expected a list of topics, or of patterns such as \"/^inventory\\\\..*/\"");
+        }
+        let mut topics = Vec::new();
+        for (index, topic) in raw.iter().enumerate() {
+            let path = if self.is_written(&path.index(index)) { path.index(index) } else { path.clone() };
+            match pattern(&topic.0) {
+                Err(message) => self.wrong(&path, message),
+                Ok(Some(inner)) => topics.push(Topic::Pattern(inner.to_owned())),
+                Ok(None) if is_topic(&topic.0) => topics.push(Topic::Name(topic.0.clone())),
+                Ok(None) => {
+                    let message = format!(
+                        "`{}` is no topic: expected letters, digits, `.`, `_` and `-`, one topic each",
+                        topic.0
+                    );
+                    self.wrong(&path, message);
+                }
+            }
+        }
+        topics
+    }
+
+    pub(super) fn decode(&mut self, path: &Path, raw: &RawDecode) -> Decode {
+        if let format @ (Format::Maxwell | Format::Canal | Format::Dynamodb) = raw.format {
+            let message = format!(
+                "the format `{}` is not supported by this version: expected `auto`, `debezium` or `dms`",
+                format.word()
+            );
+            self.wrong(&path.key("format"), message);
+        }
+        if !raw.registry.expose().is_empty() {
+            self.later(&path.key("registry"), "a schema registry is");
+        }
+        if raw.format == Format::Debezium {
+            let dms = [
+                ("before_image", !raw.before_image.is_empty()),
+                ("include_null_and_empty", raw.include_null_and_empty.0),
+            ];
+            for (key, _) in dms.iter().filter(|(_, given)| *given) {
+                self.wrong(&path.key(key), "belongs to the format `dms`: leave it out");
+            }
+        }
+        Decode {
+            format: raw.format,
+            before_image: raw.before_image.clone(),
+            nulls: if raw.include_null_and_empty.0 { SentNulls::Sent } else { SentNulls::LeftOut },
+            placeholder: Some(raw.placeholder.clone()).filter(|marker| !marker.is_empty()),
+        }
+    }
+
+    /// Consumer groups must be the sidecar's own, one for each pipeline: members of one group share partitions.
+    pub(super) fn groups(&mut self, raw: &RawConfig) {
+        let mut seen: Vec<(&str, &str, &str)> = Vec::new();
+        for (name, pipeline) in &raw.pipelines {
+            let path = Path::of(["pipelines", name, "tap", "group"]);
+            let (Some(brokers), Some(group)) = (&pipeline.tap.brokers, &pipeline.tap.group) else { continue };
+            if is_applier(pipeline, group) {
+                let message = format!(
+                    "`{group}` is the applier's own group: joining it would take partitions from the \
+                            applier; name another"
+                );
+                self.wrong(&path, message);
+            }
+            match seen.iter().find(|(_, b, g)| b == brokers && g == group) {
+                Some((other, _, _)) => {
+                    let message = format!(
+                        "`{group}` is the group of pipeline `{other}` too: they would share its partitions; name \
+                                another"
+                    );
+                    self.wrong(&path, message);
+                }
+                None => seen.push((name, brokers, group)),
+            }
+        }
+    }
+}
+
+fn is_applier(pipeline: &RawPipeline, group: &str) -> bool {
+    pipeline.applied.0.iter().any(|evidence| matches!(evidence, Evidence::KafkaGroup(name) if name == group))
+}
+
+fn is_topic(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty() && name.len() <= LONGEST_TOPIC && name.chars().all(legal) && name != "." && name != ".."
+}
