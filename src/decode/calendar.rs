@@ -248,6 +248,7 @@ mod tests {
     fn dates_and_clocks() {
         assert_eq!(iso_day("2017-09-15Z"), Some(Cell::Date(17_424)));
         assert_eq!(iso_day("2017-09-15x"), None);
+        assert_eq!(iso_day("-0043-03-15"), Some(Cell::Date(-735_160)));
         assert_eq!(iso_clock("04:05:11.789Z"), Some(Cell::Time(14_711_789_000_000)));
         assert_eq!(iso_clock("24:00:00"), Some(Cell::Time(86_400_000_000_000)));
         assert_eq!(iso_clock("24:00:01"), None);

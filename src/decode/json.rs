@@ -12,6 +12,9 @@ use crate::model::Cell;
 /// Nesting beyond which a value is refused: the depth at which JSON readers, `serde_json` among them, give up.
 const MAX_DEPTH: usize = 127;
 
+/// White space as JSON has it.
+pub(super) const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
 /// Why a value is not what its column says. It never holds the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Flaw {

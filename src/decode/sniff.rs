@@ -46,7 +46,7 @@ pub(super) enum Shape {
 
 /// Looks at the top-level fields of a JSON text, in the order in which the formats shadow each other.
 pub(super) fn shape(text: &str) -> Result<Shape, String> {
-    if text.trim_ascii() == "null" {
+    if text.trim_matches(json::SPACE) == "null" {
         return Ok(Shape::Null);
     }
     let fields = serde_json::from_str::<Fields<'_>>(text).map_err(|error| json::complaint(&error))?;

@@ -22,7 +22,7 @@ pub(super) fn read(
     if !text.trim_ascii_start().starts_with('{') {
         return Ok(None);
     }
-    let Unwrapped { schema, payload } = unwrap(schemas, &mut last.key_schema, text)?;
+    let Unwrapped { schema, payload, .. } = unwrap(schemas, &mut last.key_schema, text)?;
     if !payload.trim_ascii_start().starts_with('{') {
         return Ok(None);
     }

@@ -5,6 +5,8 @@
 mod cells;
 mod envelope;
 mod key;
+#[cfg(test)]
+mod oracle;
 mod placeholder;
 mod schema;
 mod source;
@@ -17,12 +19,12 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::envelope::Envelope;
-use self::schema::{Schema, Schemas};
+use self::schema::{RowPlan, Schema, Schemas};
 pub(super) use self::source::binlog_order;
 use self::source::{Origin, Source};
 use super::memo::{Shapes, Tables, remember};
 use super::row::{Draft, RowSeed, Undeclared};
-use super::{Options, Understood, sniff};
+use super::{Options, Understood, json, sniff};
 use crate::model::change::{KeyChange, TableName};
 use crate::model::{Cell, Change, Columns, Op, Record, Reject, Row, Typing};
 
@@ -48,7 +50,7 @@ struct Topic {
 /// Why a text is not a change of this format.
 #[derive(Debug)]
 pub(super) enum Unread<'a> {
-    /// It has not the shape of an envelope: what it is must be told from this text.
+    /// It has not the shape of this format: what it is must be told from this text.
     Other { payload: &'a str, complaint: String },
     /// It is an envelope that cannot be understood.
     Broken(Reject),
@@ -58,6 +60,16 @@ pub(super) enum Unread<'a> {
 struct Unwrapped<'a> {
     schema: Option<Arc<Schema>>,
     payload: &'a str,
+    /// Whether the wrapping was taken to be that of the record before, and not scanned.
+    guessed: bool,
+}
+
+/// An envelope, read, and what it was read with.
+struct Opened<'a> {
+    schema: Option<Arc<Schema>>,
+    guess: Option<Arc<Columns>>,
+    payload: &'a str,
+    envelope: Envelope<'a>,
 }
 
 impl Debezium {
@@ -81,7 +93,8 @@ impl Debezium {
     ) -> Result<Understood, Unread<'a>> {
         let hash = xxh3_64(topic.as_bytes());
         let mut last = self.topics.get_mut(&hash).map(std::mem::take).unwrap_or_default();
-        let understood = self.decode_like(&mut last, options, record, text);
+        let understood =
+            self.open(&mut last, text).and_then(|opened| self.interpret(&mut last, opened, options, record));
         match self.topics.get_mut(&hash) {
             Some(slot) => *slot = last,
             None => remember(&mut self.topics, hash, last),
@@ -89,57 +102,67 @@ impl Debezium {
         understood
     }
 
-    fn decode_like<'a>(
-        &mut self,
-        last: &mut Topic,
-        options: &Options,
-        record: &Record<'_>,
-        text: &'a str,
-    ) -> Result<Understood, Unread<'a>> {
-        let Unwrapped { schema, payload } =
+    /// Reads the envelope out of its wrapping.
+    fn open<'a>(&mut self, last: &mut Topic, text: &'a str) -> Result<Opened<'a>, Unread<'a>> {
+        let Unwrapped { schema, payload, guessed } =
             unwrap(&mut self.schemas, &mut last.value_schema, text).map_err(|reason| broken(reason, None))?;
         let plan = schema.as_deref().filter(|schema| schema.envelope).map(|schema| &schema.plan);
         let guess = plan.map(|plan| Arc::clone(&plan.columns)).or_else(|| last.row.take());
-        let (guessed, marks) = (guess.as_deref(), &self.marks[..]);
+        let (columns, marks) = (guess.as_deref(), &self.marks[..]);
         let read = match plan {
-            Some(plan) => envelope::read(payload, RowSeed { reader: plan, guess: guessed, marks }),
-            None => envelope::read(payload, RowSeed { reader: &Undeclared, guess: guessed, marks }),
+            Some(plan) => envelope::read(payload, RowSeed { reader: plan, guess: columns, marks }),
+            None => envelope::read(payload, RowSeed { reader: &Undeclared, guess: columns, marks }),
         };
-        let other = |complaint| Unread::Other { payload, complaint };
-        let mut envelope = read.map_err(|error| other(super::json::complaint(&error)))?;
+        match read {
+            Ok(envelope) => Ok(Opened { schema, guess, payload, envelope }),
+            // What is wrong stands at a place of the whole text, which a guessed schema leaves out of account.
+            Err(_) if guessed => {
+                last.value_schema = None;
+                self.open(last, text)
+            }
+            Err(error) => Err(Unread::Other { payload, complaint: json::complaint(&error) }),
+        }
+    }
+
+    fn interpret<'a>(
+        &mut self,
+        last: &mut Topic,
+        opened: Opened<'a>,
+        options: &Options,
+        record: &Record<'_>,
+    ) -> Result<Understood, Unread<'a>> {
+        let Opened { schema, guess, payload, mut envelope } = opened;
         let (Some(op), Some(source)) = (envelope.op, envelope.source.take()) else {
-            return Err(other("it has no `op` and `source`".to_owned()));
+            return Err(Unread::Other { payload, complaint: "it has no `op` and `source`".to_owned() });
         };
-        let typing = if plan.is_some() { Typing::Declared } else { Typing::Bare };
-        let weak_nulls = plan.map_or(&[][..], |plan| &plan.weak_nulls);
         let table = source.table(&mut self.tables);
         let fault = |reason: String| broken(reason, table.clone());
-        let Some(meaning) = Meaning::of(op) else {
-            return Err(fault("unknown `op` (expected one of c, u, d, r, t, m)".to_owned()));
-        };
-        let op = match meaning {
-            Meaning::Row(op) => op,
-            Meaning::Message => return Ok(Understood::Control("message")),
+        let op = match Meaning::of(op) {
+            Some(Meaning::Row(op)) => op,
+            Some(Meaning::Message) => return Ok(Understood::Control("message")),
+            None => return Err(fault("unknown `op` (expected one of c, u, d, r, t, m)".to_owned())),
         };
         let Some(name) = table.clone() else {
             return Err(fault("the `source` names no table".to_owned()));
         };
-        let images = self.images(envelope, guess.as_ref(), typing).map_err(&fault)?;
+        let plan = schema.as_deref().filter(|schema| schema.envelope).map(|schema| &schema.plan);
+        let images = self.images(envelope, guess.as_ref(), plan).map_err(&fault)?;
         last.row = images.after.as_ref().or(images.before.as_ref()).map(|row| Arc::clone(&row.columns)).or(guess);
         let record_key = match op {
             Op::Truncate => None,
             Op::Insert | Op::Read | Op::Update | Op::Delete => self.record_key(last, record).map_err(&fault)?,
         };
-        let change = Facts { op, table: name, source: &source, record_key, images, weak_nulls };
-        change.assemble(options, record).map(Understood::Change).map_err(&fault)
+        let facts = Facts { op, table: name, source: &source, record_key, images, plan };
+        facts.assemble(options, record).map(Understood::Change).map_err(&fault)
     }
 
     fn images(
         &mut self,
         mut envelope: Envelope<'_>,
         guess: Option<&Arc<Columns>>,
-        typing: Typing,
+        plan: Option<&RowPlan>,
     ) -> Result<Images, String> {
+        let typing = if plan.is_some() { Typing::Declared } else { Typing::Bare };
         let placeholders = envelope.after.as_mut().map(|draft| std::mem::take(&mut draft.marked)).unwrap_or_default();
         let mut row = |draft: Option<Draft<'_>>| match draft {
             Some(mut draft) => {
@@ -197,7 +220,7 @@ struct Facts<'r> {
     source: &'r Source<'r>,
     record_key: Option<Row>,
     images: Images,
-    weak_nulls: &'r [u16],
+    plan: Option<&'r RowPlan>,
 }
 
 impl Facts<'_> {
@@ -223,7 +246,9 @@ impl Facts<'_> {
             self.forget_weak_nulls();
         }
         let Images { before, after, placeholders } = self.images;
-        let complete = after.as_ref().is_some_and(|row| !row.cells.iter().any(Cell::is_unknown));
+        let declared_columns = self.plan.map_or(0, |plan| plan.columns.0.len());
+        let whole = |row: &Row| row.cells.len() >= declared_columns && !row.cells.iter().any(Cell::is_unknown);
+        let complete = after.as_ref().is_some_and(whole);
         Ok(Change {
             table: self.table,
             op: self.op,
@@ -257,9 +282,9 @@ impl Facts<'_> {
     }
 
     fn forget_weak_nulls(&mut self) {
-        let Some(after) = &mut self.images.after else { return };
-        for index in self.weak_nulls {
-            if let Some(cell @ Cell::Null) = after.cells.get_mut(usize::from(*index)) {
+        let (Some(after), Some(plan)) = (&mut self.images.after, self.plan) else { return };
+        for name in plan.weak_nulls.iter() {
+            if let Some(cell @ Cell::Null) = after.columns.index_of(name).and_then(|index| after.cells.get_mut(index)) {
                 *cell = Cell::NotSent;
             }
         }
@@ -291,20 +316,20 @@ fn unwrap<'a>(schemas: &mut Schemas, last: &mut Option<Arc<Schema>>, text: &'a s
     if let Some(schema) = last.as_ref()
         && let Some(payload) = payload_after(text, &schema.text)
     {
-        return Ok(Unwrapped { schema: Some(Arc::clone(schema)), payload });
+        return Ok(Unwrapped { schema: Some(Arc::clone(schema)), payload, guessed: true });
     }
     if !matches!(sniff::first_field(text), Some("schema" | "payload")) {
-        return Ok(Unwrapped { schema: None, payload: text });
+        return Ok(Unwrapped { schema: None, payload: text, guessed: false });
     }
     let Ok(Wrapping { schema, payload }) = serde_json::from_str(text) else {
-        return Ok(Unwrapped { schema: None, payload: text });
+        return Ok(Unwrapped { schema: None, payload: text, guessed: false });
     };
     let schema = schema.map(|schema| schemas.of(schema.get())).transpose()?;
     last.clone_from(&schema);
-    Ok(Unwrapped { schema, payload: payload.map_or("null", RawValue::get) })
+    Ok(Unwrapped { schema, payload: payload.map_or("null", RawValue::get), guessed: false })
 }
 
 fn payload_after<'a>(text: &'a str, schema: &str) -> Option<&'a str> {
     let rest = text.strip_prefix("{\"schema\":")?.strip_prefix(schema)?;
-    rest.strip_prefix(",\"payload\":")?.trim_ascii_end().strip_suffix('}')
+    rest.strip_prefix(",\"payload\":")?.trim_end_matches(json::SPACE).strip_suffix('}')
 }

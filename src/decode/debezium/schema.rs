@@ -51,7 +51,7 @@ pub(super) struct RowPlan {
     pub(super) columns: Arc<Columns>,
     kinds: Box<[Kind]>,
     /// Columns in which the PostgreSQL connector writes null for a value that it did not get.
-    pub(super) weak_nulls: Box<[u16]>,
+    pub(super) weak_nulls: Box<[Box<str>]>,
 }
 
 impl ReadCell for RowPlan {
@@ -70,12 +70,11 @@ impl RowPlan {
         if json::repeated(names.iter().copied()) {
             return Err("the record's schema has a column twice".to_owned());
         }
-        let weak = |node: &Node| super::cells::null_may_be_unsent(node);
-        let positions = row.fields.iter().enumerate().filter(|(_, node)| weak(node));
+        let weak = row.fields.iter().filter(|node| super::cells::null_may_be_unsent(node));
         Ok(RowPlan {
             columns: Arc::new(Columns::new(names)),
             kinds: row.fields.iter().map(kind).collect(),
-            weak_nulls: positions.map(|(index, _)| index as u16).collect(),
+            weak_nulls: weak.filter_map(|node| node.field.as_deref().map(Into::into)).collect(),
         })
     }
 }
