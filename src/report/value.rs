@@ -25,10 +25,7 @@ impl Values {
     pub fn row(self, row: &Row) -> Fields {
         match self {
             Values::Full => fields(row.iter(), json),
-            Values::Hashed => fields(row.iter(), |cell| match cell {
-                Cell::Null => Value::Null,
-                known => Value::String(hash(&known.to_string())),
-            }),
+            Values::Hashed => fields(row.iter(), hashed),
             Values::None => Fields::new(),
         }
     }
@@ -53,6 +50,10 @@ pub(super) fn key_fields(names: &[String], cells: &[Cell]) -> Fields {
 fn fields<'a>(columns: impl Iterator<Item = (&'a str, &'a Cell)>, value: impl Fn(&Cell) -> Value) -> Fields {
     let known = columns.filter(|(_, cell)| !matches!(cell, Cell::NotSent | Cell::Absent));
     known.map(|(name, cell)| (name.to_owned(), value(cell))).collect()
+}
+
+fn hashed(cell: &Cell) -> Value {
+    if *cell == Cell::Null { Value::Null } else { Value::String(hash(&cell.to_string())) }
 }
 
 fn hash(text: &str) -> String {
