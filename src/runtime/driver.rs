@@ -11,9 +11,9 @@ use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
 use crate::model::{PartitionId, SourceTime, TableId, Tick};
 use crate::tap::{Control, TapError};
-use crate::telemetry::event as telemetry;
 
 use super::clock::Clock;
+use super::tell;
 
 /// Batches of inputs that wait for the engine; past it ingest waits, and so does the tap.
 pub(super) const FED: usize = 8;
@@ -133,7 +133,7 @@ impl Driver {
                 return false;
             }
             Fed::TapFailed(error) => {
-                telemetry::TapFailed { pipeline: &self.pipeline, error: &error }.emit();
+                tell::tap_failed(&self.pipeline, &error);
                 if error.fatal {
                     self.tap.send_replace(TapState::Closed);
                     return false;
@@ -192,12 +192,12 @@ impl Driver {
 
     fn rewind(&self, partition: PartitionId, to: u64) {
         if let Err(error) = self.control.rewind(partition, to) {
-            telemetry::TapFailed { pipeline: &self.pipeline, error: &error }.emit();
+            tell::tap_failed(&self.pipeline, &error);
         }
     }
 
     async fn note(&self, note: Note) -> bool {
-        telemetry::Noted { pipeline: &self.pipeline, note: &note }.emit();
+        tell::noted(&self.pipeline, &note);
         match note {
             Note::Unverifiable { partition, range, why } => {
                 self.records.send(Record::Unverifiable { partition, range, why }).await.is_ok()

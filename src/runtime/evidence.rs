@@ -9,9 +9,9 @@ use crate::model::{PartitionId, SourceTime};
 use crate::tap::kafka::evidence::Applied;
 use crate::tap::{Control, Partitions, TapError};
 use crate::target::{AppliedRow, Target, TargetError};
-use crate::telemetry::event as telemetry;
 
 use super::clock::Clock;
+use super::tell;
 use super::driver::Reply;
 
 /// Where the applier's own positions come from.
@@ -57,7 +57,7 @@ impl Evidence {
         let control = Arc::clone(&self.control);
         match tokio::task::spawn_blocking(move || control.ends(&known)).await {
             Ok(Ok(ends)) => self.send(Reply::Ends { asked, ends }).await,
-            Ok(Err(error)) => telemetry::TapFailed { pipeline: &self.pipeline, error: &error }.emit(),
+            Ok(Err(error)) => tell::tap_failed(&self.pipeline, &error),
             Err(_) => {}
         }
     }
@@ -74,7 +74,7 @@ impl Evidence {
                 });
                 match answer.await {
                     Ok(Ok((next, generation))) => self.send(Reply::Committed { asked, next, generation }).await,
-                    Ok(Err(error)) => telemetry::TapFailed { pipeline: &self.pipeline, error: &error }.emit(),
+                    Ok(Err(error)) => tell::tap_failed(&self.pipeline, &error),
                     Err(_) => {}
                 }
             }
@@ -86,7 +86,7 @@ impl Evidence {
     }
 
     fn failed(&self, error: &TargetError) {
-        telemetry::TargetFailed { pipeline: &self.pipeline, error }.emit();
+        tell::target_failed(&self.pipeline, error);
     }
 
     async fn rows(&self, asked: crate::model::Tick, rows: Vec<AppliedRow>) {

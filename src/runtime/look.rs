@@ -10,9 +10,9 @@ use crate::engine::event::{LookFailure, Lookup, Looked, Seen};
 use crate::model::{Key, Row};
 use crate::tap::Control;
 use crate::target::{Ask, Target, TargetError};
-use crate::telemetry::event as telemetry;
 
 use super::clock::Clock;
+use super::tell;
 use super::driver::Reply;
 use super::mapping::Remap;
 use super::tables::{Table, Tables};
@@ -71,14 +71,14 @@ impl Looker {
         let began = self.clock.elapsed();
         let asked = self.target.lookup(&ask(&table, &lookup.keys)).await;
         let took = self.clock.elapsed().saturating_sub(began);
-        telemetry::Looked { pipeline: &self.pipeline, keys: lookup.keys.len(), took }.emit();
+        tell::looked(&self.pipeline, lookup.keys.len(), took);
         match asked {
             Ok(answer) => {
                 let seen = lookup.keys.iter().zip(answer).map(|(key, rows)| seen(&table, key, rows));
                 Ok(seen.collect())
             }
             Err(error) => {
-                telemetry::TargetFailed { pipeline: &self.pipeline, error: &error }.emit();
+                tell::target_failed(&self.pipeline, &error);
                 match error {
                     TargetError::Changed { .. } => {
                         self.remap.table(&table).await;
@@ -96,7 +96,7 @@ impl Looker {
         match asked {
             Ok(Ok(ends)) => Ok(ends),
             Ok(Err(error)) => {
-                telemetry::TapFailed { pipeline: &self.pipeline, error: &error }.emit();
+                tell::tap_failed(&self.pipeline, &error);
                 Err(LookFailure::Unreachable)
             }
             Err(_) => Err(LookFailure::Unreachable),

@@ -9,11 +9,17 @@
 
 pub mod clock;
 
+mod context;
 mod driver;
 mod evidence;
 mod images;
 mod ingest;
 mod look;
+mod mapping;
+mod pipeline;
+mod record;
+mod settings;
 mod tables;
+mod tell;
 
 pub use self::clock::Clock;
