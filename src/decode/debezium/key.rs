@@ -22,7 +22,7 @@ pub(super) fn read(
     if !text.trim_ascii_start().starts_with('{') {
         return Ok(None);
     }
-    let Unwrapped { schema, payload, .. } = unwrap(schemas, &mut last.key_schema, text)?;
+    let Unwrapped { schema, payload, guessed } = unwrap(schemas, &mut last.key_schema, text)?;
     if !payload.trim_ascii_start().starts_with('{') {
         return Ok(None);
     }
@@ -38,7 +38,14 @@ pub(super) fn read(
             (row::read(payload, seed), guess, Typing::Bare)
         }
     };
-    let Ok(Some(mut draft)) = draft else { return Ok(None) };
+    let mut draft = match draft {
+        Ok(Some(draft)) => draft,
+        Err(_) if guessed => {
+            last.key_schema = None;
+            return read(bytes, last, schemas, shapes);
+        }
+        Ok(None) | Err(_) => return Ok(None),
+    };
     let columns = draft.columns(guess.as_ref(), shapes).map_err(|reason| format!("record key: {reason}"))?;
     last.key = Some(Arc::clone(&columns));
     let key = Row::new(columns, draft.cells, typing);

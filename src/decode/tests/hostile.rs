@@ -131,6 +131,8 @@ fn damage() -> impl Strategy<Value = Damage> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_bytes(key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..400)) {
         let mut batch = Batch::default();
