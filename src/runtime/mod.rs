@@ -1,1 +1,3 @@
 //! The only async orchestration.
+
+pub mod entry;
