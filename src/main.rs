@@ -1,3 +1,7 @@
 //! Parses arguments, calls the library, maps the result to an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(afterimage::cli::main())
+}

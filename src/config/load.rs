@@ -22,6 +22,19 @@ pub struct Layers<'a> {
     pub around: &'a Surroundings,
     /// The flags.
     pub flags: Flags,
+    /// What must be there.
+    pub need: Need,
+}
+
+/// What a command needs of a configuration. Whatever is written is checked all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Need {
+    /// No pipeline: only the findings store.
+    Store,
+    /// At least one pipeline, of which only the tap is read: its target may be missing.
+    Taps,
+    /// At least one pipeline.
+    Pipelines,
 }
 
 /// The flags that are keys.
@@ -67,9 +80,15 @@ pub fn load(layers: &Layers<'_>) -> Result<Loaded, Problems> {
     }
     put_environment(&mut written, layers.around, &mut problems);
     put_flags(&mut written, &layers.flags, layers.around, &mut problems);
+    if layers.need == Need::Taps {
+        put_unread_targets(&mut written);
+    }
     let mut failed: Vec<Path> = expand_and_split(&mut written, layers.around, &mut problems);
     let mut raw = understand(&written, &mut failed, &mut problems);
     keep_only(&mut raw, layers.flags.pipeline.as_deref(), &mut problems);
+    if layers.need != Need::Store && raw.pipelines.is_empty() && problems.is_empty() {
+        problems.flag("-c", "no pipeline is configured: give a file with one, or --tap and --target");
+    }
     let config = check(&mut raw, &written, &failed, &mut problems);
     problems.into_result()?;
     let effective = serde_json::to_value(&raw).unwrap_or_default();
@@ -159,6 +178,18 @@ fn put_flags(written: &mut Node, flags: &Flags, around: &Surroundings, problems:
     if !flags.applied.is_empty() {
         let list = flags.applied.iter().map(|how| Node::text(how, &origin("--applied"))).collect();
         written.put(&section("applied"), Node { value: Value::List(list), origin: origin("--applied") });
+    }
+}
+
+/// Gives pipelines without a target one that nobody reads, since a checked pipeline has a target.
+fn put_unread_targets(written: &mut Node) {
+    let pipelines = Path::of(["pipelines"]);
+    for name in written.get(&pipelines).map(Node::keys).unwrap_or_default() {
+        let url = pipelines.key(&name).key("target").key("url");
+        if written.get(&url).is_none() {
+            let keys = ["pipelines", &name, "target", "url"].map(str::to_owned);
+            written.put(&keys, Node::text("sqlite:unread", &Origin::Default));
+        }
     }
 }
 
@@ -329,7 +360,7 @@ mod tests {
             "postgres://u@h/db?pooler=transaction",
             &["kafka-group:connect-x", "inferred"],
         );
-        let loaded = load(&Layers { file: None, around: &around(&[]), flags }).unwrap();
+        let loaded = load(&Layers { file: None, around: &around(&[]), flags, need: Need::Pipelines }).unwrap();
         let pipeline = &loaded.config.pipelines[0];
         assert_eq!(pipeline.name, "orders");
         assert_eq!(pipeline.progress.applied, [Evidence::KafkaGroup("connect-x".into()), Evidence::Inferred]);
@@ -353,7 +384,7 @@ mod tests {
             ("UNRELATED", "x"),
         ]);
         let flags = Flags { target: Some("sqlite:y.db?max_connections=7".into()), ..Flags::default() };
-        let loaded = load(&Layers { file: Some(path), around: &around, flags }).unwrap();
+        let loaded = load(&Layers { file: Some(path), around: &around, flags, need: Need::Pipelines }).unwrap();
         let pipeline = &loaded.config.pipelines[0];
         assert_eq!((pipeline.judging.poll.as_secs(), pipeline.target.max_connections), (3, 7));
         let origin = |key: &str| loaded.origin(&Path::of(["pipelines", "My-Orders", key])).to_string();
@@ -368,11 +399,13 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_loaded_again() {
         let flags = flags("kafka://b:9092/a,/x.*/?properties.security.protocol=ssl", "mysql://h/db", &[]);
-        let loaded = load(&Layers { file: None, around: &around(&[]), flags }).unwrap();
+        let loaded = load(&Layers { file: None, around: &around(&[]), flags, need: Need::Pipelines }).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("again.toml");
         std::fs::write(&path, toml(&loaded, Origins::Show)).unwrap();
-        let again = load(&Layers { file: Some(path), around: &around(&[]), flags: Flags::default() }).unwrap();
+        let again =
+            load(&Layers { file: Some(path), around: &around(&[]), flags: Flags::default(), need: Need::Pipelines })
+                .unwrap();
         assert_eq!(again.effective, loaded.effective);
     }
 
@@ -385,7 +418,7 @@ mod tests {
             applied: vec!["guess".into()],
             pipeline: None,
         };
-        let problems = load(&Layers { file: None, around: &around, flags }).unwrap_err();
+        let problems = load(&Layers { file: None, around: &around, flags, need: Need::Pipelines }).unwrap_err();
         let paths: Vec<&str> = problems.list().iter().map(|problem| problem.path.as_str()).collect();
         assert_eq!(paths, ["pipelines.a.applied[0]", "pipelines.a.poll", "pipelines.a.target.url", "web.listen"]);
     }

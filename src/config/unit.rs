@@ -138,12 +138,12 @@ macro_rules! words {
 }
 pub(super) use words;
 
-pub(super) fn one_of(words: &[&str]) -> String {
+pub(crate) fn one_of(words: &[&str]) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     format!("one of {}", words.join(", "))
 }
 
-pub(super) fn not_among(text: &str, words: &[&str]) -> String {
+pub(crate) fn not_among(text: &str, words: &[&str]) -> String {
     match closest(text, words.iter().copied()) {
         Some(near) => format!("`{text}` is not valid: did you mean `{near}`? Expected {}", one_of(words)),
         None => format!("`{text}` is not valid: expected {}", one_of(words)),

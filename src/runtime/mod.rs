@@ -8,6 +8,7 @@
 //! **Architecture invariant:** nothing here compares or classifies.
 
 pub mod clock;
+pub mod entry;
 
 mod context;
 mod driver;

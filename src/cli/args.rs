@@ -1,0 +1,309 @@
+//! The command line, as it may be written. What a value means is understood in [`super::commands`], so that every mistake
+//! can be told at once.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::runtime::entry::{AsOf, OutputFormat};
+use crate::telemetry::LogFormat;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    verified clean
+  1    findings at or above --fail-on
+  2    usage, configuration or I/O error, or the range could not be fully verified
+  130  interrupted (SIGINT)
+  143  terminated (SIGTERM)
+
+Any key of the configuration can be set in the environment: AFTERIMAGE__PIPELINES__ORDERS__SETTLE=90s.
+Data goes to standard output, everything else to standard error.";
+
+/// The terminal width beyond which help is not stretched.
+const HELP_WIDTH: usize = 100;
+
+/// Watches a change stream beside any batch applier and says, with the offset in hand, which change was lost.
+#[derive(Debug, Parser)]
+#[command(name = "afterimage", version, max_term_width = HELP_WIDTH, after_help = AFTER_HELP, propagate_version = true)]
+pub struct Cli {
+    /// How the log on standard error is written
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Auto, value_name = "FORMAT", help_heading = "Log")]
+    pub log_format: LogFormat,
+    /// Say more; twice says everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Log")]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole thing in one process: a source, an applier that loses changes, and what is found
+    Demo(Demo),
+    /// Run beside an applier and report every change that is lost
+    Run(Run),
+    /// Replay a range of the tap, judge it, and exit
+    Audit(Box<Audit>),
+    /// Print what is understood of each record of a tap
+    Decode(Decode),
+    /// Look at findings
+    #[command(subcommand)]
+    Findings(Findings),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Connect to tap and target and tell what will be compared, and what proves progress
+    Doctor(Doctor),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Source {
+    /// Configuration file (TOML)
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The change stream: kafka://HOST:PORT/TOPIC[,TOPIC]?group=G, file:PATH, or file:- for standard input
+    #[arg(long, value_name = "URL")]
+    pub tap: Option<String>,
+    /// The database the applier writes: postgres://…, mysql://…, sqlite:PATH
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// Evidence of the applier's progress, best first; may be repeated: kafka-group:NAME, query:SQL,
+    /// heartbeat:SCHEMA.TABLE.COLUMN, inferred, assumed
+    #[arg(long, value_name = "HOW")]
+    pub applied: Vec<String>,
+    /// Only this pipeline; without a file, the name it is given
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Seed of everything that is random; the same seed plants the same losses
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How to print the report
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<ShortFormat>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub source: Source,
+}
+
+/// `audit`.
+#[derive(Debug, Args)]
+pub struct Audit {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub source: Source,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub range: Range,
+    /// Only this table of the tap; may be repeated
+    #[arg(long, value_name = "TABLE", help_heading = "Filter")]
+    pub table: Vec<String>,
+    /// Only this key: COLUMN=VALUE[,COLUMN=VALUE], or the value alone; may be repeated
+    #[arg(long, value_name = "KEY", help_heading = "Filter")]
+    pub key: Vec<String>,
+    /// Only this operation: insert, read, update, delete, truncate; may be repeated
+    #[arg(long, value_name = "OP", help_heading = "Filter")]
+    pub op: Vec<String>,
+    /// Only rows that meet this SQL condition
+    #[arg(long = "where", value_name = "SQL", help_heading = "Filter")]
+    pub row_filter: Option<String>,
+    /// Only this incarnation of the source's log
+    #[arg(long, value_name = "ID", help_heading = "Filter")]
+    pub incarnation: Option<String>,
+    /// The version that a key is judged against
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "end")]
+    pub as_of: AsOf,
+    /// Print at most so many findings; all of them count
+    #[arg(long, value_name = "N")]
+    pub max_findings: Option<u64>,
+    /// End after this long, with what is known by then
+    #[arg(long, value_name = "DURATION")]
+    pub max_time: Option<String>,
+    /// On a live tap: what is not proven by then is unverifiable
+    #[arg(long, value_name = "DURATION", default_value = "5m")]
+    pub max_wait: String,
+    /// Least severity that makes the exit code 1: info, warning, critical
+    #[arg(long, value_name = "SEVERITY", default_value = "info")]
+    pub fail_on: String,
+    /// How to print [default: table on a terminal, else ndjson]
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<OutputFormat>,
+    /// Also write a report to this file, in the format its name ends with: .html, .json, .ndjson, .csv, .md, .xml, .txt
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// A range of a tap.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Range {
+    /// First position: beginning, end, stored, N, -N, s@MILLIS, a time, `last 2h`; P:POSITION pins partition P and may
+    /// be repeated
+    #[arg(long, value_name = "POS", default_value = "beginning", allow_hyphen_values = true, help_heading = "Range")]
+    pub from: Vec<String>,
+    /// Position before which the range ends, in the same forms
+    #[arg(long, value_name = "POS", default_value = "end", allow_hyphen_values = true, help_heading = "Range")]
+    pub to: Vec<String>,
+}
+
+/// `decode`.
+#[derive(Debug, Args)]
+pub struct Decode {
+    /// The change stream: kafka://HOST:PORT/TOPIC[,TOPIC], file:PATH, or file:- for standard input
+    #[arg(long, value_name = "URL")]
+    pub tap: Option<String>,
+    /// Configuration file (TOML)
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only this pipeline
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub range: Range,
+    /// At most so many records
+    #[arg(short = 'n', long, value_name = "N")]
+    pub records: Option<u64>,
+    /// How to print [default: table on a terminal, else ndjson]
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<DecodeFormat>,
+}
+
+/// How `decode` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DecodeFormat {
+    /// One JSON object a record
+    Ndjson,
+    /// One line a record, for people
+    Table,
+    /// One JSON object for all: how many, of which tables, how fast
+    Summary,
+}
+
+/// A table for people or JSON for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShortFormat {
+    /// A table for people
+    Table,
+    /// One JSON object
+    Json,
+}
+
+impl ShortFormat {
+    /// As one of all formats.
+    #[must_use]
+    pub fn widen(self) -> OutputFormat {
+        match self {
+            ShortFormat::Table => OutputFormat::Table,
+            ShortFormat::Json => OutputFormat::Json,
+        }
+    }
+}
+
+/// `findings`.
+#[derive(Debug, Subcommand)]
+pub enum Findings {
+    /// List findings, newest first
+    List(FindingsList),
+    /// Show one finding in full, with what to do now
+    Show {
+        /// Its id, or the beginning of it
+        id: String,
+        /// Configuration file (TOML), for the store
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// How to print [default: table on a terminal, else json]
+        #[arg(short, long, value_enum, value_name = "FORMAT")]
+        output: Option<OutputFormat>,
+    },
+}
+
+/// `findings list`.
+#[derive(Debug, Args)]
+pub struct FindingsList {
+    /// Configuration file (TOML), for the store
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only of this pipeline
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
+    /// Only of this table of the tap; may be repeated
+    #[arg(long, value_name = "TABLE")]
+    pub table: Vec<String>,
+    /// Only of this kind, such as unapplied_delete; may be repeated
+    #[arg(long, value_name = "KIND")]
+    pub kind: Vec<String>,
+    /// Only in this state: suspected, open, acknowledged, ignored, healed, retracted; may be repeated
+    #[arg(long, value_name = "STATE")]
+    pub state: Vec<String>,
+    /// Only as bad as this or worse: info, warning, critical
+    #[arg(long, value_name = "SEVERITY", default_value = "info")]
+    pub severity: String,
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1000)]
+    pub limit: u64,
+    /// How to print [default: table on a terminal, else ndjson]
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<OutputFormat>,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Check the configuration and tell every mistake in it
+    Check(Run),
+    /// Print the effective configuration, secrets redacted
+    Show {
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "the flattened struct says it")]
+        source: Source,
+        /// Tell where each value came from
+        #[arg(long)]
+        origin: bool,
+        /// How to print
+        #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "toml")]
+        output: ConfigFormat,
+    },
+    /// Print the JSON schema of the configuration file
+    Schema,
+}
+
+/// How the configuration is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConfigFormat {
+    /// As a configuration file
+    Toml,
+    /// As JSON
+    Json,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub source: Source,
+    /// How to print
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<ShortFormat>,
+}

@@ -1,0 +1,62 @@
+//! Flags become checked values. Each function notes its mistakes and goes on, so that all are told at once.
+
+use std::time::Duration;
+
+use super::args;
+use crate::config::problem::Problems;
+use crate::config::unit::{Scalar, Span};
+use crate::config::{Bound, Place};
+use crate::model::Op;
+use crate::model::finding::{Kind, Severity, State};
+use crate::runtime::entry::Range;
+
+/// A range of a tap.
+pub(super) fn range(raw: &args::Range, problems: &mut Problems) -> Option<Range> {
+    let from = bound("--from", &raw.from, problems);
+    let to = bound("--to", &raw.to, problems);
+    Some(Range { from: from?, to: to? })
+}
+
+fn bound(flag: &str, places: &[String], problems: &mut Problems) -> Option<Bound> {
+    let read: Vec<Option<Place>> = places.iter().map(|text| problems.take(flag, Place::parse(text))).collect();
+    let places: Vec<Place> = read.into_iter().collect::<Option<_>>()?;
+    problems.take(flag, Bound::of(&places))
+}
+
+/// A duration.
+pub(super) fn duration(flag: &str, text: &str, problems: &mut Problems) -> Option<Duration> {
+    problems.take(flag, Span::parse(text)).map(|span| span.0)
+}
+
+/// Operations by their words.
+pub(super) fn ops(flag: &str, words: &[String], problems: &mut Problems) -> Vec<Op> {
+    let all = [Op::Insert, Op::Read, Op::Update, Op::Delete, Op::Truncate];
+    each(flag, words, &all.map(|op| (op.word(), op)), problems)
+}
+
+/// Kinds by their words.
+pub(super) fn kinds(flag: &str, words: &[String], problems: &mut Problems) -> Vec<Kind> {
+    let all: Vec<_> = Kind::ALL.iter().map(|kind| (kind.word(), *kind)).collect();
+    each(flag, words, &all, problems)
+}
+
+/// States by their words.
+pub(super) fn states(flag: &str, words: &[String], problems: &mut Problems) -> Vec<State> {
+    let all: Vec<_> = State::ALL.iter().map(|state| (state.word(), *state)).collect();
+    each(flag, words, &all, problems)
+}
+
+/// A severity by its word.
+pub(super) fn severity(flag: &str, word: &str, problems: &mut Problems) -> Option<Severity> {
+    let all: Vec<_> = Severity::ALL.iter().map(|severity| (severity.word(), *severity)).collect();
+    each(flag, &[word.to_owned()], &all, problems).pop()
+}
+
+fn each<T: Copy>(flag: &str, words: &[String], all: &[(&'static str, T)], problems: &mut Problems) -> Vec<T> {
+    let known: Vec<&str> = all.iter().map(|(word, _)| *word).collect();
+    let found = words.iter().map(|word| {
+        let value = all.iter().find(|(known, _)| known == word).map(|(_, value)| *value);
+        problems.take(flag, value.ok_or_else(|| crate::config::unit::not_among(word, &known)))
+    });
+    found.collect::<Vec<_>>().into_iter().flatten().collect()
+}

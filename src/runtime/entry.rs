@@ -1,0 +1,284 @@
+//! What the commands ask of the runtime: one function for each, with everything its flags say as plain data.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Bound, Config, Pipeline};
+use crate::decode::{Format, Understood};
+use crate::model::Op;
+use crate::model::finding::{Kind, Severity, State};
+use crate::model::position::PartitionName;
+use crate::telemetry::Metrics;
+
+/// How a command ended that did what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Everything asked for was done, and nothing is wrong.
+    Clean,
+    /// Something is wrong, as bad as asked for or worse.
+    Findings,
+    /// Not everything could be verified. Wins over findings.
+    Incomplete,
+}
+
+/// A command that could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Failure {
+    /// What failed, on what, and what was expected.
+    pub what: String,
+    /// What to do now.
+    pub hint: Option<String>,
+    /// The error below.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure that says what failed and nothing more.
+    #[must_use]
+    pub fn new(what: impl Into<String>) -> Failure {
+        Failure { what: what.into(), hint: None, source: None }
+    }
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+pub enum OutputFormat {
+    /// A table for people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Comma-separated values.
+    Csv,
+    /// A Markdown table.
+    Markdown,
+    /// JUnit XML, for CI.
+    Junit,
+    /// One HTML page.
+    Html,
+}
+
+/// Whether long work shows how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProgressStyle {
+    /// A bar, on a terminal.
+    Bar,
+    /// A line every 10 seconds, elsewhere.
+    Lines,
+}
+
+/// What `run` is asked.
+pub struct RunArgs {
+    /// The configuration; every pipeline of it is run.
+    pub config: Config,
+    /// The counters that `/metrics` serves.
+    pub metrics: Metrics,
+    /// Cancelled at the first signal: stop taking in, make findings durable, commit, end.
+    pub stop: CancellationToken,
+}
+
+/// Positions from which and up to which a tap is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// First position.
+    pub from: Bound,
+    /// The position before which the range ends.
+    pub to: Bound,
+}
+
+/// Which changes of a range are judged. Empty lists: all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Tables as the tap names them.
+    pub tables: Vec<String>,
+    /// Keys: `COLUMN=VALUE`, several columns behind commas, or the value alone for a key of one column.
+    pub keys: Vec<String>,
+    /// Operations.
+    pub ops: Vec<Op>,
+    /// SQL condition on the row.
+    pub row_filter: Option<String>,
+}
+
+/// Against which version a key is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+pub enum AsOf {
+    /// The newest one when the command ends, also past the range.
+    End,
+}
+
+/// What `audit` is asked.
+pub struct AuditArgs {
+    /// The whole configuration, for the store.
+    pub config: Config,
+    /// The pipeline to audit.
+    pub pipeline: Pipeline,
+    /// What to read.
+    pub range: Range,
+    /// What of it to judge.
+    pub filter: Filter,
+    /// Against which version.
+    pub as_of: AsOf,
+    /// Only this incarnation of the source's log.
+    pub incarnation: Option<String>,
+    /// Print at most so many findings; all of them count.
+    pub max_findings: Option<u64>,
+    /// End after this long, with what is known by then.
+    pub max_time: Option<Duration>,
+    /// On a live tap: what is not proven by then is unverifiable.
+    pub max_wait: Duration,
+    /// The least severity that counts for [`Outcome::Findings`].
+    pub fail_on: Severity,
+    /// How to print.
+    pub format: OutputFormat,
+    /// Also write a report to this file, in the format that its name says.
+    pub report: Option<PathBuf>,
+    /// How to show progress.
+    pub progress: ProgressStyle,
+    /// Cancelled at the first signal.
+    pub stop: CancellationToken,
+}
+
+/// What `decode` is asked.
+pub struct DecodeArgs {
+    /// Tap and decoder; there may be no target in it.
+    pub tap: crate::config::Tap,
+    /// How records are understood.
+    pub decode: crate::config::Decode,
+    /// What to read.
+    pub range: Range,
+    /// At most so many records.
+    pub records: Option<u64>,
+    /// Cancelled at the first signal.
+    pub stop: CancellationToken,
+}
+
+/// One record, understood.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodedRecord<'a> {
+    /// Kind of tap: `kafka`, `file`.
+    pub tap: &'static str,
+    /// Partition.
+    pub partition: &'a PartitionName,
+    /// Offset.
+    pub offset: u64,
+    /// When it was appended, in milliseconds since the epoch.
+    pub timestamp_ms: Option<i64>,
+    /// The format it was read as; `Auto` where it was not recognised.
+    pub format: Format,
+    /// What was understood.
+    pub understood: &'a Understood,
+}
+
+/// How a `decode` ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DecodeEnd {
+    /// How long it took from the first record to the last.
+    pub elapsed: Duration,
+    /// Whether the whole range was read, or `records` of it.
+    pub outcome: Outcome,
+}
+
+/// What `doctor` is asked.
+pub struct DoctorArgs {
+    /// The configuration; every pipeline of it is looked at.
+    pub config: Config,
+    /// How to print: a table or JSON.
+    pub format: OutputFormat,
+    /// Cancelled at the first signal.
+    pub stop: CancellationToken,
+}
+
+/// What `findings list` and `findings show` are asked.
+pub struct FindingsArgs {
+    /// Where findings are kept.
+    pub store: crate::config::Store,
+    /// Which ones.
+    pub query: FindingsQuery,
+    /// How to print.
+    pub format: OutputFormat,
+}
+
+/// Which findings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FindingsQuery {
+    /// Those that fit, newest first. Empty lists: all.
+    List {
+        /// Pipeline.
+        pipeline: Option<String>,
+        /// Tables as the tap names them.
+        tables: Vec<String>,
+        /// Kinds.
+        kinds: Vec<Kind>,
+        /// States.
+        states: Vec<State>,
+        /// The least severity.
+        severity: Severity,
+        /// At most so many.
+        limit: u64,
+    },
+    /// The one whose id begins like this.
+    Show {
+        /// The id or its beginning.
+        id: String,
+    },
+}
+
+/// Runs every pipeline until it is stopped.
+///
+/// # Errors
+/// What cannot be waited for: a refused configuration, a store that cannot be opened.
+#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
+pub async fn run(args: RunArgs) -> Result<Outcome, Failure> {
+    drop(args);
+    Err(Failure::new("`run` is not wired yet"))
+}
+
+/// Replays a range and judges it. Findings, then the summary, go to `out`.
+///
+/// # Errors
+/// What kept it from reading or judging at all.
+#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
+pub async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
+    drop((args, out));
+    Err(Failure::new("`audit` is not wired yet"))
+}
+
+/// Reads a range of a tap and hands each record to `each`, in order within each partition, until it says to break.
+///
+/// # Errors
+/// What kept it from reading.
+#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
+pub async fn decode(
+    args: DecodeArgs,
+    each: &mut (dyn FnMut(DecodedRecord<'_>) -> ControlFlow<()> + Send),
+) -> Result<DecodeEnd, Failure> {
+    drop((args, each));
+    Err(Failure::new("`decode` is not wired yet"))
+}
+
+/// Connects to tap and target and tells what it finds.
+///
+/// # Errors
+/// What kept it from looking at all.
+#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
+pub async fn doctor(args: DoctorArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
+    drop((args, out));
+    Err(Failure::new("`doctor` is not wired yet"))
+}
+
+/// Prints findings of the store.
+///
+/// # Errors
+/// The store cannot be read, or no finding has the id.
+#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
+pub async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
+    drop((args, out));
+    Err(Failure::new("`findings` is not wired yet"))
+}
