@@ -13,6 +13,7 @@ mod pipeline;
 mod postgres;
 mod services;
 mod sidecar;
+mod store_contract;
 mod wait;
 
 mod rig;

@@ -38,7 +38,6 @@ pub(super) fn finding(number: u32, state: State, seconds: i64) -> Document {
 }
 
 /// Declares every test of the suite; `$open` takes a name and gives an empty store with what must outlive it.
-#[macro_export]
 macro_rules! store_contract {
     ($open:path) => {
         store_contract!($open: recording_is_idempotent, a_life_is_kept, lists_page_without_loss, filters_hold,
