@@ -10,6 +10,7 @@ use crate::engine::event::{LookFailure, Lookup, Looked, Seen};
 use crate::model::{Key, Row};
 use crate::tap::Control;
 use crate::target::{Ask, Target, TargetError};
+use crate::telemetry::event::TargetRead;
 
 use super::clock::Clock;
 use super::tell;
@@ -71,14 +72,14 @@ impl Looker {
         let began = self.clock.elapsed();
         let asked = self.target.lookup(&ask(&table, &lookup.keys)).await;
         let took = self.clock.elapsed().saturating_sub(began);
-        tell::looked(&self.pipeline, lookup.keys.len(), took);
+        TargetRead { pipeline: &self.pipeline, keys: lookup.keys.len(), took }.emit();
         match asked {
             Ok(answer) => {
                 let seen = lookup.keys.iter().zip(answer).map(|(key, rows)| seen(&table, key, rows));
                 Ok(seen.collect())
             }
             Err(error) => {
-                tell::target_failed(&self.pipeline, &error);
+                tell::target_failed(&self.pipeline, &error, lookup.keys.len());
                 match error {
                     TargetError::Changed { .. } => {
                         self.remap.table(&table).await;

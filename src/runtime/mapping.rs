@@ -106,8 +106,19 @@ impl PlanRules {
     }
 
     async fn locate(&self, target: &Target, tap_name: &str, topic: &str) -> Result<Result<TableMeta, String>, TargetError> {
-        let found = crate::target::mapping::locate(target, self.target_of(tap_name), tap_name, topic).await?;
-        Ok(found.map_err(|why| why.to_string()))
+        let place = match self.target_of(tap_name) {
+            Some(named) => {
+                let (schema, name) = named.rsplit_once('.').map_or((None, named), |(schema, name)| (Some(schema), name));
+                (schema.map(str::to_owned), name.to_owned())
+            }
+            None => match target.locate(tap_name, topic).await? {
+                Ok(found) => (Some(found.schema).filter(|schema| !schema.is_empty()), found.name),
+                Err(why) => return Ok(Err(why.to_string())),
+            },
+        };
+        let described = target.describe(place.0.as_deref(), &place.1).await?;
+        let missing = || format!("the target has no table `{}`: name it in the table's rule", place.1);
+        Ok(described.ok_or_else(missing))
     }
 }
 
@@ -119,6 +130,7 @@ pub(super) struct Remap {
     pub(super) tables: Arc<Tables>,
     pub(super) epoch: Arc<AtomicU64>,
     pub(super) replies: mpsc::Sender<Reply>,
+    pub(super) pipeline: Arc<str>,
 }
 
 impl Remap {
@@ -136,7 +148,7 @@ impl Remap {
                 self.epoch.fetch_add(1, Ordering::Release);
                 let _ = self.replies.send(Reply::Replanned(table.id)).await;
             }
-            Err(error) => tell::target_failed("", &error),
+            Err(error) => tell::target_failed(&self.pipeline, &error, 0),
         }
     }
 }
@@ -193,7 +205,7 @@ impl Mapper {
                 Ok(other @ Mapped::NotJudged(_)) if self.clock.now() >= patience || stopped => break other,
                 Err(_) if stopped => break Mapped::NotJudged("stopped before the target answered".into()),
                 Ok(Mapped::NotJudged(_)) => {}
-                Err(error) => tell::target_failed(&self.pipeline, &error),
+                Err(error) => tell::target_failed(&self.pipeline, &error, 0),
             }
             self.handle.block_on(tokio::time::sleep(ASK_EVERY));
         };

@@ -133,6 +133,7 @@ impl Running {
             tally: tally_here,
             tap: tap_here,
             pipeline: pipeline_name,
+            partitions: running.partitions.clone(),
         };
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
         running.spawn_ingest(pipeline, events, window)?;
@@ -154,6 +155,7 @@ impl Running {
             tables: Arc::clone(&self.tables),
             epoch: Arc::clone(&self.epoch),
             replies: self.replies.clone(),
+            pipeline: Arc::clone(&self.name),
         };
         let looker = Looker {
             clock: self.clock,

@@ -119,7 +119,8 @@ pub(super) fn decoder(decode: &config::Decode, rules: &[config::TableRule]) -> d
     });
     decode::Options {
         format: match decode.format {
-            Format::Auto => decode::Format::Auto,
+            // The others are refused by the configuration's check.
+            Format::Auto | Format::Maxwell | Format::Canal | Format::Dynamodb => decode::Format::Auto,
             Format::Debezium => decode::Format::Debezium,
             Format::Dms => decode::Format::Dms,
         },

@@ -1,12 +1,12 @@
-//! What the runtime tells the log and the counters about its adapters.
+//! What the runtime tells the log and the counters: the engine's notes and the adapters' troubles, as telemetry events.
 
 use std::error::Error;
-use std::time::Duration;
 
 use crate::engine::event::Note;
 use crate::report::document::Document;
-use crate::tap::TapError;
+use crate::tap::{Partitions, TapError};
 use crate::target::TargetError;
+use crate::telemetry::event;
 
 use super::tables::Mapped;
 
@@ -24,40 +24,34 @@ pub(super) fn chain(error: &dyn Error) -> String {
 
 /// A tap that does not deliver.
 pub(super) fn tap_failed(pipeline: &str, error: &TapError) {
-    metrics::counter!("afterimage_tap_errors_total", "pipeline" => pipeline.to_owned()).increment(1);
-    tracing::warn!(pipeline, fatal = error.fatal, "{}", chain(error));
+    let end = if error.fatal { event::TapEnd::Ended } else { event::TapEnd::GoesOn };
+    event::TapFailed { pipeline, error, end }.emit();
 }
 
-/// A target that does not answer.
-pub(super) fn target_failed(pipeline: &str, error: &TargetError) {
-    metrics::counter!("afterimage_target_errors_total", "pipeline" => pipeline.to_owned()).increment(1);
-    tracing::warn!(pipeline, "{}", chain(error));
-}
-
-/// One lookup was answered, or failed.
-pub(super) fn looked(pipeline: &str, keys: usize, took: Duration) {
-    metrics::histogram!("afterimage_target_query_duration_seconds", "pipeline" => pipeline.to_owned()).record(took);
-    metrics::histogram!("afterimage_target_batch_keys", "pipeline" => pipeline.to_owned()).record(keys as f64);
+/// A target that does not answer for so many keys.
+pub(super) fn target_failed(pipeline: &str, error: &TargetError, keys: usize) {
+    event::TargetFailed { pipeline, error, keys }.emit();
 }
 
 /// Something the judge wants a person to be able to read.
-pub(super) fn noted(pipeline: &str, note: &Note) {
+pub(super) fn noted(pipeline: &str, note: &Note, partitions: &Partitions) {
     match note {
-        Note::Frozen { why, .. } => tracing::warn!(pipeline, "verdicts are held: {why}"),
+        Note::Frozen { partition, why } => {
+            let partition = partition.map(|id| partitions.name(id));
+            event::Frozen { pipeline, partition: partition.as_ref(), why }.emit();
+        }
         Note::Demoted { why } => tracing::warn!(pipeline, "committed offsets no longer convict: {why}"),
         Note::Coalesced { partition, range } => {
-            metrics::counter!("afterimage_unverified_evictions_total", "pipeline" => pipeline.to_owned()).increment(1);
-            tracing::info!(pipeline, partition = partition.0, from = range.0, to = range.1, "middle versions were coalesced");
+            let partition = partitions.name(*partition);
+            let versions = range.1.saturating_sub(range.0) + 1;
+            event::Coalesced { pipeline, partition: &partition, range: *range, versions }.emit();
         }
         Note::Unverifiable { partition, range, why } => {
-            metrics::counter!("afterimage_unverifiable_total", "pipeline" => pipeline.to_owned()).increment(1);
-            tracing::warn!(pipeline, partition = partition.0, from = range.0, to = range.1, "unverifiable: {why}");
+            let partition = partitions.name(*partition).to_string();
+            tracing::warn!(pipeline, partition, from = range.0, to = range.1, "unverifiable: {why}");
         }
-        Note::Transient => {
-            metrics::counter!("afterimage_transient_suspects_total", "pipeline" => pipeline.to_owned()).increment(1);
-        }
+        Note::Transient => {}
         Note::SlowEqual { table } => {
-            metrics::counter!("afterimage_slow_equal_total", "pipeline" => pipeline.to_owned()).increment(1);
             tracing::debug!(pipeline, table = table.0, "fingerprints differ and the rows are equal");
         }
     }
@@ -65,29 +59,23 @@ pub(super) fn noted(pipeline: &str, note: &Note) {
 
 /// A finding became open.
 pub(super) fn opened(finding: &Document) {
-    let table = finding.table.clone().unwrap_or_default();
-    metrics::counter!(
-        "afterimage_findings_total",
-        "pipeline" => finding.pipeline.clone(), "kind" => finding.kind.word(), "severity" => finding.severity.word()
-    )
-    .increment(1);
-    tracing::warn!(
-        pipeline = finding.pipeline,
-        id = finding.id,
-        table,
-        kind = finding.kind.word(),
-        cause = finding.cause.word(),
-        severity = finding.severity.word(),
-        at = finding.expected.as_ref().map(|expected| expected.at.position()),
-        "finding opened: {}",
-        finding.evidence
-    );
+    let position = finding.position();
+    event::FindingOpened {
+        pipeline: &finding.pipeline,
+        id: &finding.id,
+        kind: finding.kind,
+        cause: finding.cause.word(),
+        severity: finding.severity,
+        table: finding.table.as_deref(),
+        position: Some(position.as_str()).filter(|position| !position.is_empty()),
+        evidence: &finding.evidence,
+    }
+    .emit();
 }
 
 /// A finding healed.
 pub(super) fn closed(finding: &Document) {
-    metrics::counter!("afterimage_findings_healed_total", "pipeline" => finding.pipeline.clone()).increment(1);
-    tracing::info!(pipeline = finding.pipeline, id = finding.id, kind = finding.kind.word(), "finding healed");
+    event::FindingHealed { pipeline: &finding.pipeline, id: &finding.id, kind: finding.kind }.emit();
 }
 
 /// A table was met for the first time.

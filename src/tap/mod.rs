@@ -137,7 +137,15 @@ pub trait Control: Send + Sync {
     ///
     /// # Errors
     /// When the tap is gone or cannot go back.
-    fn rewind(&self, partition: PartitionId, to: u64) -> Result<(), TapError>;
+    fn rewind(&self, partition: PartitionId, to: u64) -> Result<(), TapError> {
+        Err(TapError {
+            what: format!("going back to offset {to} is not possible"),
+            on: format!("partition {}", partition.0),
+            hint: "restart from that position to judge again what the applier applies again".to_owned(),
+            fatal: false,
+            source: None,
+        })
+    }
 
     /// Stops the thread; the channel closes after its last event. Stored commits are made durable first.
     fn stop(&self);
