@@ -11,8 +11,10 @@ pub mod clock;
 pub mod entry;
 
 mod context;
+mod decode;
 mod driver;
 mod evidence;
+mod findings;
 mod images;
 mod ingest;
 mod look;
