@@ -28,6 +28,8 @@ pub(super) const RECORDS: usize = 4096;
 #[derive(Debug)]
 pub(super) enum Fed {
     Inputs(Vec<Input>),
+    /// A tap began to be read, or the next part of one.
+    TapStarted,
     /// Every partition of a bounded read reached its end.
     TapEnded,
     /// The tap's thread is gone.
@@ -126,6 +128,9 @@ impl Driver {
     fn fed(&mut self, fed: Fed) -> bool {
         match fed {
             Fed::Inputs(inputs) => inputs.into_iter().for_each(|input| self.handle(input)),
+            Fed::TapStarted => {
+                self.tap.send_replace(TapState::Running);
+            }
             Fed::TapEnded => {
                 self.tap.send_replace(TapState::Ended);
             }
@@ -137,7 +142,6 @@ impl Driver {
                 tell::tap_failed(&self.pipeline, &error);
                 if error.fatal {
                     self.tap.send_replace(TapState::Closed);
-                    return false;
                 }
             }
         }

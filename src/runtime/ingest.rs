@@ -8,6 +8,7 @@ use std::sync::mpsc::Receiver;
 use tokio::sync::mpsc::Sender;
 
 use crate::canon::{Binding, Mask};
+use crate::config::{Bound, Start};
 use crate::decode::{Decoder, Understood};
 use crate::engine::Input;
 use crate::engine::event::{Image, Tracked};
@@ -27,6 +28,8 @@ const SHAPES: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) records: AtomicU64,
+    /// Keys that change inside an audited range.
+    pub(super) keys: AtomicU64,
     pub(super) changes: AtomicU64,
     pub(super) rejects: AtomicU64,
     /// Changes of tables that have no counterpart, and so are not judged.
@@ -34,17 +37,41 @@ pub(super) struct Counts {
 }
 
 /// Judges only keys that change inside a range: what comes behind it matters for those alone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Window {
-    /// First offset behind the range, by partition; a partition that is not here has no end.
-    pub(super) to: BTreeMap<PartitionId, u64>,
-    /// Keys seen inside it.
-    pub(super) keys: HashSet<u128>,
+    to: Bound,
+    keys: HashSet<u128>,
+}
+
+/// Where a range ends in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    Never,
+    Offset(u64),
+    /// Milliseconds since the epoch, by the record's own timestamp.
+    Time(i64),
 }
 
 impl Window {
-    fn admits(&mut self, at: Position, key: &Key) -> bool {
-        let inside = self.to.get(&at.partition).is_none_or(|to| at.offset < *to);
+    /// The range up to `to`, which is resolved already where it is relative to the end or to now.
+    pub(super) fn new(to: Bound) -> Window {
+        Window { to, keys: HashSet::new() }
+    }
+
+    fn limit(&self, partition: i32) -> Limit {
+        match self.to.pinned.get(&partition).copied().or(self.to.everywhere) {
+            Some(Start::Offset(offset)) => Limit::Offset(offset),
+            Some(Start::Time(millis)) => Limit::Time(millis),
+            Some(Start::Beginning | Start::End | Start::Stored | Start::Tail(_) | Start::Last(_)) | None => Limit::Never,
+        }
+    }
+
+    fn admits(&mut self, partition: i32, offset: u64, timestamp: Option<i64>, key: &Key) -> bool {
+        let inside = match self.limit(partition) {
+            Limit::Never => true,
+            Limit::Offset(to) => offset < to,
+            Limit::Time(to) => timestamp.is_none_or(|at| at < to),
+        };
         if inside {
             self.keys.insert(key.hash128());
         }
@@ -68,12 +95,17 @@ pub(super) struct Ingest {
 }
 
 impl Ingest {
-    /// Runs until the tap ends or nobody listens any more.
-    pub(super) fn run(&mut self, events: &Receiver<TapEvent>, engine: &Sender<Fed>) {
-        while let Ok(event) = events.recv() {
-            let fed = self.event(event);
-            if engine.blocking_send(fed).is_err() {
+    /// Runs until there is no further tap or nobody listens any more. A read that is continued brings a tap for each part.
+    pub(super) fn run(&mut self, taps: &Receiver<Receiver<TapEvent>>, engine: &Sender<Fed>) {
+        while let Ok(events) = taps.recv() {
+            if engine.blocking_send(Fed::TapStarted).is_err() {
                 return;
+            }
+            while let Ok(event) = events.recv() {
+                let fed = self.event(event);
+                if engine.blocking_send(fed).is_err() {
+                    return;
+                }
             }
         }
         let _ = engine.blocking_send(Fed::TapClosed);
@@ -163,9 +195,12 @@ impl Ingest {
         };
         if let Some(window) = &mut self.window
             && change.op != Op::Truncate
-            && !window.admits(at, &key)
+            && !window.admits(self.partitions.name(at.partition).partition, at.offset, appended, &key)
         {
             return;
+        }
+        if let Some(window) = &self.window {
+            self.counts.keys.store(window.keys.len() as u64, Ordering::Relaxed);
         }
         inputs.push(Input::Change(self.tracked(&table, at, appended, key, change)));
     }
@@ -231,19 +266,24 @@ impl Ingest {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_window_follows_only_keys_it_saw_inside() {
-        let partition = PartitionId(0);
-        let mut window = Window { to: BTreeMap::from([(partition, 10)]), keys: HashSet::new() };
+        let mut window = Window::new(Start::Offset(10).into());
         let key = |id| Key::new(TableId(0), &[crate::model::Cell::Int(id)]);
-        assert!(window.admits(Position { partition, offset: 9 }, &key(1)));
-        assert!(window.admits(Position { partition, offset: 10 }, &key(1)));
-        assert!(!window.admits(Position { partition, offset: 10 }, &key(2)));
+        assert!(window.admits(0, 9, None, &key(1)));
+        assert!(window.admits(0, 10, None, &key(1)));
+        assert!(!window.admits(0, 10, None, &key(2)));
+    }
 
+    #[test]
+    fn a_window_may_end_at_a_time() {
+        let mut window = Window::new(Start::Time(1000).into());
+        let key = |id| Key::new(TableId(0), &[crate::model::Cell::Int(id)]);
+        assert!(window.admits(0, 5, Some(999), &key(1)));
+        assert!(!window.admits(0, 6, Some(1000), &key(2)));
     }
 }

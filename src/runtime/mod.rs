@@ -10,8 +10,10 @@
 pub mod clock;
 pub mod entry;
 
+mod audit;
 mod context;
 mod decode;
+mod doctor;
 mod driver;
 mod evidence;
 mod findings;
@@ -21,6 +23,7 @@ mod look;
 mod mapping;
 mod pipeline;
 mod record;
+mod run;
 mod settings;
 mod tables;
 mod tell;

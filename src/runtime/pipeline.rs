@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -51,6 +51,7 @@ pub(super) struct Running {
     pub(super) replies: mpsc::Sender<Reply>,
     records: mpsc::Sender<Record>,
     fed: mpsc::Sender<Fed>,
+    taps: Option<SyncSender<Receiver<TapEvent>>>,
     rules: Arc<PlanRules>,
     epoch: Arc<AtomicU64>,
     images: Arc<ImageStore>,
@@ -113,6 +114,7 @@ impl Running {
             replies,
             records: records.clone(),
             fed,
+            taps: None,
             rules: Arc::new(PlanRules::of(pipeline)),
             epoch: Arc::default(),
             images,
@@ -205,7 +207,10 @@ impl Running {
             next: BTreeMap::new(),
         };
         let fed = self.fed.clone();
-        self.spawn_thread("ingest", move |_| ingest.run(&events, &fed))
+        let (taps, taps_here) = sync_channel(1);
+        let _ = taps.send(events);
+        self.taps = ingest.window.is_some().then_some(taps);
+        self.spawn_thread("ingest", move |_| ingest.run(&taps_here, &fed))
     }
 
     fn spawn_thread(&mut self, stage: &str, work: impl FnOnce(Handle) + Send + 'static) -> Result<(), Failure> {
@@ -214,6 +219,26 @@ impl Running {
         let thread = std::thread::Builder::new().name(name).spawn(move || work(handle));
         self.threads.push(thread.map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("no thread can be started") })?);
         Ok(())
+    }
+
+    /// Reads on behind the end of a range that was read, if the log has grown: rows are judged only when the tap was
+    /// consumed up to where it ended when they were read.
+    ///
+    /// # Errors
+    /// When the tap cannot be started again.
+    pub(super) fn follow_on(&self, pipeline: &Pipeline, tally: &Tally) -> Result<(), Failure> {
+        let grown = tally.partitions.iter().any(|partition| partition.end > partition.consumed);
+        let Some(taps) = self.taps.as_ref().filter(|_| grown) else { return Ok(()) };
+        let places = tally.partitions.iter().map(|mark| {
+            let partition = self.partitions.name(mark.partition).partition;
+            (partition, crate::config::Start::Offset(mark.consumed))
+        });
+        let from = crate::config::Bound { everywhere: None, pinned: places.collect() };
+        let read = Read::Range { from, to: crate::config::Start::End.into() };
+        let options = settings::tap(&pipeline.tap, read, self.clock.wall(self.clock.now()));
+        let options = options.map_err(|error| refused(error, None))?;
+        let (events, _) = tap::start(options, self.partitions.clone()).map_err(tap_failure)?;
+        taps.try_send(events).map_err(|_| Failure::new("the tap is still being read"))
     }
 
     /// The picture as of now, walked by the engine itself; `None` once it is gone.
@@ -235,7 +260,8 @@ impl Running {
     pub(super) async fn stop(mut self) {
         self.stopped.store(true, Ordering::Relaxed);
         let _ = self.replies.send(Reply::Stop).await;
-        drop((self.records, self.fed, self.replies));
+        self.control.stop();
+        drop((self.records, self.fed, self.replies, self.taps));
         let ended = tokio::time::timeout(END_WITHIN, async {
             while self.tasks.join_next().await.is_some() {}
         });
