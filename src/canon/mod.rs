@@ -5,9 +5,26 @@
 //! the wrapping sum, over columns, of xxh3-128(column index ‖ canonical value), so that any subset of columns can be
 //! compared by its mask. Where fingerprints differ, [`Plan::differ`] compares column by column with the declared
 //! tolerances before anything is called different.
+//!
+//! Not here: reading the target, and deciding what a difference means.
+
+mod fingerprint;
+mod form;
+mod json;
+mod lenient;
+mod number;
+mod plan;
+mod read;
+mod temporal;
+#[cfg(test)]
+mod tests;
+mod value;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use fingerprint::{Binding, ColumnComparison};
+pub use plan::{KeyError, NotCompared, Plan, PlanError, UNAVAILABLE_VALUE};
 
 /// Columns of a plan, as a set of bits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -1,6 +1,7 @@
 //! The engine's entire contact with the world: what goes in, what comes out, and the one thing it may ask at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::canon::{Compared, Mask, ObservedHashes};
 use crate::model::change::KeyChange;
@@ -30,8 +31,6 @@ pub struct Tracked {
     pub appended_at: Option<i64>,
     /// One half of a key change.
     pub key_change: KeyChange,
-    /// It carries the connector's "unavailable value" marker in some column.
-    pub placeholder: bool,
     /// What its table is for.
     pub role: Role,
 }
@@ -113,12 +112,10 @@ pub enum Input {
         /// Source commit time.
         time: SourceTime,
     },
-    /// An open finding known from the store: its key may heal.
+    /// An open finding known from the store: its key is read again now and then, and may heal.
     OpenFinding {
-        /// Key.
-        key: Key,
-        /// Position of the expected version.
-        at: Position,
+        /// The version it expected, as it was tracked then.
+        expected: Box<Tracked>,
         /// What was found.
         finding: Box<Finding>,
     },
@@ -139,8 +136,10 @@ pub struct Lookup {
     pub table: TableId,
     /// Keys, without duplicates.
     pub keys: Vec<Key>,
-    /// The partitions whose tap ends must be asked *after* the read returned.
+    /// The partitions whose tap ends must be asked *after* the read returned and `lead` more went by.
     pub partitions: Vec<PartitionId>,
+    /// How far the applier may be ahead of the tap.
+    pub lead: Duration,
 }
 
 /// What came back.
@@ -176,6 +175,8 @@ pub enum Seen {
         hashes: ObservedHashes,
         /// The row itself, for findings.
         row: Arc<Row>,
+        /// Some compared column holds the connector's "unavailable value" marker.
+        placeholder: bool,
     },
     /// More than one row.
     Several {
@@ -201,6 +202,14 @@ pub enum Output {
         partition: PartitionId,
         /// Next offset.
         next: u64,
+    },
+    /// Consume this partition again from `to`: the applier was set back and will decide these changes anew. Answered by
+    /// [`Input::Assigned`].
+    Rewind {
+        /// Partition.
+        partition: PartitionId,
+        /// Offset to go on from.
+        to: u64,
     },
     /// Stop handing in changes: memory is at its bound.
     Pause,
@@ -265,6 +274,12 @@ pub trait Images: Send {
 
     /// What a key was last read as, while it is cached.
     fn recall(&self, key: &Key) -> Option<Verified>;
+
+    /// How a partition is written in sentences: `orders/3`.
+    fn partition_name(&self, partition: PartitionId) -> String;
+
+    /// How a table is written in sentences.
+    fn table_name(&self, table: TableId) -> Arc<str>;
 }
 
 /// The image of a change.

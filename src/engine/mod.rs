@@ -1,3 +1,113 @@
 //! 3–7 ▸ The deterministic judge.
+//!
+//! [`Engine`] is driven, it never waits. The contract:
+//! - Feed it with [`Engine::handle`]; after each call drain [`Engine::poll_output`] until it is empty, and carry the
+//!   outputs out in their order (a commit behind a finding is behind it for a reason).
+//! - Time only rises, and comes in with each call. At [`Engine::poll_timeout`] at the latest, hand in [`Input::Tick`];
+//!   the deadline says what it is for.
+//! - Positions of a partition come in their order. Every consumed record is told, as a change, a reject or by
+//!   [`Input::Reached`].
+//! - Each [`Lookup`](event::Lookup) is answered once, with the tap's ends asked *after* its read returned.
+//!
+//! Invariants: no finding without proof of progress; a key has at most one lookup in flight; a position is committed only
+//! when every earlier change of its partition has its verdict; a read that failed teaches nothing; memory stays under the
+//! stated bound; the same inputs give the same outputs.
+//!
+//! The stages, by file: `chain` (versions of a key) · `partition`, `horizon` (what was applied, what is settled) ·
+//! `schedule`, `lookup` (which keys to read) · `judge`, `suspect`, `gate`, `cause` (verdicts) · `stall` · `ack` (what may
+//! be committed) · `limit` (every bound) · `tally` (the read-only picture).
 
 pub mod event;
+pub mod limit;
+pub mod tally;
+
+mod ack;
+mod cause;
+mod chain;
+mod gate;
+mod horizon;
+mod ingest;
+mod judge;
+mod keys;
+mod lookup;
+mod masks;
+mod partition;
+mod progress;
+mod schedule;
+mod stall;
+mod state;
+mod suspect;
+mod verdict;
+
+use std::time::Duration;
+
+pub use self::event::{Images, Input, Output};
+pub use self::limit::Options;
+pub use self::state::Engine;
+
+use crate::model::Tick;
+
+/// Why the engine wants to be called at a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// A key waits for its next read.
+    Read,
+    /// Evidence, suspects and commits are looked at.
+    Poll,
+}
+
+impl Engine {
+    /// Takes one input at `now`.
+    pub fn handle(&mut self, input: Input, now: Tick) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Change(change) => self.change(change),
+            Input::Reject { at, reason, table } => self.reject(at, reason, table),
+            Input::Reached { partition, next } => self.reached(partition, next),
+            Input::Assigned { partition, next } => self.assigned(partition, next),
+            Input::Revoked { partition } => self.revoked(partition),
+            Input::Gap { partition, from, to } => self.gap(partition, from, to),
+            Input::Looked(looked) => self.looked(looked),
+            Input::Ends { asked, ends } => self.ends(asked, &ends),
+            Input::Committed { asked, next, generation } => self.committed(asked, &next, generation),
+            Input::AppliedTime { asked, time } => self.applied_time(asked, time),
+            Input::OpenFinding { expected, finding } => self.open_finding(*expected, *finding),
+            Input::Tick => self.tick(),
+        }
+    }
+
+    /// The next thing to carry out, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call with [`Input::Tick`] at the latest, and what for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> (Tick, Reason) {
+        let poll = self.next_poll;
+        match self.schedule.next_delayed() {
+            Some(at) if at < poll => (at, Reason::Read),
+            Some(_) | None => (poll, Reason::Poll),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.move_horizons();
+        if self.now >= self.next_poll {
+            self.next_poll = self.now + self.options.poll.max(Duration::from_millis(10));
+            self.poll();
+        }
+        self.pump();
+    }
+
+    fn poll(&mut self) {
+        self.read_heartbeats();
+        self.wake_suspects();
+        self.sample();
+        self.look_again();
+        self.state_groups();
+        self.watch_stalls();
+        self.acknowledge();
+        self.guard_memory();
+    }
+}

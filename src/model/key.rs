@@ -55,6 +55,22 @@ impl Key {
         &self.0
     }
 
+    /// The canonical bytes of the cells alone: the part that is the same in every process.
+    #[must_use]
+    pub fn cell_bytes(&self) -> &[u8] {
+        &self.0[TABLE_BYTES..]
+    }
+
+    /// The key of `table` whose [`Key::cell_bytes`] were kept; `None` where the bytes are no such thing.
+    #[must_use]
+    pub fn from_cell_bytes(table: TableId, bytes: &[u8]) -> Option<Key> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = decode(rest)?.1;
+        }
+        Some(Key([&table.0.to_be_bytes(), bytes].concat().into()))
+    }
+
     /// A 128-bit hash (xxh3) of the canonical bytes: stable over processes.
     #[must_use]
     pub fn hash128(&self) -> u128 {
@@ -194,5 +210,7 @@ mod tests {
         let key = Key::new(TableId(9), &cells);
         assert_eq!(key.cells(), cells);
         assert_eq!(key.table(), TableId(9));
+        assert_eq!(Key::from_cell_bytes(TableId(9), key.cell_bytes()), Some(key.clone()));
+        assert_eq!(Key::from_cell_bytes(TableId(9), &key.cell_bytes()[1..]), None);
     }
 }

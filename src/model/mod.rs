@@ -1,5 +1,6 @@
 //! The vocabulary every stage shares. No I/O and no policy lives here.
 
+pub mod calendar;
 pub mod cell;
 pub mod change;
 pub mod finding;

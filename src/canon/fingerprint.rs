@@ -1,0 +1,181 @@
+//! Rows become hashes: an expected row one sum over what it says, an observed row one hash for each column.
+
+use std::sync::Arc;
+
+use super::lenient;
+use super::plan::Plan;
+use super::value::{Canonical, Reading};
+use super::{Compared, Expected, Mask, ObservedHashes};
+use crate::model::{Cell, Columns, Row, Typing};
+
+/// Where the cells of tap rows of one shape stand in a plan. Made once for each shape, kept by the caller.
+#[derive(Debug, Clone)]
+pub struct Binding {
+    typing: Typing,
+    /// Cell and plan column, for each compared column that the shape has.
+    pairs: Box<[(u32, u32)]>,
+    /// All of them, as a set: the mask of a row that says everything.
+    full: Arc<Mask>,
+    unbound: Box<[Box<str>]>,
+}
+
+impl Binding {
+    /// Tap columns that no column of the plan stands for: absent on the target, ignored, or of a type not covered.
+    #[must_use]
+    pub fn unbound(&self) -> &[Box<str>] {
+        &self.unbound
+    }
+}
+
+/// One column, compared on the slow path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnComparison {
+    /// Index in the plan.
+    pub index: usize,
+    /// Name on the target.
+    pub name: Box<str>,
+    /// Outcome.
+    pub outcome: Compared,
+    /// Expected, as text.
+    pub expected: String,
+    /// Observed, as text.
+    pub observed: String,
+    /// The observed value is the connector's "unavailable value" marker.
+    pub placeholder: bool,
+}
+
+impl Plan {
+    /// Binds the rows of one shape to this plan.
+    #[must_use]
+    pub fn bind(&self, columns: &Columns, typing: Typing) -> Binding {
+        let mut pairs = Vec::with_capacity(columns.0.len());
+        let mut unbound = Vec::new();
+        for (cell, name) in columns.0.iter().enumerate() {
+            match self.index_of_tap(name).filter(|index| self.columns[*index].compared) {
+                Some(index) => pairs.push((cell as u32, index as u32)),
+                None => unbound.push(name.clone()),
+            }
+        }
+        let full = Mask::of(self.columns.len(), pairs.iter().map(|(_, index)| *index as usize));
+        Binding { typing, pairs: pairs.into(), full: self.intern(full), unbound: unbound.into() }
+    }
+
+    /// The fingerprint of an expected row, over the columns it says something comparable about. `row` must have the
+    /// shape that `binding` was made for.
+    #[must_use]
+    pub fn expect(&self, binding: &Binding, row: &Row) -> Expected {
+        let mut fingerprint = 0u128;
+        let mut left_out = false;
+        for (cell, index) in &binding.pairs {
+            match self.read(*index as usize, &row.cells[*cell as usize], binding.typing) {
+                Reading::Value(value) => fingerprint = fingerprint.wrapping_add(value.hash(*index as usize)),
+                Reading::Unknown | Reading::Incomparable => left_out = true,
+            }
+        }
+        let mask = if left_out { self.partial_mask(binding, row) } else { binding.full.clone() };
+        Expected { fingerprint, mask }
+    }
+
+    fn partial_mask(&self, binding: &Binding, row: &Row) -> Arc<Mask> {
+        let says = |(cell, index): &&(u32, u32)| {
+            let reading = self.read(*index as usize, &row.cells[*cell as usize], binding.typing);
+            matches!(reading, Reading::Value(_))
+        };
+        let members = binding.pairs.iter().filter(says).map(|(_, index)| *index as usize);
+        self.intern(Mask::of(self.columns.len(), members))
+    }
+
+    /// The column hashes of an observed row, read with the columns of [`Plan::names`]. A column that is not compared, or
+    /// holds something that cannot be, hashes to 0, which no expected value does.
+    #[must_use]
+    pub fn observe(&self, row: &Row) -> ObservedHashes {
+        let hashes = self.observed_cells(row).enumerate().map(|(index, cell)| {
+            let reading = cell.filter(|_| self.columns[index].compared).map(|cell| self.read(index, cell, row.typing));
+            match reading {
+                Some(Reading::Value(value)) => value.hash(index),
+                Some(Reading::Unknown | Reading::Incomparable) | None => 0,
+            }
+        });
+        ObservedHashes(hashes.collect())
+    }
+
+    /// Plan columns in which an observed row holds the connector's "unavailable value" marker. They differ from every
+    /// real value, also where the tap did not send the column.
+    #[must_use]
+    pub fn placeholders(&self, observed: &Row) -> Vec<usize> {
+        let cells = self.observed_cells(observed).enumerate();
+        cells.filter(|(_, cell)| cell.is_some_and(|cell| self.is_placeholder(cell))).map(|(index, _)| index).collect()
+    }
+
+    /// Compares column by column what an expected row says with an observed row. Columns that it says nothing about are
+    /// left out, unless the observed value is the marker, which is different from every value there can be.
+    #[must_use]
+    pub fn differ(&self, expected: &Row, observed: &Row) -> Vec<ColumnComparison> {
+        let binding = self.bind(&expected.columns, expected.typing);
+        let seen: Vec<Option<&Cell>> = self.observed_cells(observed).collect();
+        let mut wanted: Vec<Option<&Cell>> = vec![None; self.columns.len()];
+        for (cell, index) in &binding.pairs {
+            wanted[*index as usize] = Some(&expected.cells[*cell as usize]);
+        }
+        let mut found = Vec::new();
+        for (index, cell) in seen.into_iter().enumerate() {
+            let Some(cell) = cell.filter(|_| self.columns[index].compared) else { continue };
+            found.extend(self.differ_in(index, (wanted[index], expected.typing), (cell, observed.typing)));
+        }
+        found
+    }
+
+    fn differ_in(
+        &self,
+        index: usize,
+        (wanted, typing): (Option<&Cell>, Typing),
+        (seen, seen_typing): (&Cell, Typing),
+    ) -> Option<ColumnComparison> {
+        let column = &self.columns[index];
+        let wanted = wanted.unwrap_or(&Cell::NotSent);
+        let placeholder = self.is_placeholder(seen);
+        let outcome = match lenient::compare(column.form, column.tolerance, (wanted, typing), (seen, seen_typing)) {
+            _ if placeholder && !self.is_placeholder(wanted) => Compared::Different,
+            None => return None,
+            Some(Compared::Different) if self.both_empty(index, (wanted, typing), (seen, seen_typing)) => {
+                Compared::Equal
+            }
+            Some(outcome) => outcome,
+        };
+        Some(ColumnComparison {
+            index,
+            name: self.names().0[index].clone(),
+            outcome,
+            expected: self.shown(index, wanted, typing),
+            observed: seen.to_string(),
+            placeholder,
+        })
+    }
+
+    fn both_empty(&self, index: usize, wanted: (&Cell, Typing), seen: (&Cell, Typing)) -> bool {
+        let is_null =
+            |(cell, typing): (&Cell, Typing)| matches!(self.read(index, cell, typing), Reading::Value(Canonical::Null));
+        is_null(wanted) && is_null(seen)
+    }
+
+    /// The expected value as the target's column would show it, so that both sides of a finding read alike.
+    fn shown(&self, index: usize, cell: &Cell, typing: Typing) -> String {
+        if matches!(cell, Cell::Decimal(_) | Cell::Json(_) | Cell::Float32(_)) {
+            return cell.to_string();
+        }
+        match self.columns[index].form.read(cell, typing) {
+            Reading::Value(Canonical::Null) | Reading::Unknown | Reading::Incomparable => cell.to_string(),
+            Reading::Value(value) => value.to_cell().to_string(),
+        }
+    }
+
+    /// The cells of an observed row in plan order; by position where the row has the plan's shape, else by name.
+    fn observed_cells<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = Option<&'a Cell>> {
+        let by_position = Arc::ptr_eq(&row.columns, self.names()) || row.columns == *self.names();
+        (0..self.columns.len()).map(
+            move |index| {
+                if by_position { row.cells.get(index) } else { row.get(&self.names().0[index]) }
+            },
+        )
+    }
+}

@@ -1,0 +1,289 @@
+//! The slow path: two cells whose canonical forms differ are called different only if no documented rendering makes them
+//! one value and nothing is left open.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::form::{Form, Scale, Zone};
+use super::read::{plain_float, uuid};
+use super::temporal::{Unit, cut, moment_at, time_at};
+use super::value::{Canonical, Reading, nothing, temporal};
+use super::{Compared, Tolerance, json, number};
+use crate::model::calendar::{self, NANOS};
+use crate::model::{Cell, Typing};
+
+/// Zones lie on quarters of an hour, at most 14 hours from UTC.
+const ZONE_STEP_SECS: i64 = 900;
+const WIDEST_ZONE_SECS: i64 = 14 * 3600;
+/// PostgreSQL converts a double to numeric with 15 significant digits (DBL_DIG).
+const DOUBLE_DIGITS: usize = 15;
+/// Widest scale tried before an unscaled number is called different: PostgreSQL's and MySQL's largest useful ones.
+const WIDEST_SCALE: u32 = 38;
+
+/// One column of an expected row against the same column of an observed one. `None` where expected says nothing.
+pub(super) fn compare(
+    form: Form,
+    tolerance: Option<Tolerance>,
+    (expected, typing): (&Cell, Typing),
+    (observed, observed_typing): (&Cell, Typing),
+) -> Option<Compared> {
+    let wanted = form.read(expected, typing);
+    let seen = form.read(observed, observed_typing);
+    let (wanted, seen) = match (wanted, seen) {
+        (Reading::Unknown, _) => return None,
+        (Reading::Value(wanted), Reading::Value(seen)) => (wanted, seen),
+        (Reading::Incomparable, _) | (_, Reading::Unknown | Reading::Incomparable) => {
+            return Some(Compared::Incomparable);
+        }
+    };
+    if wanted == seen || absent_means(expected, &seen) {
+        return Some(Compared::Equal);
+    }
+    if wanted == Canonical::Null || seen == Canonical::Null {
+        return Some(Compared::Different);
+    }
+    if tolerance.is_some_and(|tolerance| within(tolerance, &wanted, &seen)) {
+        return Some(Compared::Equal);
+    }
+    Some(match form {
+        Form::Number(scale) => numbers(scale, (expected, typing), observed, &seen),
+        Form::Float32 | Form::Float64 => floats((expected, typing), &seen),
+        Form::Text(_) => texts(expected, observed),
+        Form::Time(digits, zone) => times((expected, typing), &seen, digits, zone),
+        Form::Moment(digits, zone) => moments((expected, typing), &seen, digits, zone),
+        Form::Bytes(_) => byte_texts((expected, typing), &seen),
+        Form::Bool | Form::Date | Form::Uuid | Form::Json => Compared::Different,
+    })
+}
+
+/// A sender that leaves out nulls leaves out empty values too.
+fn absent_means(expected: &Cell, seen: &Canonical<'_>) -> bool {
+    match (expected, seen) {
+        (Cell::Absent, Canonical::Text(text)) => text.is_empty(),
+        (Cell::Absent, Canonical::Bytes(bytes)) => bytes.is_empty(),
+        _ => false,
+    }
+}
+
+fn equal_if(equal: bool) -> Compared {
+    if equal { Compared::Equal } else { Compared::Different }
+}
+
+fn within(tolerance: Tolerance, wanted: &Canonical<'_>, seen: &Canonical<'_>) -> bool {
+    match tolerance {
+        Tolerance::Number(most) => match (as_float(wanted), as_float(seen)) {
+            // The margin is the error of reading decimals as binary floats, so that 1.005 is within 0.005 of 1.
+            (Some(wanted), Some(seen)) => (wanted - seen).abs() <= most + f64::EPSILON * wanted.abs().max(seen.abs()),
+            (Some(_) | None, _) => false,
+        },
+        Tolerance::Time(most) => match (as_nanos(wanted), as_nanos(seen)) {
+            (Some(wanted), Some(seen)) => (wanted - seen).unsigned_abs() <= u128::from(most.unsigned_abs()),
+            (Some(_) | None, _) => false,
+        },
+    }
+}
+
+fn as_float(value: &Canonical<'_>) -> Option<f64> {
+    match value {
+        Canonical::Int(value) => Some(*value as f64),
+        Canonical::Float(bits) => Some(f64::from_bits(*bits)),
+        Canonical::Decimal(text) | Canonical::Text(text) => text.parse().ok(),
+        Canonical::Null
+        | Canonical::Bool(_)
+        | Canonical::Bytes(_)
+        | Canonical::Date(_)
+        | Canonical::Time(_)
+        | Canonical::Local(..)
+        | Canonical::Instant(..)
+        | Canonical::Infinity(_)
+        | Canonical::Uuid(_)
+        | Canonical::Json(_) => None,
+    }
+}
+
+fn as_nanos(value: &Canonical<'_>) -> Option<i128> {
+    let nanos = i128::from(NANOS);
+    match value {
+        Canonical::Date(days) => Some(i128::from(*days) * i128::from(calendar::DAY_SECONDS) * nanos),
+        Canonical::Time(of_day) => Some(i128::from(*of_day)),
+        Canonical::Local(secs, rest) | Canonical::Instant(secs, rest) => {
+            Some(i128::from(*secs) * nanos + i128::from(*rest))
+        }
+        Canonical::Null
+        | Canonical::Bool(_)
+        | Canonical::Int(_)
+        | Canonical::Decimal(_)
+        | Canonical::Float(_)
+        | Canonical::Text(_)
+        | Canonical::Bytes(_)
+        | Canonical::Infinity(_)
+        | Canonical::Uuid(_)
+        | Canonical::Json(_) => None,
+    }
+}
+
+fn numbers(scale: Scale, (expected, typing): (&Cell, Typing), observed: &Cell, seen: &Canonical<'_>) -> Compared {
+    if let (Cell::Text(text), Typing::Bare) = (expected, typing) {
+        return unscaled_numbers(text, scale, seen);
+    }
+    let as_double = match (float_of(expected), float_of(observed)) {
+        (Some(wanted), Some(seen)) => wanted == seen,
+        (Some(_) | None, _) => false,
+    };
+    let from_float = matches!(expected, Cell::Float32(_) | Cell::Float64(_));
+    let into_float = matches!(observed, Cell::Float32(_) | Cell::Float64(_));
+    // A float was stored in, or a number went through, a binary double: what digits remain must agree.
+    if (from_float || into_float) && (as_double || significant(expected) == significant(observed)) {
+        return Compared::Equal;
+    }
+    // DMS writes integers of more than 16 digits in scientific notation and loses the rest.
+    let lossy = typing == Typing::Dms && float_of(expected).is_some_and(|value| value.abs() >= 1e16);
+    equal_if(lossy && significant(expected) == significant(observed))
+}
+
+/// Base64 of an unscaled number does not tell its scale: if any scale makes it the observed value, nothing is known.
+fn unscaled_numbers(text: &str, scale: Scale, seen: &Canonical<'_>) -> Compared {
+    let Ok(bytes) = STANDARD.decode(text) else { return Compared::Different };
+    let at = |digits: u32| {
+        let text = number::unscaled_text(&bytes, digits)?;
+        number::decimal(&text, scale.digits()).map(|value| value == *seen)
+    };
+    if scale.digits().and_then(at) == Some(true) {
+        return Compared::Equal;
+    }
+    if (0..=WIDEST_SCALE).any(|digits| at(digits) == Some(true)) {
+        return Compared::Incomparable;
+    }
+    Compared::Different
+}
+
+fn float_of(cell: &Cell) -> Option<f64> {
+    match cell {
+        Cell::Int(value) => Some(*value as f64),
+        Cell::Float32(value) => Some(f64::from(*value)),
+        Cell::Float64(value) => Some(*value),
+        Cell::Decimal(text) | Cell::Text(text) => text.parse().ok(),
+        nothing!() | temporal!() | Cell::Bool(_) | Cell::Bytes(_) | Cell::Uuid(_) | Cell::Json(_) => None,
+    }
+}
+
+/// The value at the significant digits that survive a double.
+fn significant(cell: &Cell) -> Option<String> {
+    float_of(cell).map(|value| format!("{value:.width$e}", width = DOUBLE_DIGITS - 1))
+}
+
+fn floats((expected, typing): (&Cell, Typing), seen: &Canonical<'_>) -> Compared {
+    let (Some(wanted), Some(seen)) = (float_of(expected), as_float(seen)) else { return Compared::Incomparable };
+    let alike_at_32_bits =
+        plain_float(f64::from(wanted as f32)).to_bits() == plain_float(f64::from(seen as f32)).to_bits();
+    // Plain JSON prints a 32-bit float with as many digits as 32 bits need.
+    let printed_from_32_bits = typing != Typing::Declared && wanted.to_string() == (wanted as f32).to_string();
+    let is_32_bits = matches!(expected, Cell::Float32(_)) || printed_from_32_bits;
+    equal_if(is_32_bits && alike_at_32_bits)
+}
+
+/// A text column may hold another kind of value as the applier printed it.
+fn texts(expected: &Cell, observed: &Cell) -> Compared {
+    let Cell::Text(text) = observed else { return Compared::Incomparable };
+    let parsed = match expected {
+        Cell::Text(_) => return Compared::Different,
+        Cell::Int(_) | Cell::Decimal(_) | Cell::Float32(_) | Cell::Float64(_) => {
+            text.parse::<f64>().ok().map(|_| printed_number(expected, text))
+        }
+        Cell::Bool(value) => match &*text.to_ascii_lowercase() {
+            "t" | "true" | "1" => Some(*value),
+            "f" | "false" | "0" => Some(!*value),
+            _ => None,
+        },
+        Cell::Json(document) => match (json::canonical(document), json::canonical(text)) {
+            (Some(wanted), Some(seen)) => Some(wanted == seen),
+            (Some(_) | None, _) => None,
+        },
+        Cell::Uuid(bytes) => uuid(text).map(|seen| seen == *bytes),
+        Cell::Date(days) => calendar::parse_date(text).map(|seen| seen == *days),
+        Cell::Time(nanos) => calendar::parse_time(text).map(|(seen, _)| seen == *nanos),
+        Cell::Local(secs, nanos) | Cell::Instant(secs, nanos) => calendar::parse_moment(text)
+            .map(|seen| (seen.local_secs - i64::from(seen.offset_secs.unwrap_or(0)), seen.nanos) == (*secs, *nanos)),
+        nothing!() | Cell::Bytes(_) | Cell::Infinity(_) => None,
+    };
+    parsed.map_or(Compared::Incomparable, equal_if)
+}
+
+fn printed_number(expected: &Cell, text: &str) -> bool {
+    let exact =
+        number::decimal(text, None).is_some_and(|seen| number::decimal(&expected.to_string(), None) == Some(seen));
+    exact || (matches!(expected, Cell::Float32(_) | Cell::Float64(_)) && float_of(expected) == text.parse().ok())
+}
+
+fn times((expected, typing): (&Cell, Typing), seen: &Canonical<'_>, digits: u8, zone: Zone) -> Compared {
+    let mut readings: Vec<i64> = match expected {
+        Cell::Time(nanos) => vec![*nanos],
+        Cell::Int(count) if typing == Typing::Bare => Unit::ALL.iter().filter_map(|unit| unit.nanos(*count)).collect(),
+        Cell::Text(text) => calendar::parse_time(text)
+            .map(|(nanos, offset)| nanos - if zone == Zone::Utc { i64::from(offset.unwrap_or(0)) * NANOS } else { 0 })
+            .into_iter()
+            .collect(),
+        Cell::Int(_) => Vec::new(),
+        nothing!()
+        | Cell::Bool(_)
+        | Cell::Decimal(_)
+        | Cell::Float32(_)
+        | Cell::Float64(_)
+        | Cell::Bytes(_)
+        | Cell::Date(_)
+        | Cell::Local(..)
+        | Cell::Instant(..)
+        | Cell::Infinity(_)
+        | Cell::Uuid(_)
+        | Cell::Json(_) => Vec::new(),
+    };
+    readings.extend(readings.clone().into_iter().map(|nanos| cut(nanos, digits)));
+    equal_if(readings.into_iter().any(|nanos| time_at(nanos, digits, zone) == *seen))
+}
+
+fn moments((expected, typing): (&Cell, Typing), seen: &Canonical<'_>, digits: u8, zone: Zone) -> Compared {
+    let readings: Vec<(i64, u32)> = match (expected, Form::Moment(9, Zone::None).read(expected, typing)) {
+        (Cell::Int(count), _) => Unit::ALL.iter().map(|unit| unit.split(*count)).collect(),
+        (_, Reading::Value(Canonical::Local(secs, nanos))) => vec![(secs, nanos)],
+        (_, Reading::Value(_) | Reading::Unknown | Reading::Incomparable) => Vec::new(),
+    };
+    let matches = |(secs, nanos): &(i64, u32)| {
+        moment_at(*secs, *nanos, digits, zone) == *seen
+            || moment_at(*secs, cut(i64::from(*nanos), digits) as u32, digits, zone) == *seen
+    };
+    if readings.iter().any(matches) {
+        return Compared::Equal;
+    }
+    if readings.iter().any(|reading| may_be_another_zone(expected, *reading, seen, zone)) {
+        return Compared::Incomparable;
+    }
+    Compared::Different
+}
+
+/// A moment in a column without zone, or a local time in one with: the applier's zone is not known, so a difference that
+/// could be a zone's offset says nothing.
+fn may_be_another_zone(expected: &Cell, (secs, nanos): (i64, u32), seen: &Canonical<'_>, zone: Zone) -> bool {
+    let mixed = match zone {
+        Zone::None => matches!(expected, Cell::Instant(..)) || zoned_text(expected),
+        Zone::Utc => matches!(expected, Cell::Local(..)),
+    };
+    let (Canonical::Local(seen_secs, seen_nanos) | Canonical::Instant(seen_secs, seen_nanos)) = seen else {
+        return false;
+    };
+    let offset = seen_secs.saturating_sub(secs);
+    mixed && nanos == *seen_nanos && offset % ZONE_STEP_SECS == 0 && offset.abs() <= WIDEST_ZONE_SECS
+}
+
+fn zoned_text(cell: &Cell) -> bool {
+    let Cell::Text(text) = cell else { return false };
+    calendar::parse_moment(text).is_some_and(|moment| moment.offset_secs.is_some())
+}
+
+/// Text in a bytes column is base64 or hexadecimal, by settings of the sender that the record does not carry.
+fn byte_texts((expected, typing): (&Cell, Typing), seen: &Canonical<'_>) -> Compared {
+    let (Cell::Text(text), Canonical::Bytes(bytes)) = (expected, seen) else { return Compared::Different };
+    let hexadecimal = super::read::hex(text.strip_prefix("0x").unwrap_or(text));
+    let other = typing == Typing::Bare && hexadecimal.is_some_and(|decoded| decoded == **bytes);
+    let verbatim = text.as_bytes() == &**bytes;
+    equal_if(other || verbatim)
+}

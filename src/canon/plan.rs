@@ -1,0 +1,413 @@
+//! The plan of one pair of tables: which columns are compared, in which form, and what a key is.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use super::form::{self, Form};
+use super::value::{Canonical, Reading, nothing, numeric, temporal};
+use super::{Mask, Rules, Tolerance};
+use crate::model::{Cell, Columns, Key, Row, TableId, TableMeta, Typing};
+
+/// The text that Debezium writes for a value it does not have, unless `unavailable.value.placeholder` says otherwise.
+pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
+
+/// Masks kept for reuse by one plan; beyond it each further one is a value of its own, which costs memory only.
+const MOST_MASKS: usize = 64;
+
+/// How the rows of one tap table are held against the rows of one target table.
+///
+/// Its columns are the target's key columns and every compared column, in table order; indices in masks, hashes and
+/// comparisons are positions in [`Plan::names`]. A plan never changes: when the target's metadata or the rules do, a new
+/// one is made and versions are fingerprinted again.
+#[derive(Debug)]
+pub struct Plan {
+    table: TableId,
+    meta: Arc<TableMeta>,
+    rules: Rules,
+    pub(super) columns: Vec<PlanColumn>,
+    key: Vec<KeyColumn>,
+    names: Arc<Columns>,
+    not_compared: Vec<NotCompared>,
+    placeholder: Box<str>,
+    masks: Mutex<BTreeSet<Arc<Mask>>>,
+}
+
+#[derive(Debug)]
+pub(super) struct PlanColumn {
+    /// Place in the table.
+    pub(super) place: usize,
+    pub(super) form: Form,
+    pub(super) tolerance: Option<Tolerance>,
+    /// Key columns may be read without being compared.
+    pub(super) compared: bool,
+}
+
+#[derive(Debug)]
+struct KeyColumn {
+    /// Index in the plan.
+    index: usize,
+    /// Name on the tap.
+    tap_name: Box<str>,
+}
+
+/// A target column that is left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotCompared {
+    /// Name on the target.
+    pub column: Box<str>,
+    /// Why, as a fragment: ``type `inet` is not covered``.
+    pub why: String,
+}
+
+/// Why no plan can be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Nothing says what a key is.
+    #[error(
+        "table `{table}` has no primary key and its records carry no key: name the key columns in the table's rule (`key = [\"…\"]`)"
+    )]
+    NoKey {
+        /// Target table.
+        table: String,
+    },
+    /// A key column of the rule or the record does not exist on the target.
+    #[error(
+        "key column `{column}` has no counterpart in target table `{table}`: map it with `columns`, or name other key columns with `key`"
+    )]
+    KeyColumn {
+        /// Target table.
+        table: String,
+        /// Name on the tap.
+        column: String,
+    },
+    /// A key column's type cannot be compared.
+    #[error(
+        "key column `{column}` of target table `{table}` has type `{declared}`, which cannot be a key here: name other key columns with `key`"
+    )]
+    KeyType {
+        /// Target table.
+        table: String,
+        /// Name on the target.
+        column: String,
+        /// Declared type.
+        declared: String,
+    },
+    /// `columns` maps to a column that does not exist.
+    #[error("`columns` maps `{tap}` to `{target}`, which target table `{table}` does not have")]
+    Rename {
+        /// Target table.
+        table: String,
+        /// Name on the tap.
+        tap: String,
+        /// Name as the rule gives it.
+        target: String,
+    },
+    /// A tolerance that its column cannot have.
+    #[error("`tolerance` of column `{column}` of target table `{table}` must be {expected}: its type is `{declared}`")]
+    Tolerance {
+        /// Target table.
+        table: String,
+        /// Name on the target.
+        column: String,
+        /// Declared type.
+        declared: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+}
+
+/// Why a row has no usable key. Data, not a fault: the record cannot be judged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The column is not there, or was not sent.
+    #[error("key column `{column}` is missing")]
+    Missing {
+        /// Name on the tap.
+        column: String,
+    },
+    /// NULL finds no row.
+    #[error("key column `{column}` is null")]
+    Null {
+        /// Name on the tap.
+        column: String,
+    },
+    /// The value cannot be a value of the target's column.
+    #[error("key column `{column}` holds a value that target type `{declared}` does not")]
+    Incomparable {
+        /// Name on the tap.
+        column: String,
+        /// Declared type on the target.
+        declared: String,
+    },
+}
+
+impl Plan {
+    /// Makes the plan of a target table. The key is the rule's, else `key_columns` (names on the tap, as the records'
+    /// keys have them), else the target's primary key.
+    pub fn new(
+        table: TableId,
+        meta: Arc<TableMeta>,
+        rules: &Rules,
+        key_columns: Option<&[String]>,
+    ) -> Result<Plan, PlanError> {
+        check_rules(&meta, rules)?;
+        let key_names = key_names(&meta, rules, key_columns)?;
+        let key_places = places_of(&meta, rules, &key_names)?;
+        let mut plan = Plan {
+            table,
+            meta: meta.clone(),
+            rules: rules.clone(),
+            columns: Vec::new(),
+            key: Vec::new(),
+            names: Arc::default(),
+            not_compared: Vec::new(),
+            placeholder: UNAVAILABLE_VALUE.into(),
+            masks: Mutex::default(),
+        };
+        for place in 0..meta.columns.len() {
+            plan.add_column(place, key_places.contains(&place))?;
+        }
+        plan.names = Arc::new(Columns::new(plan.columns.iter().map(|column| &*meta.columns[column.place].name)));
+        let index_of = |place: usize| plan.columns.iter().position(|column| column.place == place);
+        let named = key_names.into_iter().zip(key_places);
+        plan.key = named
+            .filter_map(|(tap_name, place)| Some(KeyColumn { index: index_of(place)?, tap_name: tap_name.into() }))
+            .collect();
+        Ok(plan)
+    }
+
+    /// The same plan with another marker for values the connector does not have.
+    #[must_use]
+    pub fn with_placeholder(mut self, marker: &str) -> Plan {
+        self.placeholder = marker.into();
+        self
+    }
+
+    fn add_column(&mut self, place: usize, is_key: bool) -> Result<(), PlanError> {
+        let column = &self.meta.columns[place];
+        let ignored = self.rules.ignore.iter().any(|name| self.meta.column(name) == Some(place));
+        let form = form::of(self.meta.dialect, column);
+        let why = match form {
+            _ if ignored => "ignored by rule".to_owned(),
+            None => format!("type `{}` is not covered", column.declared),
+            Some(_) => String::new(),
+        };
+        let compared = why.is_empty();
+        if !compared {
+            self.not_compared.push(NotCompared { column: column.name.clone(), why });
+        }
+        match form {
+            Some(form) if compared || is_key => {
+                let tolerance = tolerance_of(&self.meta, &self.rules, place, form)?;
+                self.columns.push(PlanColumn { place, form, tolerance, compared });
+            }
+            None if is_key => {
+                return Err(PlanError::KeyType {
+                    table: qualified(&self.meta),
+                    column: column.name.to_string(),
+                    declared: column.declared.to_string(),
+                });
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    /// The table's index in the pipeline.
+    #[must_use]
+    pub fn table(&self) -> TableId {
+        self.table
+    }
+
+    /// The target table's metadata, as this plan was made from it.
+    #[must_use]
+    pub fn meta(&self) -> &Arc<TableMeta> {
+        &self.meta
+    }
+
+    /// The rules, as this plan was made from them.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Names of the plan's columns on the target; the shape of the rows that [`Plan::observe`] expects.
+    #[must_use]
+    pub fn names(&self) -> &Arc<Columns> {
+        &self.names
+    }
+
+    /// Places in the table of the columns to read, in the order of [`Plan::names`].
+    #[must_use]
+    pub fn columns_to_read(&self) -> Vec<usize> {
+        self.columns.iter().map(|column| column.place).collect()
+    }
+
+    /// Places in the table of the key columns, in the order of a key's cells.
+    #[must_use]
+    pub fn key_places(&self) -> Vec<usize> {
+        self.key.iter().map(|column| self.columns[column.index].place).collect()
+    }
+
+    /// Names of the key columns on the tap, in the order of a key's cells.
+    pub fn key_names(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().map(|column| &*column.tap_name)
+    }
+
+    /// The columns left out of comparing, with the reason.
+    #[must_use]
+    pub fn not_compared(&self) -> &[NotCompared] {
+        &self.not_compared
+    }
+
+    /// Whether a column has a tolerance, so that fingerprints may rightly differ where rows are called equal.
+    #[must_use]
+    pub fn has_tolerance(&self) -> bool {
+        self.columns.iter().any(|column| column.tolerance.is_some())
+    }
+
+    /// The key of a row of the tap: a record's key, or any row that holds the key columns.
+    pub fn key(&self, record_key: &Row) -> Result<Key, KeyError> {
+        let cells = self.key.iter().map(|column| {
+            let cell = record_key.get(&column.tap_name);
+            self.key_cell(column, cell, record_key)
+        });
+        Ok(Key::new(self.table, &cells.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    /// The key of a row of the target, to be held against the key that was asked for: a collation may have found
+    /// another one.
+    pub fn observed_key(&self, row: &Row) -> Result<Key, KeyError> {
+        let cells = self.key.iter().map(|column| {
+            let cell = row.get(&self.names.0[column.index]);
+            self.key_cell(column, cell, row)
+        });
+        Ok(Key::new(self.table, &cells.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    fn key_cell(&self, column: &KeyColumn, cell: Option<&Cell>, row: &Row) -> Result<Cell, KeyError> {
+        let name = || column.tap_name.to_string();
+        let plan_column = &self.columns[column.index];
+        let Some(cell) = cell else { return Err(KeyError::Missing { column: name() }) };
+        match plan_column.form.read(cell, row.typing) {
+            Reading::Value(Canonical::Null) => Err(KeyError::Null { column: name() }),
+            Reading::Value(value) => Ok(value.to_cell()),
+            Reading::Unknown => Err(KeyError::Missing { column: name() }),
+            Reading::Incomparable => Err(KeyError::Incomparable {
+                column: name(),
+                declared: self.meta.columns[plan_column.place].declared.to_string(),
+            }),
+        }
+    }
+
+    /// The plan column that a tap column is held against.
+    pub(super) fn index_of_tap(&self, tap_name: &str) -> Option<usize> {
+        let place = place_of(&self.meta, &self.rules, tap_name)?;
+        self.columns.iter().position(|column| column.place == place)
+    }
+
+    /// What a cell says in a column of this plan.
+    pub(super) fn read<'a>(&self, index: usize, cell: &'a Cell, typing: Typing) -> Reading<'a> {
+        let reading = self.columns[index].form.read(cell, typing);
+        if self.rules.empty_is_null && reading.is_empty() { Reading::Value(Canonical::Null) } else { reading }
+    }
+
+    /// Whether a cell read on the target is the connector's marker for a value it did not have.
+    pub(super) fn is_placeholder(&self, cell: &Cell) -> bool {
+        match cell {
+            Cell::Text(text) => **text == *self.placeholder,
+            Cell::Bytes(bytes) => **bytes == *self.placeholder.as_bytes(),
+            Cell::Json(text) => text.trim().trim_matches('"') == &*self.placeholder,
+            nothing!() | numeric!() | temporal!() | Cell::Uuid(_) => false,
+        }
+    }
+
+    /// One shared mask for each distinct set of columns.
+    pub(super) fn intern(&self, mask: Mask) -> Arc<Mask> {
+        // A panic while the lock is held cannot leave the set half changed.
+        let mut masks = self.masks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(known) = masks.get(&mask) {
+            return known.clone();
+        }
+        let mask = Arc::new(mask);
+        if masks.len() < MOST_MASKS {
+            masks.insert(mask.clone());
+        }
+        mask
+    }
+}
+
+fn qualified(meta: &TableMeta) -> String {
+    if meta.schema.is_empty() { meta.name.to_string() } else { format!("{}.{}", meta.schema, meta.name) }
+}
+
+fn check_rules(meta: &TableMeta, rules: &Rules) -> Result<(), PlanError> {
+    match rules.rename.iter().find(|(_, target)| meta.column(target).is_none()) {
+        Some((tap, target)) => {
+            Err(PlanError::Rename { table: qualified(meta), tap: tap.clone(), target: target.clone() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The place in the table of a tap column: by rule, else by name, unless a rule gives that place to another column.
+fn place_of(meta: &TableMeta, rules: &Rules, tap_name: &str) -> Option<usize> {
+    if let Some(target) = rules.rename.get(tap_name) {
+        return meta.column(target);
+    }
+    let place = meta.column(tap_name)?;
+    let taken = rules.rename.values().any(|target| meta.column(target) == Some(place));
+    (!taken).then_some(place)
+}
+
+fn key_names(meta: &TableMeta, rules: &Rules, key_columns: Option<&[String]>) -> Result<Vec<String>, PlanError> {
+    if !rules.key.is_empty() {
+        return Ok(rules.key.clone());
+    }
+    if let Some(names) = key_columns.filter(|names| !names.is_empty()) {
+        return Ok(names.to_vec());
+    }
+    if meta.primary_key.is_empty() {
+        return Err(PlanError::NoKey { table: qualified(meta) });
+    }
+    Ok(meta.primary_key.iter().map(|place| tap_name(meta, rules, *place)).collect())
+}
+
+fn tap_name(meta: &TableMeta, rules: &Rules, place: usize) -> String {
+    let renamed = rules.rename.iter().find(|(_, target)| meta.column(target) == Some(place));
+    renamed.map_or_else(|| meta.columns[place].name.to_string(), |(tap, _)| tap.clone())
+}
+
+fn places_of(meta: &TableMeta, rules: &Rules, key_names: &[String]) -> Result<Vec<usize>, PlanError> {
+    key_names
+        .iter()
+        .map(|name| {
+            place_of(meta, rules, name)
+                .ok_or_else(|| PlanError::KeyColumn { table: qualified(meta), column: name.clone() })
+        })
+        .collect()
+}
+
+fn tolerance_of(meta: &TableMeta, rules: &Rules, place: usize, form: Form) -> Result<Option<Tolerance>, PlanError> {
+    let Some((_, tolerance)) = rules.tolerance.iter().find(|(name, _)| meta.column(name) == Some(place)) else {
+        return Ok(None);
+    };
+    let expected = match form {
+        Form::Number(_) | Form::Float32 | Form::Float64 => "a number",
+        Form::Date | Form::Time(..) | Form::Moment(..) => "a duration",
+        Form::Bool | Form::Text(_) | Form::Bytes(_) | Form::Uuid | Form::Json => "left out",
+    };
+    let fits = match tolerance {
+        Tolerance::Number(_) => expected == "a number",
+        Tolerance::Time(_) => expected == "a duration",
+    };
+    if fits {
+        return Ok(Some(*tolerance));
+    }
+    Err(PlanError::Tolerance {
+        table: qualified(meta),
+        column: meta.columns[place].name.to_string(),
+        declared: meta.columns[place].declared.to_string(),
+        expected,
+    })
+}

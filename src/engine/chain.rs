@@ -1,0 +1,232 @@
+//! The versions of one key that have no verdict yet, oldest first.
+
+use crate::canon::{Mask, ObservedHashes};
+use crate::model::change::KeyChange;
+use crate::model::{Op, PartitionId, Position, SourceTime};
+
+use super::event::Seen;
+use super::limit::HOLE_WORDS;
+
+/// One change of one key: its place, what it did and the fingerprint of what it left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version {
+    fingerprint: [u64; 2],
+    pub(super) offset: u64,
+    pub(super) order: u64,
+    committed_ms: i64,
+    pub(super) mask: MaskId,
+    pub(super) partition: PartitionId,
+    pub(super) op: Op,
+    flags: u8,
+}
+
+/// A mask known to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct MaskId(pub(super) u32);
+
+const KEY_CHANGE_OLD: u8 = 2;
+const KEY_CHANGE_NEW: u8 = 4;
+
+/// What is not a position, an operation or a fingerprint.
+pub(super) struct Marks {
+    pub(super) committed_at: Option<SourceTime>,
+    pub(super) key_change: KeyChange,
+}
+
+impl Version {
+    pub(super) fn new(at: Position, order: u64, op: Op, content: (u128, MaskId), marks: &Marks) -> Version {
+        let key_change = match marks.key_change {
+            KeyChange::No => 0,
+            KeyChange::Old => KEY_CHANGE_OLD,
+            KeyChange::New => KEY_CHANGE_NEW,
+        };
+        Version {
+            fingerprint: [content.0 as u64, (content.0 >> 64) as u64],
+            offset: at.offset,
+            order,
+            committed_ms: marks.committed_at.map_or(i64::MIN, |at| at.0),
+            mask: content.1,
+            partition: at.partition,
+            op,
+            flags: key_change,
+        }
+    }
+
+    pub(super) fn fingerprint(&self) -> u128 {
+        u128::from(self.fingerprint[0]) | u128::from(self.fingerprint[1]) << 64
+    }
+
+    pub(super) fn at(&self) -> Position {
+        Position { partition: self.partition, offset: self.offset }
+    }
+
+    pub(super) fn committed_at(&self) -> Option<SourceTime> {
+        (self.committed_ms != i64::MIN).then_some(SourceTime(self.committed_ms))
+    }
+
+    pub(super) fn leaves_row(&self) -> bool {
+        match self.op {
+            Op::Insert | Op::Read | Op::Update => true,
+            Op::Delete | Op::Truncate => false,
+        }
+    }
+
+    pub(super) fn in_key_change(&self) -> bool {
+        self.flags & (KEY_CHANGE_OLD | KEY_CHANGE_NEW) != 0
+    }
+
+    /// Whether a row with these hashes is what this version left. A row that is not there matches a delete.
+    pub(super) fn equals(&self, content: &Content, masks: &dyn Fn(MaskId) -> std::sync::Arc<Mask>) -> bool {
+        match content {
+            Content::Absent => !self.leaves_row(),
+            Content::Row { hashes, .. } => self.leaves_row() && hashes.sum(&masks(self.mask)) == self.fingerprint(),
+            Content::Several => false,
+        }
+    }
+}
+
+/// What a read saw, as far as judging needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Content {
+    Absent,
+    Row { hashes: ObservedHashes, placeholder: bool },
+    Several,
+}
+
+impl Content {
+    /// `None` for a row that cannot be compared at present.
+    pub(super) fn of(seen: &Seen) -> Option<Content> {
+        match seen {
+            Seen::Absent => Some(Content::Absent),
+            Seen::Row { hashes, placeholder, .. } => {
+                Some(Content::Row { hashes: hashes.clone(), placeholder: *placeholder })
+            }
+            Seen::Several { .. } => Some(Content::Several),
+            Seen::Incomparable => None,
+        }
+    }
+
+    pub(super) fn has_placeholder(&self) -> bool {
+        matches!(self, Content::Row { placeholder: true, .. })
+    }
+}
+
+/// What the row was before the oldest version of its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Base {
+    /// Not known: the tap began later.
+    Unknown,
+    /// There was no row.
+    Absent,
+    /// This version, judged before.
+    Version(Version),
+    /// Content known from a trusted before image; its position is not.
+    Content(u128, MaskId),
+}
+
+/// A summary of versions that were coalesced: whether a content may be one of them, and the newest of their offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hole {
+    pub(super) newest: u64,
+    bloom: [u64; HOLE_WORDS],
+    absent: bool,
+}
+
+impl Hole {
+    fn bits(fingerprint: u128) -> impl Iterator<Item = (usize, u64)> {
+        (0..3u32).map(move |part| {
+            let bit = (fingerprint >> (part * 16)) as usize % (HOLE_WORDS * 64);
+            (bit / 64, 1 << (bit % 64))
+        })
+    }
+
+    fn add(&mut self, version: &Version) {
+        self.newest = self.newest.max(version.offset);
+        if version.leaves_row() {
+            Hole::bits(version.fingerprint()).for_each(|(word, bit)| self.bloom[word] |= bit);
+        } else {
+            self.absent = true;
+        }
+    }
+
+    fn may_hold(&self, content: &Content, masks: &[std::sync::Arc<Mask>]) -> bool {
+        match content {
+            Content::Absent => self.absent,
+            Content::Row { hashes, .. } => {
+                masks.iter().any(|mask| Hole::bits(hashes.sum(mask)).all(|(word, bit)| self.bloom[word] & bit != 0))
+            }
+            Content::Several => false,
+        }
+    }
+}
+
+/// The chain itself: one version inline, more on the heap.
+#[derive(Debug, Clone)]
+pub(super) enum Chain {
+    One([Version; 1]),
+    Many(Box<Vec<Version>>),
+}
+
+impl Chain {
+    pub(super) fn of(version: Version) -> Chain {
+        Chain::One([version])
+    }
+
+    pub(super) fn versions(&self) -> &[Version] {
+        match self {
+            Chain::One(one) => one,
+            Chain::Many(many) => many,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.versions().len()
+    }
+
+    pub(super) fn newest(&self) -> &Version {
+        let versions = self.versions();
+        &versions[versions.len() - 1]
+    }
+
+    pub(super) fn push(&mut self, version: Version) {
+        match self {
+            Chain::One([first]) => *self = Chain::Many(Box::new(vec![*first, version])),
+            Chain::Many(many) => many.push(version),
+        }
+    }
+
+    /// Drops the first `count` versions and gives back how many bytes' worth that was; at least one version stays.
+    pub(super) fn drop_first(&mut self, count: usize) -> usize {
+        let count = count.min(self.len().saturating_sub(1));
+        if let Chain::Many(many) = self {
+            many.drain(..count);
+            if let [only] = many[..] {
+                *self = Chain::One([only]);
+            }
+        }
+        count
+    }
+
+    /// Moves the middle half into `hole`, keeping the oldest and the newest; gives back how many went and their offsets.
+    pub(super) fn coalesce(&mut self, hole: &mut Option<Hole>) -> Option<(usize, u64, u64)> {
+        let Chain::Many(many) = self else { return None };
+        let (start, end) = (1, many.len().div_ceil(2).max(2));
+        if end >= many.len() || start >= end {
+            return None;
+        }
+        let hole = hole.get_or_insert(Hole { newest: 0, bloom: [0; HOLE_WORDS], absent: false });
+        let range = (many[start].offset, many[end - 1].offset);
+        many.drain(start..end).for_each(|version| hole.add(&version));
+        Some((end - start, range.0, range.1))
+    }
+}
+
+/// Whether `content` may be one of the coalesced versions at or above `floor`.
+pub(super) fn maybe_in_hole(
+    hole: Option<&Hole>,
+    floor: u64,
+    content: &Content,
+    masks: &[std::sync::Arc<Mask>],
+) -> bool {
+    hole.is_some_and(|hole| hole.newest >= floor && hole.may_hold(content, masks))
+}

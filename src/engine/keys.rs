@@ -1,0 +1,178 @@
+//! The keys that have something without a verdict, and their state. A key that has none is forgotten.
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::model::finding::Finding;
+use crate::model::{Key, Tick};
+
+use super::chain::{Base, Chain, Hole};
+use super::event::Role;
+use super::suspect::Suspect;
+
+/// Index of a key in the table; reused after the key is forgotten, so holders check what they find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KeyIx(pub(super) u32);
+
+/// State of one key. The rarely needed part is behind a pointer.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) chain: Chain,
+    pub(super) more: Option<Box<More>>,
+    pub(super) role: Role,
+    pub(super) queued: bool,
+    pub(super) in_flight: bool,
+    pub(super) base_absent: bool,
+}
+
+/// What only keys that were read, or that have a known past, need.
+#[derive(Debug)]
+pub(super) struct More {
+    pub(super) base: Base,
+    pub(super) hole: Option<Hole>,
+    pub(super) suspect: Option<Box<Suspect>>,
+    pub(super) reported: Option<Box<Reported>>,
+    /// Versions at or below this offset were seen right, or reported, under a settled floor.
+    pub(super) settled_to: Option<u64>,
+    /// Versions at or below this offset were seen right under an applied floor.
+    pub(super) applied_to: Option<u64>,
+    /// Newest version ever seen on the target.
+    pub(super) seen_to: Option<u64>,
+    pub(super) last_read: Option<Tick>,
+    /// A read saw content that differs from the newest version, before anything proved it had to be there.
+    pub(super) differs: bool,
+    /// Seen on more than one partition: its versions have no order among them.
+    pub(super) unordered: bool,
+}
+
+impl More {
+    pub(super) fn new(base: Base) -> More {
+        More {
+            base,
+            hole: None,
+            suspect: None,
+            reported: None,
+            settled_to: None,
+            applied_to: None,
+            seen_to: None,
+            last_read: None,
+            differs: false,
+            unordered: false,
+        }
+    }
+}
+
+/// The open finding of a key.
+#[derive(Debug)]
+pub(super) struct Reported {
+    /// As last stated.
+    pub(super) finding: Finding,
+    /// The content that convicted; `None` where the finding is known from the store only.
+    pub(super) content: Option<super::chain::Content>,
+    /// Offset of the floor it was last stated against.
+    pub(super) floor: u64,
+}
+
+impl Entry {
+    pub(super) fn base(&self) -> Base {
+        match &self.more {
+            Some(more) => more.base,
+            None if self.base_absent => Base::Absent,
+            None => Base::Unknown,
+        }
+    }
+
+    pub(super) fn more(&mut self) -> &mut More {
+        let base = self.base();
+        self.more.get_or_insert_with(|| Box::new(More::new(base)))
+    }
+
+    pub(super) fn suspect(&self) -> Option<&Suspect> {
+        self.more.as_ref().and_then(|more| more.suspect.as_deref())
+    }
+
+    pub(super) fn reported(&self) -> Option<&Reported> {
+        self.more.as_ref().and_then(|more| more.reported.as_deref())
+    }
+
+    /// Whether the version at `offset` needs nothing more.
+    pub(super) fn is_done(&self, offset: u64) -> bool {
+        self.more.as_ref().and_then(|more| more.settled_to).is_some_and(|to| offset <= to)
+    }
+
+    pub(super) fn is_applied(&self, offset: u64) -> bool {
+        self.is_done(offset) || self.more.as_ref().and_then(|more| more.applied_to).is_some_and(|to| offset <= to)
+    }
+
+    pub(super) fn last_read(&self) -> Option<Tick> {
+        self.more.as_ref().and_then(|more| more.last_read)
+    }
+}
+
+/// The table: a slab of entries and an index from key bytes.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    entries: Vec<Option<Entry>>,
+    free: Vec<KeyIx>,
+    index: HashTable<KeyIx>,
+    key_bytes: usize,
+}
+
+fn hash(key: &Key) -> u64 {
+    xxh3_64(key.bytes())
+}
+
+impl Keys {
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Bytes of all keys.
+    pub(super) fn key_bytes(&self) -> usize {
+        self.key_bytes
+    }
+
+    pub(super) fn find(&self, key: &Key) -> Option<KeyIx> {
+        self.index.find(hash(key), |ix| self.get(*ix).is_some_and(|entry| entry.key == *key)).copied()
+    }
+
+    pub(super) fn get(&self, ix: KeyIx) -> Option<&Entry> {
+        self.entries.get(ix.0 as usize).and_then(Option::as_ref)
+    }
+
+    pub(super) fn get_mut(&mut self, ix: KeyIx) -> Option<&mut Entry> {
+        self.entries.get_mut(ix.0 as usize).and_then(Option::as_mut)
+    }
+
+    /// Adds an entry whose key is not in the table.
+    pub(super) fn insert(&mut self, entry: Entry) -> KeyIx {
+        let hashed = hash(&entry.key);
+        self.key_bytes += entry.key.bytes().len();
+        let ix = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            KeyIx(u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX))
+        });
+        self.entries[ix.0 as usize] = Some(entry);
+        let entries = &self.entries;
+        self.index.insert_unique(hashed, ix, |ix| entries[ix.0 as usize].as_ref().map_or(0, |entry| hash(&entry.key)));
+        ix
+    }
+
+    /// Forgets a key.
+    pub(super) fn remove(&mut self, ix: KeyIx) -> Option<Entry> {
+        let hashed = hash(&self.get(ix)?.key);
+        if let Ok(found) = self.index.find_entry(hashed, |known| *known == ix) {
+            found.remove();
+        }
+        let entry = self.entries[ix.0 as usize].take()?;
+        self.key_bytes -= entry.key.bytes().len();
+        self.free.push(ix);
+        Some(entry)
+    }
+
+    /// Every key, in slab order (which is deterministic).
+    pub(super) fn iter(&self) -> impl Iterator<Item = (KeyIx, &Entry)> {
+        (0u32..).map(KeyIx).zip(self.entries.iter()).filter_map(|(ix, entry)| entry.as_ref().map(|entry| (ix, entry)))
+    }
+}

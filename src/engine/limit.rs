@@ -1,0 +1,143 @@
+//! Every bound of the engine, with what happens at it, and the settings that users may change.
+
+use std::time::Duration;
+
+/// Keys in one lookup: between 200 and 500 a larger batch no longer pays on any of the engines read.
+pub const KEYS_PER_LOOKUP: usize = 400;
+
+/// Lookups in flight; a further one waits in the schedule.
+pub const LOOKUPS_IN_FLIGHT: usize = 4;
+
+/// Proven steps of the watermark kept while they wait for the margin; past it the middle one is dropped, which delays
+/// settling and changes no verdict.
+pub const HORIZON_STEPS: usize = 256;
+
+/// Versions of one heartbeat key; past it the oldest is dropped: only the newest matter.
+pub const HEARTBEAT_VERSIONS: usize = 4096;
+
+/// Distinct rows that must agree before an inferred watermark moves: one could be a coincidence, two a second writer's
+/// transaction.
+pub const QUORUM: usize = 3;
+
+/// Judgements remembered for each (table, op) by the group gate.
+pub const GATE_JUDGEMENTS: usize = 64;
+
+/// Keys named in one finding about a table.
+pub const SAMPLE_KEYS: usize = 10;
+
+/// Bytes of a key's summary of coalesced versions: 256 bits keep false "maybe" answers under 1 in 50 for 40 versions.
+pub const HOLE_WORDS: usize = 4;
+
+/// Rows sampled per scope and poll to look for progress.
+pub const SAMPLES_PER_POLL: usize = 6;
+
+/// How long a pause on full memory may leave a returned read waiting for its tap end before middle versions are
+/// coalesced and consumption goes on.
+pub const PAUSE_AT_MOST: Duration = Duration::from_secs(5);
+
+/// Bytes counted for a version and for a key besides its own bytes, for the memory bound.
+pub const VERSION_BYTES: usize = 64;
+
+/// Scope in which the applier keeps order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Order {
+    /// A partition of the tap.
+    #[default]
+    Partition,
+    /// A single key: nothing else is ordered.
+    Key,
+    /// A table, by source position.
+    Table,
+    /// The whole pipeline, by source position.
+    Pipeline,
+}
+
+/// Whether a batch becomes visible at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Applier {
+    /// Its statements become visible one after another.
+    #[default]
+    Batch,
+    /// All at once.
+    Transactional,
+}
+
+/// What a committed offset proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Commits {
+    /// Everything below was written: it may convict.
+    AfterWrite,
+    /// Perhaps written: it only lets us forget.
+    #[default]
+    Unknown,
+}
+
+/// The evidence that may move the applied watermark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Evidence {
+    /// Committed positions arrive by [`super::event::Input::Committed`].
+    pub committed: bool,
+    /// Rows of heartbeat tables.
+    pub heartbeat: bool,
+    /// Ordinary rows, three at least.
+    pub inferred: bool,
+    /// The user's word about the tap's end at the start.
+    pub assumed: bool,
+}
+
+/// Settings of one pipeline's judge, in checked form.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What may move the applied watermark.
+    pub evidence: Evidence,
+    /// What a committed offset proves.
+    pub commits: Commits,
+    /// Name of the evidence, for sentences: `kafka-group`, `heartbeat`, `inferred`, `query`, `assumed`.
+    pub evidence_name: String,
+    /// Order scope.
+    pub order: Order,
+    /// Visibility of batches.
+    pub applier: Applier,
+    /// How far the applier may be ahead of the tap.
+    pub lead: Duration,
+    /// Re-application margin R.
+    pub settle: Duration,
+    /// Margin after a commit or a change of the group.
+    pub zombie_after: Duration,
+    /// How often evidence and suspects are read.
+    pub poll: Duration,
+    /// Reads that must agree; `None`: 3 early, 2 settled, committed or assumed.
+    pub confirmations: Option<u32>,
+    /// Least time between them.
+    pub confirm_after: Duration,
+    /// No progress for so long opens a `stalled` finding; `None`: 60 s, or five times the largest measured lag.
+    pub stall_after: Option<Duration>,
+    /// At most one scheduled read of a key in this time.
+    pub reread: Duration,
+    /// Versions of one key; past it middle ones are coalesced.
+    pub versions_per_key: usize,
+    /// Bytes of versions in memory; past it consumption pauses.
+    pub memory: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            evidence: Evidence { inferred: true, ..Evidence::default() },
+            commits: Commits::Unknown,
+            evidence_name: "inferred".to_owned(),
+            order: Order::Partition,
+            applier: Applier::Batch,
+            lead: Duration::ZERO,
+            settle: Duration::from_secs(60),
+            zombie_after: Duration::from_secs(30),
+            poll: Duration::from_secs(1),
+            confirmations: None,
+            confirm_after: Duration::from_secs(1),
+            stall_after: None,
+            reread: Duration::from_secs(5),
+            versions_per_key: 512,
+            memory: 1 << 30,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! 5 ▸ Which keys the target is asked for, and what happens to answers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::model::{PartitionId, TableId, Tick};
+
+use super::event::{Looked, Lookup, LookupId, Output, Role, Seen};
+use super::horizon::Ends;
+use super::keys::KeyIx;
+use super::limit::{KEYS_PER_LOOKUP, LOOKUPS_IN_FLIGHT, SAMPLES_PER_POLL};
+use super::state::Engine;
+use super::suspect::Floors;
+
+/// Answers that wait for consumption to reach their tap end; past it no further lookup is sent.
+const ARRIVED_AT_MOST: usize = 64;
+
+/// One key of a lookup, with its floors as they stood when the read was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) ix: KeyIx,
+    pub(super) partition: PartitionId,
+    pub(super) epoch: u32,
+    pub(super) floors: Floors,
+}
+
+#[derive(Debug)]
+struct Flight {
+    keys: Vec<Asked>,
+}
+
+#[derive(Debug)]
+struct Arrived {
+    keys: Vec<Asked>,
+    rows: Vec<Seen>,
+    ended: Tick,
+    ends: Vec<(PartitionId, u64)>,
+}
+
+/// Lookups sent, and answers that wait for the tap.
+#[derive(Debug)]
+pub(super) struct Flights {
+    next: u64,
+    sent: BTreeMap<LookupId, Flight>,
+    arrived: VecDeque<Arrived>,
+    last_table: TableId,
+}
+
+impl Default for Flights {
+    fn default() -> Flights {
+        Flights { next: 0, sent: BTreeMap::new(), arrived: VecDeque::new(), last_table: TableId(u32::MAX) }
+    }
+}
+
+impl Flights {
+    fn has_room(&self) -> bool {
+        self.sent.len() < LOOKUPS_IN_FLIGHT && self.arrived.len() < ARRIVED_AT_MOST
+    }
+
+    /// Whether some answer waits for its tap end.
+    pub(super) fn any_arrived(&self) -> bool {
+        !self.arrived.is_empty()
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.sent.len()
+    }
+}
+
+impl Engine {
+    /// Sends what is due, as far as there is room.
+    pub(super) fn pump(&mut self) {
+        while self.flights.has_room() {
+            let Some((table, keys)) = self.schedule.take(self.flights.last_table, KEYS_PER_LOOKUP) else { break };
+            self.flights.last_table = table;
+            self.send(table, keys);
+        }
+    }
+
+    fn send(&mut self, table: TableId, keys: Vec<KeyIx>) {
+        let mut asked = Vec::with_capacity(keys.len());
+        let mut names = Vec::with_capacity(keys.len());
+        let mut partitions = BTreeSet::new();
+        for ix in keys {
+            let Some(entry) = self.keys.get(ix) else { continue };
+            if entry.key.table() != table || !entry.queued {
+                continue;
+            }
+            let partition = entry.chain.newest().partition;
+            let epoch = self.partitions.get(&partition).map_or(0, |state| state.epoch);
+            let floors = self.floors(entry);
+            partitions.extend(entry.chain.versions().iter().map(|version| version.partition));
+            asked.push(Asked { ix, partition, epoch, floors });
+            names.push(entry.key.clone());
+            if let Some(entry) = self.keys.get_mut(ix) {
+                (entry.queued, entry.in_flight) = (false, true);
+            }
+        }
+        if asked.is_empty() {
+            return;
+        }
+        self.flights.next += 1;
+        let id = LookupId(self.flights.next);
+        self.counters.reads += asked.len() as u64;
+        let partitions = self.asked_partitions(partitions);
+        self.flights.sent.insert(id, Flight { keys: asked });
+        self.say(Output::Lookup(Lookup { id, table, keys: names, partitions, lead: self.options.lead }));
+    }
+
+    /// In wide scopes a read is judged only when every partition of the scope was consumed to its end.
+    fn asked_partitions(&self, own: BTreeSet<PartitionId>) -> Vec<PartitionId> {
+        match self.options.order {
+            super::limit::Order::Partition | super::limit::Order::Key => own.into_iter().collect(),
+            super::limit::Order::Table | super::limit::Order::Pipeline => self.partition_ids().to_vec(),
+        }
+    }
+
+    pub(super) fn looked(&mut self, looked: Looked) {
+        let Some(flight) = self.flights.sent.remove(&looked.id) else { return };
+        match looked.rows {
+            Ok(rows) if rows.len() == flight.keys.len() => {
+                let (ended, ends) = (looked.ended, looked.ends);
+                self.flights.arrived.push_back(Arrived { keys: flight.keys, rows, ended, ends });
+                self.judge_arrived();
+            }
+            Ok(_) | Err(_) => self.learned_nothing(&flight.keys),
+        }
+        self.pump();
+    }
+
+    /// A read that failed teaches nothing: its keys are read again later.
+    fn learned_nothing(&mut self, keys: &[Asked]) {
+        self.counters.failed_reads += keys.len() as u64;
+        let at = self.now + self.options.reread.min(self.options.poll * 2);
+        for asked in keys {
+            let Some(entry) = self.keys.get_mut(asked.ix) else { continue };
+            entry.in_flight = false;
+            let table = entry.key.table();
+            match entry.more.as_mut().and_then(|more| more.suspect.as_mut()) {
+                Some(suspect) => suspect.ready = false,
+                None if entry.role == Role::Rows && !entry.queued => {
+                    entry.queued = true;
+                    self.schedule.at(at, table, asked.ix);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Judges every answer whose tap end was consumed.
+    pub(super) fn judge_arrived(&mut self) {
+        let mut index = 0;
+        while let Some(arrived) = self.flights.arrived.get(index) {
+            if !self.is_consumed(&arrived.ends) {
+                index += 1;
+                continue;
+            }
+            if let Some(arrived) = self.flights.arrived.remove(index) {
+                self.judge_answer(&arrived);
+            }
+        }
+    }
+
+    fn is_consumed(&self, ends: &[(PartitionId, u64)]) -> bool {
+        ends.iter().all(|(id, end)| {
+            self.partitions.get(id).is_none_or(|partition| !partition.assigned || partition.consumed >= *end)
+        })
+    }
+
+    fn judge_answer(&mut self, arrived: &Arrived) {
+        for (asked, seen) in arrived.keys.iter().zip(&arrived.rows) {
+            let current = self.partitions.get(&asked.partition).is_some_and(|partition| partition.epoch == asked.epoch);
+            if current && self.keys.get(asked.ix).is_some_and(|entry| entry.in_flight) {
+                let ends: Ends = self.scope_ends(asked.partition, &arrived.ends);
+                self.judge(asked, seen, arrived.ended, &ends);
+            }
+        }
+    }
+
+    /// Heartbeat rows are read at every poll, before any other row.
+    pub(super) fn read_heartbeats(&mut self) {
+        let mut tables: BTreeMap<TableId, Vec<KeyIx>> = BTreeMap::new();
+        for ix in &self.heartbeats {
+            if let Some(entry) = self.keys.get(*ix)
+                && !entry.in_flight
+            {
+                tables.entry(entry.key.table()).or_default().push(*ix);
+            }
+        }
+        for (table, keys) in tables {
+            for ix in &keys {
+                if let Some(entry) = self.keys.get_mut(*ix) {
+                    entry.queued = true;
+                }
+            }
+            self.send(table, keys);
+        }
+    }
+
+    /// Looks at a few rows of partitions that wait for progress: those whose watermark is inferred, those with suspects
+    /// that wait for a later row to be visible, and those where nothing is proven for long.
+    pub(super) fn sample(&mut self) {
+        let waiting: BTreeSet<PartitionId> = self
+            .suspects
+            .iter()
+            .filter_map(|ix| self.keys.get(*ix)?.suspect().map(|suspect| suspect.floor.partition))
+            .collect();
+        for id in self.partition_ids().iter() {
+            let Some(partition) = self.partitions.get(id) else { continue };
+            let unproven = partition.unproven() > 0;
+            let wanted = (self.options.evidence.inferred && partition.tracked() > 0)
+                || waiting.contains(id)
+                || (unproven && self.is_overdue(*id));
+            if wanted {
+                self.sample_partition(*id);
+            }
+        }
+    }
+
+    /// Half of the samples from the newest changes, half cubically biased to the oldest: old ones are likely applied, new
+    /// ones prove the most.
+    fn sample_partition(&mut self, id: PartitionId) {
+        let Some(partition) = self.partitions.get(&id) else { return };
+        let tracked = partition.tracked();
+        let mut picks = BTreeSet::new();
+        for round in 0..SAMPLES_PER_POLL as u64 {
+            let draw = xxhash_rust::xxh3::xxh3_64_with_seed(&round.to_le_bytes(), self.now.0 ^ u64::from(id.0) << 48);
+            let unit = (draw >> 11) as f64 / (1u64 << 53) as f64;
+            let biased = if round % 2 == 0 { unit * unit * unit } else { 1.0 - unit * unit * unit };
+            picks.insert(((tracked as f64 * biased) as usize).min(tracked.saturating_sub(1)));
+        }
+        let keys: Vec<KeyIx> = picks.iter().filter_map(|index| Some(partition.tracked_at(*index)?.1)).collect();
+        for ix in keys {
+            let fresh = self
+                .keys
+                .get(ix)
+                .and_then(|entry| entry.last_read())
+                .is_none_or(|last| last + self.options.reread <= self.now);
+            if fresh {
+                self.schedule_read(ix);
+            }
+        }
+    }
+
+    /// Open findings are read again now and then, more seldom the more there are, so that they can heal.
+    pub(super) fn look_again(&mut self) {
+        let spread = std::time::Duration::from_millis(10_000 + 50 * self.again.len() as u64);
+        while let Some((at, ix)) = self.again.first().copied() {
+            if at > self.now {
+                break;
+            }
+            self.again.pop_first();
+            if self.keys.get(ix).is_some_and(|entry| entry.reported().is_some()) {
+                self.again.insert((self.now + spread, ix));
+                self.schedule_read(ix);
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! One partition of the tap: what was consumed, what is tracked, what the applier committed, what may be committed by us.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::model::Tick;
+
+use super::keys::KeyIx;
+use super::limit::HORIZON_STEPS;
+
+/// The state of one partition.
+#[derive(Debug, Default)]
+pub(super) struct Partition {
+    pub(super) assigned: bool,
+    /// When it was assigned.
+    pub(super) began: Tick,
+    /// Counts assignments: what was asked under an earlier one is void.
+    pub(super) epoch: u32,
+    /// Next offset to be consumed.
+    pub(super) consumed: u64,
+    /// Last known end of the log, when it was asked, and when it was last seen to move.
+    pub(super) end: u64,
+    pub(super) end_moved: Tick,
+    /// Every tracked version in offset order; the front goes when it has its verdict.
+    track: VecDeque<(u64, KeyIx)>,
+    /// How many were taken from the front of `track` so far, so that cursors stay put.
+    gone: u64,
+    applied_cursor: u64,
+    settled_cursor: u64,
+    /// The applier's committed position.
+    pub(super) committed: Option<u64>,
+    pub(super) committed_asked: Tick,
+    pub(super) committed_moved: Tick,
+    commit_log: VecDeque<(Tick, u64)>,
+    /// Below it, committed positions let us forget.
+    pub(super) forget_below: u64,
+    pub(super) generation: Option<u64>,
+    pub(super) group_changed: Tick,
+    /// The user's word: everything below was applied.
+    pub(super) assumed: Option<u64>,
+    /// What was last given out to be committed.
+    pub(super) committed_out: Option<u64>,
+    /// Largest time in which the committed position moved on, for the margin after it goes back.
+    pub(super) commit_interval: Duration,
+}
+
+/// Which cursor of a partition's track moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cursor {
+    Applied,
+    Settled,
+}
+
+impl Partition {
+    pub(super) fn track(&mut self, offset: u64, key: KeyIx) {
+        self.track.push_back((offset, key));
+    }
+
+    pub(super) fn tracked(&self) -> usize {
+        self.track.len()
+    }
+
+    /// The tracked version at a place counted from the oldest.
+    pub(super) fn tracked_at(&self, index: usize) -> Option<(u64, KeyIx)> {
+        self.track.get(index).copied()
+    }
+
+    /// Where an offset stands, or would stand, in the track.
+    pub(super) fn index_of(&self, offset: u64) -> usize {
+        self.track.partition_point(|(known, _)| *known < offset)
+    }
+
+    pub(super) fn oldest(&self) -> Option<(u64, KeyIx)> {
+        self.track.front().copied()
+    }
+
+    pub(super) fn drop_oldest(&mut self) {
+        if self.track.pop_front().is_some() {
+            self.gone += 1;
+        }
+    }
+
+    /// The next version a cursor has not passed.
+    pub(super) fn peek(&self, cursor: Cursor) -> Option<(u64, KeyIx)> {
+        let at = self.cursor(cursor).max(self.gone);
+        self.track.get(usize::try_from(at - self.gone).ok()?).copied()
+    }
+
+    pub(super) fn advance(&mut self, cursor: Cursor) {
+        let next = self.cursor(cursor).max(self.gone) + 1;
+        match cursor {
+            Cursor::Applied => self.applied_cursor = next,
+            Cursor::Settled => self.settled_cursor = next,
+        }
+    }
+
+    /// How many tracked versions nothing has proven due yet.
+    pub(super) fn unproven(&self) -> usize {
+        let passed = usize::try_from(self.applied_cursor.saturating_sub(self.gone)).unwrap_or(usize::MAX);
+        self.track.len().saturating_sub(passed)
+    }
+
+    fn cursor(&self, cursor: Cursor) -> u64 {
+        match cursor {
+            Cursor::Applied => self.applied_cursor,
+            Cursor::Settled => self.settled_cursor,
+        }
+    }
+
+    /// Forgets what a former assignment left.
+    pub(super) fn restart(&mut self, next: u64, now: Tick) {
+        self.epoch += 1;
+        self.began = now;
+        self.gone += self.track.len() as u64;
+        self.track.clear();
+        (self.applied_cursor, self.settled_cursor) = (self.gone, self.gone);
+        self.consumed = next;
+        self.end = self.end.max(next);
+        self.end_moved = now;
+        self.committed_out = Some(next);
+    }
+
+    /// Takes the applier's committed position. Gives back whether it went backward.
+    pub(super) fn commit_seen(&mut self, next: u64, asked: Tick, generation: Option<u64>) -> bool {
+        let back = self.committed.is_some_and(|known| next < known);
+        if self.committed != Some(next) {
+            if self.committed.is_some() {
+                self.commit_interval = self.commit_interval.max(asked.since(self.committed_moved));
+            }
+            self.committed_moved = asked;
+            self.commit_log.push_back((asked, next));
+            if self.commit_log.len() > HORIZON_STEPS {
+                self.commit_log.remove(HORIZON_STEPS / 2);
+            }
+        }
+        if back {
+            self.commit_log.clear();
+            self.forget_below = self.forget_below.min(next);
+            self.commit_log.push_back((asked, next));
+        }
+        if self.generation != generation {
+            if self.generation.is_some() {
+                self.group_changed = asked;
+            }
+            self.generation = generation;
+        }
+        self.committed = Some(next);
+        self.committed_asked = asked;
+        back
+    }
+
+    /// Lets commits older than the margin be forgotten by.
+    pub(super) fn ripen(&mut self, now: Tick, margin: Duration) {
+        while let Some((asked, next)) = self.commit_log.front().copied() {
+            if asked.max(self.group_changed) + margin > now {
+                break;
+            }
+            self.forget_below = self.forget_below.max(next);
+            self.commit_log.pop_front();
+        }
+    }
+
+    /// Whether the log stood still for `margin` and the applier committed all of it.
+    pub(super) fn idle_and_committed(&self, now: Tick, margin: Duration) -> bool {
+        self.committed.is_some_and(|next| next >= self.end)
+            && self.end_moved + margin <= now
+            && self.committed_moved.max(self.group_changed) + margin <= now
+    }
+
+    /// Below it everything has its verdict.
+    pub(super) fn low_watermark(&self) -> u64 {
+        self.oldest().map_or(self.consumed, |(offset, _)| offset)
+    }
+}

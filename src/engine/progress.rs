@@ -1,0 +1,160 @@
+//! Evidence moves horizons; horizons make keys due.
+
+use crate::model::finding::{Cause, Finding, Kind, State, Subject};
+use crate::model::{PartitionId, SourceTime, Tick};
+
+use super::event::{Note, Output};
+use super::keys::KeyIx;
+use super::limit::Order;
+use super::partition::Cursor;
+use super::state::{Engine, ScopeId};
+
+/// Batches of the applier by which a partition is read again when its committed position goes backward: the one that was
+/// in flight, and the one before.
+const REWIND_COMMITS: u64 = 2;
+
+impl Engine {
+    pub(super) fn ends(&mut self, asked: Tick, ends: &[(PartitionId, u64)]) {
+        for (id, end) in ends {
+            let partition = self.partitions.entry(*id).or_default();
+            if *end > partition.end {
+                partition.end = *end;
+                partition.end_moved = asked;
+            }
+            if self.options.evidence.assumed && partition.assumed.is_none() {
+                partition.assumed = Some(*end);
+            }
+        }
+        let scopes: Vec<ScopeId> = self.horizons.keys().copied().collect();
+        for scope in scopes {
+            let of = match scope {
+                ScopeId::Partition(partition) => self.scope_ends(partition, ends),
+                ScopeId::Table(_) | ScopeId::Pipeline => ends.into(),
+            };
+            let margin = self.options.settle;
+            if let Some(horizon) = self.horizons.get_mut(&scope) {
+                horizon.ends(&of, asked, margin);
+            }
+        }
+        self.move_horizons();
+        self.pump();
+    }
+
+    pub(super) fn committed(&mut self, asked: Tick, next: &[(PartitionId, u64)], generation: Option<u64>) {
+        for (id, offset) in next {
+            let partition = self.partitions.entry(*id).or_default();
+            let before = partition.committed;
+            if partition.commit_seen(*offset, asked, generation) {
+                self.committed_went_back(*id, before.unwrap_or(*offset), *offset);
+            }
+        }
+        self.move_horizons();
+        self.pump();
+    }
+
+    /// The applier was set back: it decides changes anew that we may have called done.
+    fn committed_went_back(&mut self, id: PartitionId, from: u64, to: u64) {
+        let place = (self.place(id, from), self.place(id, to));
+        let why = format!("the applier's committed position went back from {} to {}", place.0, place.1);
+        self.say(Output::Note(Note::Frozen { partition: Some(id), why }));
+        let now = self.now;
+        if let Order::Partition = self.options.order {
+            self.horizons.entry(ScopeId::Partition(id)).or_default().went_back(now);
+        } else {
+            self.horizons.values_mut().for_each(|horizon| horizon.went_back(now));
+        }
+        let back = from.saturating_sub(to).min(1000) / 10 * REWIND_COMMITS;
+        self.say(Output::Rewind { partition: id, to: to.saturating_sub(back) });
+    }
+
+    /// A source commit time: the position of the first change that is not older.
+    pub(super) fn applied_time(&mut self, asked: Tick, time: SourceTime) {
+        let next: Vec<(PartitionId, u64)> = self
+            .partitions
+            .iter()
+            .filter(|(_, partition)| partition.assigned)
+            .map(|(id, partition)| {
+                let newer = (0..partition.tracked()).find_map(|index| {
+                    let (offset, ix) = partition.tracked_at(index)?;
+                    let entry = self.keys.get(ix)?;
+                    let version = entry.chain.versions().iter().find(|version| version.offset == offset)?;
+                    (version.committed_at()? >= time).then_some(offset)
+                });
+                (*id, newer.unwrap_or(partition.consumed).max(partition.committed.unwrap_or_default()))
+            })
+            .collect();
+        self.committed(asked, &next, None);
+    }
+
+    /// Lets everything that became provable since the last call become due.
+    pub(super) fn move_horizons(&mut self) {
+        let (now, margin) = (self.now, self.options.zombie_after);
+        let ids = self.partition_ids();
+        for id in ids.iter() {
+            if let Some(partition) = self.partitions.get_mut(id) {
+                partition.ripen(now, margin);
+            }
+            self.advance(*id, Cursor::Applied);
+            self.advance(*id, Cursor::Settled);
+        }
+        self.schedule.ripen(now);
+    }
+
+    fn advance(&mut self, id: PartitionId, cursor: Cursor) {
+        while let Some((offset, ix)) = self.partitions.get(&id).and_then(|partition| partition.peek(cursor)) {
+            match self.passed(id, offset, ix, cursor) {
+                Passed::NotYet => break,
+                Passed::Due => self.schedule_read(ix),
+                Passed::Done => {}
+            }
+            if let Some(partition) = self.partitions.get_mut(&id) {
+                partition.advance(cursor);
+            }
+        }
+    }
+
+    fn passed(&self, id: PartitionId, offset: u64, ix: KeyIx, cursor: Cursor) -> Passed {
+        let Some(entry) = self.keys.get(ix) else { return Passed::Done };
+        let version = entry.chain.versions().iter().find(|version| version.offset == offset && version.partition == id);
+        let Some(version) = version else { return Passed::Done };
+        let table = entry.key.table();
+        let (proven, judged) = match cursor {
+            Cursor::Applied => (self.convicts(version, table).is_some(), entry.is_applied(offset)),
+            Cursor::Settled => (self.settles(version, table), entry.is_done(offset)),
+        };
+        match (proven, judged) {
+            (_, true) => Passed::Done,
+            (true, false) => Passed::Due,
+            (false, false) => Passed::NotYet,
+        }
+    }
+
+    /// Committed offsets ran ahead of writes: from now on they only let us forget.
+    pub(super) fn demote(&mut self, why: String) {
+        if self.soundness.demoted {
+            return;
+        }
+        self.soundness.demoted = true;
+        self.say(Output::Note(Note::Demoted { why: why.clone() }));
+        let finding = Finding {
+            kind: Kind::EvidenceUnsound,
+            cause: Cause::Unknown,
+            state: State::Open,
+            proof: None,
+            subject: Subject::Scope { at: None, detail: why },
+            evidence: "two rows that were wrong below the committed position healed to exactly their own version"
+                .into(),
+            first_seen: self.now,
+            last_seen: self.now,
+            observations: 2,
+        };
+        self.state(&finding);
+        self.stated.unsound = Some(finding);
+    }
+}
+
+enum Passed {
+    NotYet,
+    Due,
+    Done,
+}

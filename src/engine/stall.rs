@@ -1,0 +1,248 @@
+//! Lag that never ends, groups that are held, and the memory bound: facts about more than one key.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::finding::{Cause, Finding, Kind, State, Subject};
+use crate::model::{PartitionId, Position, TableId, Tick};
+
+use super::event::Output;
+use super::gate::{Group, Passage};
+use super::keys::KeyIx;
+use super::limit::{Applier, PAUSE_AT_MOST, SAMPLE_KEYS};
+use super::state::{Engine, ScopeId};
+use super::suspect::Convict;
+
+/// Progress is looked for by extra reads once nothing moved for this part of `stall_after`.
+const LOOK_AFTER_PART: u32 = 4;
+
+/// `stall_after` where the user leaves it to us.
+const STALL_AFTER: Duration = Duration::from_secs(60);
+
+/// The margin is widened to this many times the largest lag measured.
+const LAG_TIMES: u32 = 5;
+
+struct Held {
+    since: Position,
+    count: u64,
+    samples: Vec<KeyIx>,
+    first: Tick,
+}
+
+impl Engine {
+    fn stall_after(&self) -> Duration {
+        self.options.stall_after.unwrap_or_else(|| STALL_AFTER.max(self.counters.lag * LAG_TIMES))
+    }
+
+    /// The last sign of progress of a partition.
+    fn progressed(&self, id: PartitionId) -> Tick {
+        let Some(partition) = self.partitions.get(&id) else { return self.now };
+        let scope = match self.options.order {
+            super::limit::Order::Partition => Some(ScopeId::Partition(id)),
+            super::limit::Order::Pipeline => Some(ScopeId::Pipeline),
+            super::limit::Order::Table | super::limit::Order::Key => None,
+        };
+        let moved =
+            scope.and_then(|scope| self.horizons.get(&scope)).map_or(Tick::default(), |horizon| horizon.moved());
+        moved.max(partition.committed_moved).max(partition.began)
+    }
+
+    /// Whether nothing moved for long enough that it is worth looking at rows.
+    pub(super) fn is_overdue(&self, id: PartitionId) -> bool {
+        self.progressed(id) + self.stall_after() / LOOK_AFTER_PART <= self.now
+    }
+
+    /// One `stalled` finding for the pipeline while some partition stands still with something due.
+    pub(super) fn watch_stalls(&mut self) {
+        let stall_after = self.stall_after();
+        let ids = self.partition_ids();
+        let standing: Vec<(PartitionId, u64, String)> = ids
+            .iter()
+            .filter(|id| self.progressed(**id) + stall_after <= self.now)
+            .filter_map(|id| self.stands(*id).map(|(at, why)| (*id, at, why)))
+            .collect();
+        match (self.stated.stalled.take(), standing.first()) {
+            (None, None) => {}
+            (Some(mut finding), None) => {
+                (finding.state, finding.last_seen) = (State::Healed, self.now);
+                self.state(&finding);
+            }
+            (known, Some((id, at, _))) => self.stalled(known, Position { partition: *id, offset: *at }, &standing),
+        }
+    }
+
+    fn stalled(&mut self, known: Option<Finding>, at: Position, standing: &[(PartitionId, u64, String)]) {
+        let places: Vec<String> = standing.iter().map(|(_, _, why)| why.clone()).collect();
+        let fresh = known.is_none();
+        let mut finding = known.unwrap_or_else(|| Finding {
+            kind: Kind::Stalled,
+            cause: Cause::Unknown,
+            state: State::Open,
+            proof: None,
+            subject: Subject::Scope { at: Some(at), detail: String::new() },
+            evidence: String::new(),
+            first_seen: self.now,
+            last_seen: self.now,
+            observations: 0,
+        });
+        if let Subject::Scope { detail, .. } = &mut finding.subject {
+            *detail = format!("the applied watermark does not move: {}", places.join("; "));
+        }
+        finding.evidence =
+            format!("no progress was seen for {} s", self.now.since(self.progressed(at.partition)).as_secs());
+        finding.last_seen = self.now;
+        finding.observations = finding.observations.saturating_add(1);
+        if fresh || finding.observations % 60 == 0 {
+            self.state(&finding);
+        }
+        self.stated.stalled = Some(finding);
+    }
+
+    /// Where a partition stands and why that is no idleness: commits behind the tap's end, or a due row that differs from
+    /// its newest version (heartbeat rows among them).
+    fn stands(&self, id: PartitionId) -> Option<(u64, String)> {
+        let partition = self.partitions.get(&id)?;
+        if let Some(next) = partition.committed
+            && next < partition.end
+        {
+            let (place, end) = (self.place(id, next), self.place(id, partition.end));
+            return Some((next, format!("the applier stands before {place} while the tap ends at {end}")));
+        }
+        let heartbeat = self.heartbeats.iter().find_map(|ix| {
+            let entry = self.keys.get(*ix)?;
+            let newest = entry.chain.newest();
+            let seen = entry.more.as_ref()?.seen_to;
+            let behind = newest.partition == id && seen.is_none_or(|seen| seen < newest.offset);
+            behind.then_some(seen.map_or(entry.chain.versions()[0].offset, |seen| seen + 1))
+        });
+        if let Some(offset) = heartbeat.filter(|_| self.options.evidence.heartbeat) {
+            return Some((offset, format!("the heartbeat at {} is not on the target", self.place(id, offset))));
+        }
+        let differs = (0..partition.tracked().min(1000)).find_map(|index| {
+            let (offset, ix) = partition.tracked_at(index)?;
+            self.keys.get(ix)?.more.as_ref().filter(|more| more.differs && more.reported.is_none()).map(|_| offset)
+        });
+        differs.map(|offset| (offset, format!("the row changed at {} is not on the target", self.place(id, offset))))
+    }
+
+    /// One `mass_divergence` finding for each group of suspects that the gate holds.
+    pub(super) fn state_groups(&mut self) {
+        if self.options.applier == Applier::Transactional {
+            return;
+        }
+        let held = self.held_groups();
+        let healed: Vec<(TableId, Group)> =
+            self.stated.groups.keys().filter(|group| !held.contains_key(*group)).copied().collect();
+        for group in healed {
+            if let Some(mut finding) = self.stated.groups.remove(&group) {
+                (finding.state, finding.last_seen) = (State::Healed, self.now);
+                self.state(&finding);
+            }
+        }
+        for (group, held) in held {
+            self.state_group(group, &held);
+        }
+    }
+
+    fn held_groups(&self) -> BTreeMap<(TableId, Group), Held> {
+        let mut groups: BTreeMap<(TableId, Group), Held> = BTreeMap::new();
+        for ix in &self.suspects {
+            let Some(entry) = self.keys.get(*ix) else { continue };
+            let Some(suspect) = entry.suspect() else { continue };
+            let Some(index) = super::judge::floor_index(entry, suspect.floor) else { continue };
+            let version = entry.chain.versions()[index];
+            let table = entry.key.table();
+            let held = suspect.floor.by == Convict::Causal && suspect.count >= 2;
+            if !held || self.gate.passage(table, version.op, suspect.first) != Passage::Closed {
+                continue;
+            }
+            let group = groups.entry((table, Group::of(version.op))).or_insert(Held {
+                since: version.at(),
+                count: 0,
+                samples: Vec::new(),
+                first: suspect.first,
+            });
+            group.since = group.since.min(version.at());
+            group.first = group.first.min(suspect.first);
+            group.count += 1;
+            if group.samples.len() < SAMPLE_KEYS {
+                group.samples.push(*ix);
+            }
+        }
+        groups
+    }
+
+    fn state_group(&mut self, group: (TableId, Group), held: &Held) {
+        let samples = held.samples.iter().filter_map(|ix| self.keys.get(*ix)).map(|entry| entry.key.clone()).collect();
+        let known = self.stated.groups.remove(&group);
+        let since = match known.as_ref().map(|finding| &finding.subject) {
+            Some(Subject::Table { since, .. }) => *since,
+            Some(Subject::Row { .. } | Subject::Record { .. } | Subject::Scope { .. }) | None => held.since,
+        };
+        let grown = match known.as_ref().map(|finding| &finding.subject) {
+            Some(Subject::Table { count, .. }) => held.count > *count,
+            Some(Subject::Row { .. } | Subject::Record { .. } | Subject::Scope { .. }) | None => true,
+        };
+        let op = group.1.op();
+        let never = self.gate.never_applied(group.0, op);
+        let finding = Finding {
+            kind: Kind::MassDivergence,
+            cause: if never && group.1 == Group::Delete { Cause::OpNotApplied } else { Cause::Unknown },
+            state: State::Open,
+            proof: None,
+            subject: Subject::Table {
+                table: self.images.table_name(group.0),
+                op: Some(op),
+                since,
+                count: held.count,
+                samples,
+            },
+            evidence: format!(
+                "{} rows whose {} was passed by the watermark differ; a stuck group of statements cannot be told from a mass loss",
+                held.count,
+                op.word()
+            ),
+            first_seen: known.as_ref().map_or(held.first, |finding| finding.first_seen),
+            last_seen: self.now,
+            observations: known.as_ref().map_or(1, |finding| finding.observations + 1),
+        };
+        if grown {
+            self.state(&finding);
+        }
+        self.stated.groups.insert(group, finding);
+    }
+
+    /// Keeps versions in memory under their bound: consumption pauses, and where that would leave an answer waiting for its
+    /// tap end for ever, middle versions are coalesced and it goes on.
+    pub(super) fn guard_memory(&mut self) {
+        let full = self.memory_bytes() >= self.options.memory;
+        match (self.memory.paused_since, full) {
+            (None, true) => {
+                self.memory.paused_since = Some(self.now);
+                self.say(Output::Pause);
+            }
+            (Some(_), false) => {
+                self.memory.paused_since = None;
+                self.say(Output::Resume);
+            }
+            (Some(since), true) if since + PAUSE_AT_MOST <= self.now && self.flights.any_arrived() => {
+                self.coalesce_all();
+                self.memory.paused_since = None;
+                self.say(Output::Resume);
+            }
+            (Some(_), true) | (None, false) => {}
+        }
+    }
+
+    fn coalesce_all(&mut self) {
+        let long: Vec<KeyIx> = self.keys.iter().filter(|(_, entry)| entry.chain.len() > 3).map(|(ix, _)| ix).collect();
+        for ix in long {
+            while self.coalesce(ix) > 0 {}
+        }
+    }
+
+    /// Bytes of versions and keys, by the stated cost of each.
+    pub(super) fn memory_bytes(&self) -> usize {
+        (self.memory.versions + self.keys.len()) * super::limit::VERSION_BYTES + self.keys.key_bytes()
+    }
+}

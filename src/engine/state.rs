@@ -1,0 +1,236 @@
+//! The engine's state, and the small questions every stage asks of it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::model::finding::Finding;
+use crate::model::{PartitionId, TableId, Tick};
+
+use super::chain::{Content, Version};
+use super::event::{Images, Output};
+use super::gate::{Gate, Group};
+use super::horizon::{Ends, Horizon};
+use super::keys::{Entry, KeyIx, Keys};
+use super::limit::{Commits, Options, Order};
+use super::lookup::Flights;
+use super::masks::Masks;
+use super::partition::Partition;
+use super::schedule::Schedule;
+use super::suspect::{Convict, Floor, Floors};
+use super::tally::Counters;
+
+/// Where positions are compared with one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ScopeId {
+    Partition(PartitionId),
+    Table(TableId),
+    Pipeline,
+}
+
+/// Findings about more than one key that are open now.
+#[derive(Debug, Default)]
+pub(super) struct Stated {
+    pub(super) groups: BTreeMap<(TableId, Group), Finding>,
+    pub(super) stalled: Option<Finding>,
+    pub(super) suspended: Option<Finding>,
+    pub(super) unsound: Option<Finding>,
+}
+
+/// Committed positions that ran ahead of writes: twice is once too often.
+#[derive(Debug, Default)]
+pub(super) struct Soundness {
+    pub(super) healed_to_own: u32,
+    pub(super) demoted: bool,
+}
+
+/// Whether consumption is paused on full memory.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) versions: usize,
+    pub(super) paused_since: Option<Tick>,
+}
+
+/// The judge. See the module for its contract.
+pub struct Engine {
+    pub(super) options: Options,
+    pub(super) images: Box<dyn Images>,
+    pub(super) now: Tick,
+    pub(super) next_poll: Tick,
+    pub(super) keys: Keys,
+    pub(super) masks: Masks,
+    pub(super) partitions: BTreeMap<PartitionId, Partition>,
+    pub(super) horizons: BTreeMap<ScopeId, Horizon>,
+    pub(super) orders: BTreeMap<ScopeId, u64>,
+    pub(super) schedule: Schedule,
+    pub(super) flights: Flights,
+    pub(super) gate: Gate,
+    pub(super) heartbeats: BTreeSet<KeyIx>,
+    pub(super) suspects: BTreeSet<KeyIx>,
+    pub(super) again: BTreeSet<(Tick, KeyIx)>,
+    pub(super) stated: Stated,
+    pub(super) soundness: Soundness,
+    pub(super) memory: Memory,
+    pub(super) counters: Counters,
+    pub(super) outputs: VecDeque<Output>,
+}
+
+impl Engine {
+    /// A judge that knows nothing yet.
+    #[must_use]
+    pub fn new(options: Options, images: Box<dyn Images>) -> Engine {
+        Engine {
+            options,
+            images,
+            now: Tick::default(),
+            next_poll: Tick::default(),
+            keys: Keys::default(),
+            masks: Masks::default(),
+            partitions: BTreeMap::new(),
+            horizons: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            schedule: Schedule::default(),
+            flights: Flights::default(),
+            gate: Gate::default(),
+            heartbeats: BTreeSet::new(),
+            suspects: BTreeSet::new(),
+            again: BTreeSet::new(),
+            stated: Stated::default(),
+            soundness: Soundness::default(),
+            memory: Memory::default(),
+            counters: Counters::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The scope of a version; `None` where nothing but the key itself is ordered.
+    pub(super) fn scope(&self, partition: PartitionId, table: TableId) -> Option<ScopeId> {
+        match self.options.order {
+            Order::Partition => Some(ScopeId::Partition(partition)),
+            Order::Table => Some(ScopeId::Table(table)),
+            Order::Pipeline => Some(ScopeId::Pipeline),
+            Order::Key => None,
+        }
+    }
+
+    pub(super) fn horizon(&self, version: &Version, table: TableId) -> Option<&Horizon> {
+        self.horizons.get(&self.scope(version.partition, table)?)
+    }
+
+    /// What a witness of this version proves once its batch is complete: in a partition everything up to it; in a wider
+    /// scope, whose positions are those of transactions, everything before its transaction.
+    pub(super) fn passed_by(&self, version: &Version) -> u64 {
+        match self.options.order {
+            Order::Partition | Order::Key => version.offset + 1,
+            Order::Table | Order::Pipeline => version.order,
+        }
+    }
+
+    fn order_of(&self, version: &Version) -> u64 {
+        match self.options.order {
+            Order::Partition | Order::Key => version.offset,
+            Order::Table | Order::Pipeline => version.order,
+        }
+    }
+
+    /// What says that this version had to be on the target, if anything does.
+    pub(super) fn convicts(&self, version: &Version, table: TableId) -> Option<Convict> {
+        let partition = self.partitions.get(&version.partition)?;
+        if partition.assumed.is_some_and(|below| version.offset < below) {
+            return Some(Convict::Assumed);
+        }
+        let commits = self.options.commits == Commits::AfterWrite && !self.soundness.demoted;
+        if commits && partition.committed.is_some_and(|below| version.offset < below) {
+            return Some(Convict::Committed);
+        }
+        let horizon = self.horizon(version, table)?;
+        (self.order_of(version) < horizon.applied()).then_some(Convict::Causal)
+    }
+
+    /// Whether this version can no longer be undone by a re-application.
+    pub(super) fn settles(&self, version: &Version, table: TableId) -> bool {
+        let Some(partition) = self.partitions.get(&version.partition) else { return false };
+        partition.assumed.is_some_and(|below| version.offset < below)
+            || version.offset < partition.forget_below
+            || self.horizon(version, table).is_some_and(|horizon| self.order_of(version) < horizon.settled())
+    }
+
+    /// The floors of a key as they stand now.
+    pub(super) fn floors(&self, entry: &Entry) -> Floors {
+        let table = entry.key.table();
+        let newest_first = || entry.chain.versions().iter().rev();
+        let applied = newest_first().find_map(|version| {
+            let by = self.convicts(version, table)?;
+            Some(Floor { partition: version.partition, offset: version.offset, by })
+        });
+        let settled = newest_first().find(|version| self.settles(version, table)).map(|version| version.offset);
+        Floors { applied, settled }
+    }
+
+    /// The ends of a scope's partitions, out of the ends of all.
+    pub(super) fn scope_ends(&self, partition: PartitionId, ends: &[(PartitionId, u64)]) -> Ends {
+        match self.options.order {
+            Order::Partition | Order::Key => {
+                ends.iter().copied().filter(|(known, _)| *known == partition).collect::<Vec<_>>().into()
+            }
+            Order::Table | Order::Pipeline => ends.into(),
+        }
+    }
+
+    pub(super) fn equals(&self, version: &Version, content: &Content) -> bool {
+        version.equals(content, &|mask| self.masks.get(mask))
+    }
+
+    /// Schedules a read of the key, at once or as soon as its last read is old enough. Suspects are read by their own rule.
+    pub(super) fn schedule_read(&mut self, ix: KeyIx) {
+        let (now, reread) = (self.now, self.options.reread);
+        let Some(entry) = self.keys.get_mut(ix) else { return };
+        if entry.queued || entry.in_flight || entry.suspect().is_some() {
+            return;
+        }
+        entry.queued = true;
+        let table = entry.key.table();
+        match entry.last_read().map(|last| last + reread) {
+            Some(at) if at > now => self.schedule.at(at, table, ix),
+            Some(_) | None => self.schedule.now(table, ix),
+        }
+    }
+
+    /// Schedules a read as soon as it can be sent, whatever the last one was.
+    pub(super) fn schedule_now(&mut self, ix: KeyIx) {
+        let Some(entry) = self.keys.get_mut(ix) else { return };
+        if !entry.queued && !entry.in_flight {
+            entry.queued = true;
+            self.schedule.now(entry.key.table(), ix);
+        }
+    }
+
+    /// Schedules a key again if something of it is applied or settled and not yet judged so.
+    pub(super) fn schedule_rest(&mut self, ix: KeyIx) {
+        let Some(entry) = self.keys.get(ix) else { return };
+        let floors = self.floors(entry);
+        let applied = floors.applied.is_some_and(|floor| !entry.is_applied(floor.offset));
+        let settled = floors.settled.is_some_and(|offset| !entry.is_done(offset));
+        if applied || settled {
+            self.schedule_read(ix);
+        }
+    }
+
+    pub(super) fn say(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    /// States a finding, copied for those who keep it.
+    pub(super) fn state(&mut self, finding: &Finding) {
+        self.counters.stated(finding);
+        self.outputs.push_back(Output::Finding(Box::new(finding.clone())));
+    }
+
+    /// How a position is written in evidence.
+    pub(super) fn place(&self, partition: PartitionId, offset: u64) -> String {
+        format!("{}/{offset}", self.images.partition_name(partition))
+    }
+
+    pub(super) fn partition_ids(&self) -> Arc<[PartitionId]> {
+        self.partitions.iter().filter(|(_, partition)| partition.assigned).map(|(id, _)| *id).collect()
+    }
+}

@@ -1,0 +1,188 @@
+//! The read-only picture of the judge: what status, metrics and the live view show.
+
+use std::time::Duration;
+
+use crate::model::finding::{Finding, Kind, Proof, State};
+use crate::model::{Key, PartitionId, Tick};
+
+use super::state::{Engine, ScopeId};
+
+/// Keys named in a picture.
+const SAMPLES: usize = 5;
+
+/// What was counted since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Changes read.
+    pub changes: u64,
+    /// Records not understood.
+    pub rejects: u64,
+    /// Changes that came again.
+    pub duplicates: u64,
+    /// Keys read on the target.
+    pub reads: u64,
+    /// Keys whose read failed.
+    pub failed_reads: u64,
+    /// Versions verified by being seen, or by a newer one being seen.
+    pub matched: u64,
+    /// Versions that a newer one replaced before they were seen themselves.
+    pub superseded: u64,
+    /// Suspects that turned out right.
+    pub transient: u64,
+    /// Versions left without a verdict.
+    pub unverifiable: u64,
+    /// Versions coalesced to stay inside a bound.
+    pub coalesced: u64,
+    /// Reads whose row could not be compared at all.
+    pub incomparable: u64,
+    /// Reads whose row may be a coalesced version.
+    pub unclear: u64,
+    /// Backward steps of a scope.
+    pub back_steps: u64,
+    /// Findings opened, those of rows.
+    pub opened: u64,
+    /// Findings healed.
+    pub healed: u64,
+    /// Largest lag measured, from append to sight.
+    pub lag: Duration,
+}
+
+impl Counters {
+    pub(super) fn stated(&mut self, finding: &Finding) {
+        match finding.state {
+            State::Open if finding.proof.is_some_and(|proof| proof != Proof::Early) || finding.proof.is_none() => {
+                self.opened += 1;
+            }
+            State::Healed => self.healed += 1,
+            State::Open | State::Suspected | State::Acknowledged | State::Ignored | State::Retracted => {}
+        }
+    }
+}
+
+/// One partition, as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionTally {
+    /// Which.
+    pub partition: PartitionId,
+    /// It is ours.
+    pub assigned: bool,
+    /// Next offset to be consumed.
+    pub consumed: u64,
+    /// Last known end of the log.
+    pub end: u64,
+    /// The applier's committed position, where it is known.
+    pub committed: Option<u64>,
+    /// Applied watermark: every position below it is applied. For wide scopes, the source position.
+    pub applied: u64,
+    /// Settled watermark, in the same measure.
+    pub settled: u64,
+    /// Verified watermark: every position below it has its verdict.
+    pub verified: u64,
+    /// Versions without a verdict.
+    pub pending: usize,
+    /// Versions that nothing proves due yet.
+    pub unproven: usize,
+    /// Verdicts are held since a backward step.
+    pub frozen: bool,
+}
+
+/// The judge, as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// When.
+    pub at: Tick,
+    /// Counters.
+    pub counters: Counters,
+    /// Keys tracked.
+    pub keys: usize,
+    /// Versions tracked.
+    pub versions: usize,
+    /// Bytes of versions and keys.
+    pub memory_bytes: usize,
+    /// Suspects.
+    pub suspects: usize,
+    /// Open findings about rows.
+    pub open_rows: usize,
+    /// Keys whose row differs at present though nothing proves it had to be otherwise.
+    pub differing: usize,
+    /// Some of them.
+    pub differing_keys: Vec<Key>,
+    /// Lookups in flight, and keys that wait to be read.
+    pub lookups: usize,
+    /// Keys that wait to be read.
+    pub scheduled: usize,
+    /// Consumption is paused on full memory.
+    pub paused: bool,
+    /// Committed positions no longer convict.
+    pub demoted: bool,
+    /// The kinds of the open findings about more than one key.
+    pub stated: Vec<Kind>,
+    /// Partitions, in order.
+    pub partitions: Vec<PartitionTally>,
+}
+
+impl Engine {
+    /// The picture now. Walks every tracked key: call it at the pace of a display.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let differing = || {
+            self.keys
+                .iter()
+                .filter(|(_, entry)| entry.more.as_ref().is_some_and(|more| more.differs && more.reported.is_none()))
+        };
+        let stated = self.stated.groups.values().chain(&self.stated.stalled).chain(&self.stated.unsound);
+        Tally {
+            at: self.now,
+            counters: self.counters.clone(),
+            keys: self.keys.len(),
+            versions: self.memory.versions,
+            memory_bytes: self.memory_bytes(),
+            suspects: self.suspects.len(),
+            open_rows: self.keys.iter().filter(|(_, entry)| entry.reported().is_some()).count(),
+            differing: differing().count(),
+            differing_keys: differing().take(SAMPLES).map(|(_, entry)| entry.key.clone()).collect(),
+            lookups: self.flights.in_flight(),
+            scheduled: self.schedule.len(),
+            paused: self.memory.paused_since.is_some(),
+            demoted: self.soundness.demoted,
+            stated: stated.chain(&self.stated.suspended).map(|finding| finding.kind).collect(),
+            partitions: self.partition_tallies(),
+        }
+    }
+
+    /// Counters alone: cheap.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn partition_tallies(&self) -> Vec<PartitionTally> {
+        let tally = |(id, partition): (&PartitionId, &super::partition::Partition)| {
+            let scope = match self.options.order {
+                super::limit::Order::Partition => Some(ScopeId::Partition(*id)),
+                super::limit::Order::Pipeline => Some(ScopeId::Pipeline),
+                super::limit::Order::Table | super::limit::Order::Key => None,
+            };
+            let horizon = scope.and_then(|scope| self.horizons.get(&scope));
+            let commits = self.options.commits == super::limit::Commits::AfterWrite && !self.soundness.demoted;
+            let committed = partition.committed.filter(|_| commits).or(partition.assumed).unwrap_or_default();
+            PartitionTally {
+                partition: *id,
+                assigned: partition.assigned,
+                consumed: partition.consumed,
+                end: partition.end,
+                committed: partition.committed,
+                applied: horizon.map_or(0, |horizon| horizon.applied()).max(committed),
+                settled: horizon
+                    .map_or(0, |horizon| horizon.settled())
+                    .max(partition.forget_below)
+                    .max(partition.assumed.unwrap_or_default()),
+                verified: partition.low_watermark(),
+                pending: partition.tracked(),
+                unproven: partition.unproven(),
+                frozen: horizon.is_some_and(|horizon| horizon.frozen(self.now, self.options.settle)),
+            }
+        };
+        self.partitions.iter().map(tally).collect()
+    }
+}

@@ -1,0 +1,316 @@
+//! What becomes of a stored finding when the same fact is stated again. Pure, and the same for every database.
+
+use std::collections::BTreeMap;
+
+use crate::model::finding::{Cause, Proof, State};
+use crate::report::document::{Document, Expected, Place};
+
+/// What recording did to one finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not known.
+    New {
+        /// Its state.
+        state: State,
+    },
+    /// It is in another state now.
+    StateChanged {
+        /// Before.
+        from: State,
+        /// Now.
+        to: State,
+    },
+    /// It was known in this state; something else about it is new.
+    Updated,
+    /// Nothing about it is new.
+    Unchanged,
+}
+
+impl Outcome {
+    /// Whether the finding became open by this: people hear of it now. Suspected ones never do.
+    #[must_use]
+    pub fn opened(self) -> bool {
+        match self {
+            Outcome::New { state } | Outcome::StateChanged { to: state, .. } => state == State::Open,
+            Outcome::Updated | Outcome::Unchanged => false,
+        }
+    }
+
+    /// Whether a finding that people had heard of is over by this.
+    #[must_use]
+    pub fn closed(self) -> bool {
+        match self {
+            Outcome::StateChanged { from, to } => {
+                matches!(from, State::Open | State::Acknowledged) && matches!(to, State::Healed | State::Retracted)
+            }
+            Outcome::New { .. } | Outcome::Updated | Outcome::Unchanged => false,
+        }
+    }
+}
+
+/// One recorded finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its id.
+    pub id: String,
+    /// What recording did.
+    pub outcome: Outcome,
+}
+
+/// Applies `incoming`, in order, to what is stored. Leaves in `stored` every finding as it now is, and returns what became
+/// of each, with the ids that must be written.
+pub(super) fn apply(stored: &mut BTreeMap<String, Document>, incoming: &[Document]) -> (Vec<Recorded>, Vec<String>) {
+    let mut changed = Vec::new();
+    let recorded = incoming.iter().map(|document| {
+        let (merged, outcome) = match stored.get(&document.id) {
+            None => (document.clone(), Outcome::New { state: document.state }),
+            Some(known) => merge(known, document),
+        };
+        if outcome != Outcome::Unchanged {
+            changed.push(document.id.clone());
+            stored.insert(document.id.clone(), merged);
+        }
+        Recorded { id: document.id.clone(), outcome }
+    });
+    let recorded = recorded.collect();
+    changed.sort_unstable();
+    changed.dedup();
+    (recorded, changed)
+}
+
+fn merge(known: &Document, stated: &Document) -> (Document, Outcome) {
+    let state = next_state(known, stated);
+    let reopened = known.state == State::Healed && state != State::Healed;
+    let mut merged = if says_more(known, stated) { content(known, stated) } else { known.clone() };
+    merged.state = state;
+    merged.proof = if reopened { stated.proof } else { stronger(known.proof, stated.proof) };
+    merged.first_seen = known.first_seen.min(stated.first_seen);
+    merged.last_seen = known.last_seen.max(stated.last_seen);
+    merged.observations = known.observations.max(stated.observations);
+    merged.healed_at = if state == State::Healed { known.healed_at.or(stated.healed_at) } else { None };
+    merged.note = stated.note.clone().or_else(|| known.note.clone());
+    merged.extra.clone_from(if stated.extra.is_empty() { &known.extra } else { &stated.extra });
+    let outcome = if state != known.state {
+        Outcome::StateChanged { from: known.state, to: state }
+    } else if merged != *known {
+        Outcome::Updated
+    } else {
+        Outcome::Unchanged
+    };
+    (merged, outcome)
+}
+
+/// The states a finding may go to. What a person set aside stays so; what healed opens again only by a proof newer than
+/// its healing, so that a statement that arrives twice changes nothing.
+fn next_state(known: &Document, stated: &Document) -> State {
+    match (known.state, stated.state) {
+        (State::Ignored, _) => State::Ignored,
+        (State::Suspected, to) => to,
+        (from @ (State::Open | State::Acknowledged), State::Suspected) => from,
+        (State::Acknowledged, State::Open) => State::Acknowledged,
+        (State::Open | State::Acknowledged, to) => to,
+        (from @ (State::Healed | State::Retracted), State::Open) => {
+            if stated.last_seen > known.healed_at.unwrap_or(known.last_seen) { State::Open } else { from }
+        }
+        (State::Healed, State::Retracted) => State::Retracted,
+        (
+            from @ (State::Healed | State::Retracted),
+            State::Suspected | State::Acknowledged | State::Ignored | State::Healed | State::Retracted,
+        ) => from,
+    }
+}
+
+/// Whether the statement's account of what is wrong replaces the known one: not a mere suspicion of what is proven, not an
+/// older one, and not a healing, after which the account of what was wrong is what people look for.
+fn says_more(known: &Document, stated: &Document) -> bool {
+    match stated.state {
+        State::Healed | State::Retracted => false,
+        State::Suspected => known.state == State::Suspected && stated.last_seen >= known.last_seen,
+        State::Open | State::Acknowledged | State::Ignored => {
+            known.state == State::Suspected || stated.last_seen >= known.last_seen
+        }
+    }
+}
+
+/// The statement's account, completed by what only the known one still has: images that are no longer cached, a cause
+/// that is no longer visible, the newest version known to be lost.
+fn content(known: &Document, stated: &Document) -> Document {
+    let mut merged = stated.clone();
+    if stated.cause == Cause::Unknown {
+        merged.cause = known.cause;
+    }
+    let same_row = match (&known.observed, &stated.observed) {
+        (Some(known), Some(stated)) => known.row == stated.row,
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if stated.columns.is_empty() && same_row {
+        merged.columns.clone_from(&known.columns);
+    }
+    if let (Some(merged), Some(known)) = (&mut merged.expected, &known.expected) {
+        complete(merged, known);
+    }
+    if known.state != State::Healed {
+        merged.versions_behind = known.versions_behind.max(stated.versions_behind);
+    }
+    merged.count = known.count.max(stated.count);
+    merged
+}
+
+fn complete(merged: &mut Expected, known: &Expected) {
+    if merged.row.is_none() {
+        merged.row.clone_from(&known.row);
+    }
+    if merged.at.source.is_none() {
+        merged.at.source.clone_from(&known.at.source);
+    }
+    if merged.at.committed_at.is_none() {
+        merged.at.committed_at.clone_from(&known.at.committed_at);
+    }
+    if let Some(place) = &known.latest
+        && merged.latest.as_ref().is_none_or(|latest| is_before(latest, place))
+    {
+        merged.latest = Some(place.clone());
+    }
+}
+
+fn is_before(one: &Place, other: &Place) -> bool {
+    (&one.topic, one.partition) == (&other.topic, other.partition) && one.offset < other.offset
+}
+
+fn stronger(known: Option<Proof>, stated: Option<Proof>) -> Option<Proof> {
+    if weight(stated) > weight(known) { stated } else { known }
+}
+
+/// How much a proof proves: a user's word less than the applier's own offsets, those less than a re-application survived.
+fn weight(proof: Option<Proof>) -> u8 {
+    match proof {
+        None => 0,
+        Some(Proof::Early) => 1,
+        Some(Proof::Assumed) => 2,
+        Some(Proof::Committed) => 3,
+        Some(Proof::Settled) => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::suite::{finding, wall};
+    use super::*;
+    use State::{Acknowledged, Healed, Ignored, Open, Retracted, Suspected};
+
+    fn merged(known: &Document, stated: &Document) -> Document {
+        merge(known, stated).0
+    }
+
+    #[test]
+    fn states_only_go_where_the_contract_lets_them() {
+        let rows = [
+            (Suspected, Suspected, Suspected),
+            (Suspected, Open, Open),
+            (Suspected, Healed, Healed),
+            (Open, Suspected, Open),
+            (Open, Acknowledged, Acknowledged),
+            (Open, Ignored, Ignored),
+            (Open, Healed, Healed),
+            (Open, Retracted, Retracted),
+            (Acknowledged, Suspected, Acknowledged),
+            (Acknowledged, Open, Acknowledged),
+            (Acknowledged, Healed, Healed),
+            (Ignored, Open, Ignored),
+            (Ignored, Healed, Ignored),
+            (Healed, Suspected, Healed),
+            (Healed, Open, Open),
+            (Healed, Acknowledged, Healed),
+            (Retracted, Open, Open),
+            (Retracted, Healed, Retracted),
+        ];
+        for (from, stated, to) in rows {
+            assert_eq!(merged(&finding(1, from, 10), &finding(1, stated, 20)).state, to, "{from} then {stated}");
+        }
+    }
+
+    #[test]
+    fn a_healed_finding_opens_again_only_by_what_was_seen_after_its_healing() {
+        let healed = finding(1, Healed, 10);
+        assert_eq!(merge(&healed, &finding(1, Open, 10)).1, Outcome::Unchanged);
+        let (again, outcome) = merge(&healed, &finding(1, Open, 11));
+        assert_eq!(outcome, Outcome::StateChanged { from: Healed, to: Open });
+        assert_eq!((again.healed_at, again.first_seen), (None, wall(10)));
+    }
+
+    #[test]
+    fn healing_keeps_the_account_of_what_was_wrong() {
+        let open = finding(1, Open, 10);
+        let right = Document { observed: None, evidence: "the row is right".to_owned(), ..finding(1, Healed, 20) };
+        let healed = merged(&open, &right);
+        assert_eq!((&healed.observed, &healed.evidence), (&open.observed, &open.evidence));
+        assert_eq!((healed.healed_at, healed.last_seen), (Some(wall(20)), wall(20)));
+    }
+
+    #[test]
+    fn proof_grows_until_the_finding_opens_anew() {
+        let with = |state, at, proof| Document { proof, ..finding(1, state, at) };
+        let settled = with(Open, 10, Some(Proof::Settled));
+        assert_eq!(merged(&settled, &with(Open, 20, Some(Proof::Early))).proof, Some(Proof::Settled));
+        assert_eq!(merged(&with(Open, 10, Some(Proof::Early)), &settled).proof, Some(Proof::Settled));
+        assert_eq!(merged(&with(Open, 10, Some(Proof::Assumed)), &with(Open, 20, None)).proof, Some(Proof::Assumed));
+        let healed = with(Healed, 10, Some(Proof::Settled));
+        assert_eq!(merged(&healed, &with(Open, 20, Some(Proof::Early))).proof, Some(Proof::Early));
+    }
+
+    #[test]
+    fn a_later_statement_does_not_forget_what_only_the_earlier_one_knew() {
+        let known =
+            Document { versions_behind: 3, note: Some("ours".to_owned()), extra: vec![1], ..finding(1, Open, 10) };
+        let mut stated =
+            Document { cause: Cause::Unknown, versions_behind: 1, columns: vec![], ..finding(1, Open, 20) };
+        let expected = stated.expected.as_mut().unwrap();
+        (expected.row, expected.latest) = (None, None);
+        let merged = merged(&known, &stated);
+        assert_eq!(merged, Document { last_seen: wall(20), observations: 20, ..known });
+    }
+
+    #[test]
+    fn columns_of_another_observed_row_are_not_kept() {
+        let known = finding(1, Open, 10);
+        let mut stated = Document { columns: vec![], ..finding(1, Open, 20) };
+        stated.observed.as_mut().unwrap().row = None;
+        assert_eq!(merged(&known, &stated).columns, []);
+    }
+
+    #[test]
+    fn an_older_statement_adds_times_and_nothing_else() {
+        let known = finding(1, Open, 20);
+        let late = Document { evidence: "older".to_owned(), ..finding(1, Open, 10) };
+        assert_eq!(merged(&known, &late), Document { first_seen: wall(10), ..known.clone() });
+        assert_eq!(merge(&known, &known).1, Outcome::Unchanged);
+    }
+
+    #[test]
+    fn one_batch_may_tell_a_whole_life() {
+        let mut stored = BTreeMap::new();
+        let life = [finding(1, Suspected, 1), finding(1, Open, 2), finding(2, Open, 2), finding(1, Healed, 3)];
+        let (recorded, changed) = apply(&mut stored, &life);
+        let outcomes: Vec<Outcome> = recorded.iter().map(|one| one.outcome).collect();
+        assert_eq!(
+            outcomes,
+            [
+                Outcome::New { state: Suspected },
+                Outcome::StateChanged { from: Suspected, to: Open },
+                Outcome::New { state: Open },
+                Outcome::StateChanged { from: Open, to: Healed },
+            ]
+        );
+        assert_eq!(changed.len(), 2);
+        let opened: Vec<bool> = outcomes.iter().map(|outcome| outcome.opened()).collect();
+        assert_eq!((opened, outcomes[3].closed()), (vec![false, true, true, false], true));
+        assert_eq!(stored[&life[0].id].state, Healed);
+    }
+
+    #[test]
+    fn nobody_is_told_of_the_end_of_what_nobody_heard_of() {
+        assert!(!merge(&finding(1, Suspected, 1), &finding(1, Healed, 2)).1.closed());
+        assert!(merge(&finding(1, Acknowledged, 1), &finding(1, Healed, 2)).1.closed());
+    }
+}

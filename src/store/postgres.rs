@@ -1,0 +1,160 @@
+//! The store in PostgreSQL, for several sidecars.
+//!
+//! Writers take one advisory lock for the length of a transaction, so that two sidecars that state the same fact at once
+//! merge one after the other. Nothing depends on a session, so that any pooler may stand between after the tables are made.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool};
+
+use super::merge::{self, Recorded};
+use super::query::{self, ListArguments, Row, Stored, Watermark};
+use super::{Failure, documents};
+use crate::report::document::Document;
+
+/// Connections at most: one writes, three read.
+const CONNECTIONS: u32 = 4;
+
+/// How long a call waits for a connection before the store counts as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The advisory lock of writers: the first eight letters of `afterimage`.
+const WRITER_LOCK: i64 = i64::from_be_bytes(*b"afterima");
+
+/// `synchronous_commit = off` on the server would let a crash take findings whose offsets are committed. Stronger settings stay.
+const DURABLE: &str =
+    "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
+
+#[derive(Debug, Clone)]
+pub(super) struct Postgres {
+    pool: PgPool,
+}
+
+impl Postgres {
+    pub(super) async fn open(url: &str) -> Result<Postgres, Failure> {
+        let options = PgConnectOptions::from_str(url)?.application_name("afterimage");
+        // A pool goes on trying for as long as it may; whoever opens a store wants to know at once that nobody listens.
+        options.connect().await?.close().await?;
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+        Ok(Postgres { pool: pool.connect_lazy_with(options) })
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), MigrateError> {
+        let mut migrator = sqlx::migrate!("src/store/migrations/postgres");
+        migrator.dangerous_set_table_name(super::MIGRATIONS);
+        migrator.run(&self.pool).await
+    }
+
+    pub(super) async fn record(&self, incoming: &[Document]) -> Result<Vec<Recorded>, Failure> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(DURABLE).execute(&mut *transaction).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER_LOCK).execute(&mut *transaction).await?;
+        let ids: Vec<&str> = incoming.iter().map(|document| document.id.as_str()).collect();
+        let rows: Vec<Row> = sqlx::query_as("SELECT id, document, extra FROM afterimage_finding WHERE id = ANY($1)")
+            .bind(ids)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let known = documents(rows)?;
+        let mut stored: BTreeMap<String, Document> = known.into_iter().map(|known| (known.id.clone(), known)).collect();
+        let (recorded, changed) = merge::apply(&mut stored, incoming);
+        let mut rows = Vec::with_capacity(changed.len());
+        for document in changed.iter().filter_map(|id| stored.get(id)) {
+            rows.push(Stored::of(document).map_err(|source| Failure::damaged(&document.id, source))?);
+        }
+        put(&mut transaction, rows).await?;
+        transaction.commit().await?;
+        Ok(recorded)
+    }
+
+    pub(super) async fn list(&self, arguments: ListArguments) -> Result<Vec<Row>, sqlx::Error> {
+        sqlx::query_as(query::LIST)
+            .bind(arguments.pipeline)
+            .bind(arguments.table)
+            .bind(arguments.kinds)
+            .bind(arguments.states)
+            .bind(arguments.severity)
+            .bind(arguments.since)
+            .bind(arguments.before)
+            .bind(arguments.before_id)
+            .bind(arguments.limit)
+            .fetch_all(&self.pool)
+            .await
+    }
+
+    pub(super) async fn find(&self, from: &str, to: &str) -> Result<Vec<Row>, sqlx::Error> {
+        sqlx::query_as(query::FIND).bind(from).bind(to).fetch_all(&self.pool).await
+    }
+
+    pub(super) async fn open_rows(&self, pipeline: &str, after: &str, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
+        sqlx::query_as(query::OPEN_ROWS).bind(pipeline).bind(after).bind(limit).fetch_all(&self.pool).await
+    }
+
+    pub(super) async fn counts(&self, pipeline: Option<&str>) -> Result<Vec<query::CountRow>, sqlx::Error> {
+        sqlx::query_as(query::COUNTS).bind(pipeline).fetch_all(&self.pool).await
+    }
+
+    pub(super) async fn save_watermarks(&self, pipeline: &str, watermarks: &[Watermark]) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER_LOCK).execute(&mut *transaction).await?;
+        for watermark in watermarks {
+            let (partition, verified, applied, at) = watermark.arguments();
+            sqlx::query(query::SAVE_WATERMARK)
+                .bind(pipeline)
+                .bind(&watermark.topic)
+                .bind(partition)
+                .bind(verified)
+                .bind(applied)
+                .bind(at)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await
+    }
+
+    pub(super) async fn watermarks(&self, pipeline: &str) -> Result<Vec<query::WatermarkRow>, sqlx::Error> {
+        sqlx::query_as(query::WATERMARKS).bind(pipeline).fetch_all(&self.pool).await
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// One statement for a whole batch: a round trip a finding would make a mass loss wait for the network.
+async fn put(connection: &mut sqlx::PgConnection, rows: Vec<Stored>) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    fn column<T>(rows: &[Stored], value: impl Fn(&Stored) -> T) -> Vec<T> {
+        rows.iter().map(value).collect()
+    }
+    sqlx::query(
+        "INSERT INTO afterimage_finding
+         (id, pipeline, table_name, kind, severity, state, about_row, first_seen, last_seen, document, extra)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
+                              $8::bigint[], $9::bigint[], $10::text[], $11::bytea[])
+         ON CONFLICT (id) DO UPDATE
+         SET pipeline = excluded.pipeline, table_name = excluded.table_name, kind = excluded.kind,
+             severity = excluded.severity, state = excluded.state, about_row = excluded.about_row,
+             first_seen = excluded.first_seen, last_seen = excluded.last_seen, document = excluded.document,
+             extra = excluded.extra",
+    )
+    .bind(column(&rows, |row| row.id.clone()))
+    .bind(column(&rows, |row| row.pipeline.clone()))
+    .bind(column(&rows, |row| row.table.clone()))
+    .bind(column(&rows, |row| row.kind))
+    .bind(column(&rows, |row| row.severity))
+    .bind(column(&rows, |row| row.state))
+    .bind(column(&rows, |row| row.about_row))
+    .bind(column(&rows, |row| row.first_seen))
+    .bind(column(&rows, |row| row.last_seen))
+    .bind(column(&rows, |row| row.document.clone()))
+    .bind(column(&rows, |row| row.extra.clone()))
+    .execute(connection)
+    .await
+    .map(|_| ())
+}

@@ -1,0 +1,250 @@
+//! What is asked of the store, and the SQL that both databases understand.
+
+use crate::model::Wall;
+use crate::model::finding::{Kind, Severity, State};
+use crate::report::document::Document;
+
+/// Which findings to list. Everything left at its default lets all pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this pipeline only.
+    pub pipeline: Option<String>,
+    /// Of this table (its name on the tap) only.
+    pub table: Option<String>,
+    /// Of these kinds only; empty: of all.
+    pub kinds: Vec<Kind>,
+    /// In these states only; empty: in all.
+    pub states: Vec<State>,
+    /// At or above this severity.
+    pub severity: Severity,
+    /// Last seen at or after this moment.
+    pub since: Option<Wall>,
+    /// At most so many.
+    pub limit: u32,
+    /// Only those after the last one of the page before.
+    pub after: Option<Cursor>,
+}
+
+/// How many findings a page holds unless asked otherwise: about a screenful of scrolling, and a few MB at most.
+pub const PAGE: u32 = 500;
+
+impl Default for Filter {
+    fn default() -> Filter {
+        Filter {
+            pipeline: None,
+            table: None,
+            kinds: vec![],
+            states: vec![],
+            severity: Severity::Info,
+            since: None,
+            limit: PAGE,
+            after: None,
+        }
+    }
+}
+
+/// Where a page ended. Lists are ordered by `first_seen`, newest first: findings that are stated again while somebody
+/// pages do not move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    pub(super) first_seen: i64,
+    pub(super) id: String,
+}
+
+impl Cursor {
+    /// Behind this finding.
+    #[must_use]
+    pub fn behind(document: &Document) -> Cursor {
+        Cursor { first_seen: document.first_seen.0, id: document.id.clone() }
+    }
+}
+
+/// How many findings there are of one sort.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// Pipeline.
+    pub pipeline: String,
+    /// Table on the tap, where one is concerned.
+    pub table: Option<String>,
+    /// Kind.
+    pub kind: Kind,
+    /// Severity.
+    pub severity: Severity,
+    /// State.
+    pub state: State,
+    /// How many.
+    pub count: u64,
+}
+
+/// How far a partition was judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watermark {
+    /// Topic, stream or file.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// The lowest offset without a verdict.
+    pub verified: u64,
+    /// The offset up to which the applier provably applied the tap.
+    pub applied: Option<u64>,
+    /// When that was so. An older statement never replaces a newer one.
+    pub at: Wall,
+}
+
+/// A finding as its table has it: the document, and the columns that queries need.
+pub(super) struct Stored {
+    pub(super) id: String,
+    pub(super) pipeline: String,
+    pub(super) table: Option<String>,
+    pub(super) kind: &'static str,
+    pub(super) severity: i64,
+    pub(super) state: &'static str,
+    pub(super) about_row: i64,
+    pub(super) first_seen: i64,
+    pub(super) last_seen: i64,
+    pub(super) document: String,
+    pub(super) extra: Vec<u8>,
+}
+
+impl Stored {
+    pub(super) fn of(document: &Document) -> Result<Stored, serde_json::Error> {
+        Ok(Stored {
+            id: document.id.clone(),
+            pipeline: plain(&document.pipeline),
+            table: document.table.as_deref().map(plain),
+            kind: document.kind.word(),
+            severity: rank(document.severity),
+            state: document.state.word(),
+            about_row: i64::from(document.key.is_some()),
+            first_seen: document.first_seen.0,
+            last_seen: document.last_seen.0,
+            document: serde_json::to_string(document)?,
+            extra: document.extra.clone(),
+        })
+    }
+}
+
+/// PostgreSQL has no text with NUL in it; names of tables come from records and may hold anything.
+fn plain(name: &str) -> String {
+    name.replace('\0', "\u{fffd}")
+}
+
+/// The column `severity`.
+pub(super) fn rank(severity: Severity) -> i64 {
+    match severity {
+        Severity::Info => 0,
+        Severity::Warning => 1,
+        Severity::Critical => 2,
+    }
+}
+
+/// The severity of a rank.
+pub(super) fn severity(rank: i64) -> Option<Severity> {
+    Severity::ALL.iter().copied().find(|severity| self::rank(*severity) == rank)
+}
+
+/// A row of [`LIST`], [`FIND`], [`OPEN_ROWS`] and the load of a batch: id, document, extra.
+pub(super) type Row = (String, String, Vec<u8>);
+
+/// Pipeline, table, kinds, states, least severity, since, cursor's first_seen, cursor's id, limit. Words are joined by
+/// commas; an empty list lets all pass.
+pub(super) const LIST: &str = "
+    SELECT id, document, extra FROM afterimage_finding
+    WHERE ($1 IS NULL OR pipeline = $1)
+      AND ($2 IS NULL OR table_name = $2)
+      AND ($3 = '' OR ',' || $3 || ',' LIKE '%,' || kind || ',%')
+      AND ($4 = '' OR ',' || $4 || ',' LIKE '%,' || state || ',%')
+      AND severity >= $5
+      AND last_seen >= $6
+      AND (first_seen < $7 OR (first_seen = $7 AND id < $8))
+    ORDER BY first_seen DESC, id DESC
+    LIMIT $9";
+
+/// The arguments of [`LIST`], in order.
+pub(super) struct ListArguments {
+    pub(super) pipeline: Option<String>,
+    pub(super) table: Option<String>,
+    pub(super) kinds: String,
+    pub(super) states: String,
+    pub(super) severity: i64,
+    pub(super) since: i64,
+    pub(super) before: i64,
+    pub(super) before_id: String,
+    pub(super) limit: i64,
+}
+
+impl ListArguments {
+    pub(super) fn of(filter: &Filter) -> ListArguments {
+        let kinds: Vec<&str> = filter.kinds.iter().map(|kind| kind.word()).collect();
+        let states: Vec<&str> = filter.states.iter().map(|state| state.word()).collect();
+        let (before, before_id) =
+            filter.after.as_ref().map_or((i64::MAX, ""), |cursor| (cursor.first_seen, cursor.id.as_str()));
+        ListArguments {
+            pipeline: filter.pipeline.as_deref().map(plain),
+            table: filter.table.as_deref().map(plain),
+            kinds: kinds.join(","),
+            states: states.join(","),
+            severity: rank(filter.severity),
+            since: filter.since.map_or(i64::MIN, |since| since.0),
+            before,
+            before_id: before_id.to_owned(),
+            limit: i64::from(filter.limit),
+        }
+    }
+}
+
+/// From id, to id (excluded). Two rows are enough to know that a beginning is ambiguous.
+pub(super) const FIND: &str =
+    "SELECT id, document, extra FROM afterimage_finding WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 2";
+
+/// Pipeline, id behind which to go on, limit.
+pub(super) const OPEN_ROWS: &str = "
+    SELECT id, document, extra FROM afterimage_finding
+    WHERE pipeline = $1 AND state IN ('suspected', 'open', 'acknowledged') AND about_row = 1 AND id > $2
+    ORDER BY id LIMIT $3";
+
+/// Pipeline, or null for all.
+pub(super) const COUNTS: &str = "
+    SELECT pipeline, table_name, kind, severity, state, COUNT(*) FROM afterimage_finding
+    WHERE ($1 IS NULL OR pipeline = $1)
+    GROUP BY pipeline, table_name, kind, severity, state
+    ORDER BY pipeline, table_name, kind, severity, state";
+
+/// A row of [`COUNTS`].
+pub(super) type CountRow = (String, Option<String>, String, i64, String, i64);
+
+/// Pipeline, topic, partition, verified, applied, at.
+pub(super) const SAVE_WATERMARK: &str = "
+    INSERT INTO afterimage_watermark (pipeline, topic, partition, verified, applied, at)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (pipeline, topic, partition) DO UPDATE
+    SET verified = excluded.verified, applied = excluded.applied, at = excluded.at
+    WHERE excluded.at >= afterimage_watermark.at";
+
+/// Pipeline.
+pub(super) const WATERMARKS: &str = "
+    SELECT topic, partition, verified, applied, at FROM afterimage_watermark
+    WHERE pipeline = $1 ORDER BY topic, partition";
+
+/// A row of [`WATERMARKS`].
+pub(super) type WatermarkRow = (String, i64, i64, Option<i64>, i64);
+
+impl Watermark {
+    /// The numeric arguments of [`SAVE_WATERMARK`]. Offsets of every tap fit 63 bits; one that did not would be kept at
+    /// the bound, which only ever repeats work.
+    pub(super) fn arguments(&self) -> (i64, i64, Option<i64>, i64) {
+        let signed = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
+        (i64::from(self.partition), signed(self.verified), self.applied.map(signed), self.at.0)
+    }
+
+    pub(super) fn of((topic, partition, verified, applied, at): WatermarkRow) -> Watermark {
+        let offset = |offset: i64| u64::try_from(offset).unwrap_or_default();
+        Watermark {
+            topic,
+            partition: i32::try_from(partition).unwrap_or(-1),
+            verified: offset(verified),
+            applied: applied.map(offset),
+            at: Wall(at),
+        }
+    }
+}

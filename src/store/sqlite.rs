@@ -1,0 +1,172 @@
+//! The store in one SQLite file, for one sidecar and the commands beside it.
+//!
+//! WAL with `synchronous = FULL`: a recorded finding survives power loss, which is what lets the offset below it be
+//! committed. One connection writes; other processes wait for its transaction through the busy timeout.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::merge::{self, Recorded};
+use super::query::{self, ListArguments, Row, Stored, Watermark};
+use super::{Failure, documents};
+use crate::report::document::Document;
+
+/// How long a write waits for another process's write. Batches take milliseconds; a checkpoint on a slow disk, seconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Readers at a time: the web page, a command, one to spare.
+const READERS: u32 = 3;
+
+#[derive(Debug, Clone)]
+pub(super) struct Sqlite {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Sqlite {
+    pub(super) async fn open(url: &str) -> Result<Sqlite, Failure> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT);
+        if is_in_memory(url) {
+            // The one connection is the database: it must neither be closed nor have a second beside it.
+            let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+            let pool = pool.connect_with(options).await?;
+            return Ok(Sqlite { writer: pool.clone(), readers: pool });
+        }
+        create_private(options.get_filename());
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let readers =
+            SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.create_if_missing(false));
+        Ok(Sqlite { writer, readers })
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), MigrateError> {
+        let mut migrator = sqlx::migrate!("src/store/migrations/sqlite");
+        migrator.dangerous_set_table_name(super::MIGRATIONS);
+        // SQLite has no lock to hold meanwhile: of two processes that open a new file at once, one finds the tables made
+        // by the other half-way through, and finds nothing left to do when it looks again.
+        match migrator.run(&self.writer).await {
+            Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) => migrator.run(&self.writer).await,
+            done => done,
+        }
+    }
+
+    pub(super) async fn record(&self, incoming: &[Document]) -> Result<Vec<Recorded>, Failure> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut stored = BTreeMap::new();
+        for document in incoming {
+            let row: Option<Row> = sqlx::query_as("SELECT id, document, extra FROM afterimage_finding WHERE id = $1")
+                .bind(&document.id)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            for known in documents(row)? {
+                stored.insert(known.id.clone(), known);
+            }
+        }
+        let (recorded, changed) = merge::apply(&mut stored, incoming);
+        for document in changed.iter().filter_map(|id| stored.get(id)) {
+            put(&mut transaction, Stored::of(document).map_err(|source| Failure::damaged(&document.id, source))?)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(recorded)
+    }
+
+    pub(super) async fn list(&self, arguments: ListArguments) -> Result<Vec<Row>, sqlx::Error> {
+        sqlx::query_as(query::LIST)
+            .bind(arguments.pipeline)
+            .bind(arguments.table)
+            .bind(arguments.kinds)
+            .bind(arguments.states)
+            .bind(arguments.severity)
+            .bind(arguments.since)
+            .bind(arguments.before)
+            .bind(arguments.before_id)
+            .bind(arguments.limit)
+            .fetch_all(&self.readers)
+            .await
+    }
+
+    pub(super) async fn find(&self, from: &str, to: &str) -> Result<Vec<Row>, sqlx::Error> {
+        sqlx::query_as(query::FIND).bind(from).bind(to).fetch_all(&self.readers).await
+    }
+
+    pub(super) async fn open_rows(&self, pipeline: &str, after: &str, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
+        sqlx::query_as(query::OPEN_ROWS).bind(pipeline).bind(after).bind(limit).fetch_all(&self.readers).await
+    }
+
+    pub(super) async fn counts(&self, pipeline: Option<&str>) -> Result<Vec<query::CountRow>, sqlx::Error> {
+        sqlx::query_as(query::COUNTS).bind(pipeline).fetch_all(&self.readers).await
+    }
+
+    pub(super) async fn save_watermarks(&self, pipeline: &str, watermarks: &[Watermark]) -> Result<(), sqlx::Error> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for watermark in watermarks {
+            let (partition, verified, applied, at) = watermark.arguments();
+            sqlx::query(query::SAVE_WATERMARK)
+                .bind(pipeline)
+                .bind(&watermark.topic)
+                .bind(partition)
+                .bind(verified)
+                .bind(applied)
+                .bind(at)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await
+    }
+
+    pub(super) async fn watermarks(&self, pipeline: &str) -> Result<Vec<query::WatermarkRow>, sqlx::Error> {
+        sqlx::query_as(query::WATERMARKS).bind(pipeline).fetch_all(&self.readers).await
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+async fn put(connection: &mut sqlx::SqliteConnection, stored: Stored) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO afterimage_finding
+         (id, pipeline, table_name, kind, severity, state, about_row, first_seen, last_seen, document, extra)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(stored.id)
+    .bind(stored.pipeline)
+    .bind(stored.table)
+    .bind(stored.kind)
+    .bind(stored.severity)
+    .bind(stored.state)
+    .bind(stored.about_row)
+    .bind(stored.first_seen)
+    .bind(stored.last_seen)
+    .bind(stored.document)
+    .bind(stored.extra)
+    .execute(connection)
+    .await
+    .map(|_| ())
+}
+
+fn is_in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
+/// Findings carry row values: a new file is its owner's alone. A file that cannot be made is left to SQLite to explain.
+fn create_private(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        drop(created);
+    }
+}

@@ -1,0 +1,370 @@
+//! One pipeline of a test's own: source database, Debezium source, topics, JDBC sink, target database. It goes away with its
+//! value, also when the test panics.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use crate::connect::{Connect, sink_group};
+use crate::connector::{self, Config};
+use crate::database::{Database, Dialect};
+use crate::kafka::Kafka;
+use crate::load::{self, Change, TABLES};
+use crate::mariadb::MariaDb;
+use crate::postgres::Postgres;
+use crate::services::{Act, Service, Services, Stay};
+use crate::wait;
+
+/// How long the connectors may take to carry a load on a busy machine.
+const CARRY_LIMIT: Duration = Duration::from_secs(180);
+
+/// A table that tells when the source connector streams.
+const MARKER: &str = "marker";
+
+/// The rows of the source that carry heartbeats: enough that their keys reach every partition of a routed topic.
+const HEARTBEAT_ROWS: i32 = 64;
+
+/// Which topics carry the tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Topics {
+    /// One topic a table, each with so many partitions.
+    PerTable(i32),
+    /// One topic of so many partitions for all tables, heartbeats included.
+    Routed(i32),
+}
+
+/// What a pipeline is to be made of.
+pub(crate) struct Plan {
+    name: String,
+    dialect: Dialect,
+    topics: Topics,
+    company: Company,
+    source: Vec<(String, String)>,
+    sink: Vec<(String, String)>,
+}
+
+/// Whether other tests may use the services at the same time.
+#[derive(Clone, Copy, Debug)]
+enum Company {
+    Shared,
+    Alone,
+}
+
+impl Plan {
+    /// `name` must be unique among the tests, and fit for an SQL identifier.
+    pub(crate) fn new(name: &str, dialect: Dialect) -> Self {
+        // Services may outlive a run of the tests.
+        let name = format!("{name}_{}", std::process::id());
+        Self {
+            name,
+            dialect,
+            topics: Topics::PerTable(1),
+            company: Company::Shared,
+            source: Vec::new(),
+            sink: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn topics(mut self, topics: Topics) -> Self {
+        self.topics = topics;
+        self
+    }
+
+    /// For a test that disturbs services: it waits until no other test uses them, and keeps others out.
+    #[must_use]
+    pub(crate) fn alone(mut self) -> Self {
+        self.company = Company::Alone;
+        self
+    }
+
+    /// Sets a key of the source connector.
+    #[must_use]
+    pub(crate) fn source(mut self, key: &str, value: &str) -> Self {
+        self.source.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets a key of the sink connector.
+    #[must_use]
+    pub(crate) fn sink(mut self, key: &str, value: &str) -> Self {
+        self.sink.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Creates databases, tables and topics, and starts the source connector; returns when it streams. The sink is not there yet.
+    pub(crate) async fn build(self) -> Pipeline {
+        let services = Services::from_env();
+        let stay = match self.company {
+            Company::Shared => Stay::shared().await,
+            Company::Alone => Stay::alone().await,
+        };
+        let connect = Connect::new(match self.dialect {
+            Dialect::Postgres => &services.connect_pg,
+            Dialect::MariaDb => &services.connect_my,
+        });
+        let (source, target) = create_databases(&services, self.dialect, &self.name).await;
+        let kafka = Kafka::new(&services.broker);
+        let pipeline = Pipeline { services, kafka, connect, source, target, plan: self, written: Mutex::new(0), stay };
+        pipeline.create_tables().await;
+        pipeline.create_topics().await;
+        pipeline.start_source().await;
+        pipeline
+    }
+
+    /// `build`, and the sink.
+    pub(crate) async fn start(self) -> Pipeline {
+        let pipeline = self.build().await;
+        pipeline.start_sink().await;
+        pipeline
+    }
+}
+
+async fn create_databases(services: &Services, dialect: Dialect, name: &str) -> (Database, Database) {
+    match dialect {
+        Dialect::Postgres => (
+            Database::Postgres(Postgres::create(&services.pg_source, name).await),
+            Database::Postgres(Postgres::create(&services.pg_target, name).await),
+        ),
+        Dialect::MariaDb => (
+            Database::MariaDb(MariaDb::create(&services.mysql, &format!("{name}_source")).await),
+            Database::MariaDb(MariaDb::create(&services.mysql, &format!("{name}_target")).await),
+        ),
+    }
+}
+
+/// A running pipeline.
+pub(crate) struct Pipeline {
+    pub(crate) services: Services,
+    pub(crate) kafka: Kafka,
+    pub(crate) connect: Connect,
+    pub(crate) source: Database,
+    pub(crate) target: Database,
+    plan: Plan,
+    /// How many records the topics of the load must have for all that was written to the source so far.
+    written: Mutex<i64>,
+    stay: Stay,
+}
+
+impl Pipeline {
+    /// Disturbs a service; the plan must be to stay `alone`.
+    pub(crate) async fn disturb(&self, act: Act, service: Service) {
+        self.services.act(&self.stay, act, service).await;
+    }
+
+    /// The name of its databases and the prefix of its topics.
+    pub(crate) fn name(&self) -> &str {
+        &self.plan.name
+    }
+
+    pub(crate) fn source_connector(&self) -> String {
+        format!("{}-source", self.plan.name)
+    }
+
+    pub(crate) fn sink_connector(&self) -> String {
+        format!("{}-sink", self.plan.name)
+    }
+
+    /// The consumer group of the sink.
+    pub(crate) fn group(&self) -> String {
+        sink_group(&self.sink_connector())
+    }
+
+    /// The topic that carries a table.
+    pub(crate) fn topic(&self, table: &str) -> String {
+        match self.plan.topics {
+            Topics::PerTable(_) => format!("{}.{}.{table}", self.plan.name, self.source.schema()),
+            Topics::Routed(_) => format!("{}.all", self.plan.name),
+        }
+    }
+
+    /// The topics of the five tables of the load: one each, or the one they share.
+    pub(crate) fn load_topics(&self) -> Vec<String> {
+        let mut topics: Vec<_> = TABLES.iter().map(|table| self.topic(table)).collect();
+        topics.dedup();
+        topics
+    }
+
+    async fn create_tables(&self) {
+        for database in [&self.source, &self.target] {
+            load::create_tables(database).await;
+            database.execute(&format!("CREATE TABLE {MARKER} (id int PRIMARY KEY, beat bigint NOT NULL)")).await;
+            database.execute("CREATE TABLE heartbeats (id int PRIMARY KEY, beat bigint NOT NULL)").await;
+        }
+        if let Database::Postgres(source) = &self.source {
+            source.identify_fully("documents").await;
+        }
+    }
+
+    async fn create_topics(&self) {
+        let (Topics::PerTable(partitions) | Topics::Routed(partitions)) = self.plan.topics;
+        for topic in self.load_topics() {
+            self.kafka.create_topic(&topic, partitions).await;
+        }
+        if let Topics::PerTable(_) = self.plan.topics {
+            self.kafka.create_topic(&self.topic("heartbeats"), partitions).await;
+            self.kafka.create_topic(&self.topic(MARKER), 1).await;
+        }
+    }
+
+    async fn start_source(&self) {
+        self.source.execute(&format!("INSERT INTO {MARKER} VALUES (1, 0)")).await;
+        let mut config = connector::source(&self.source, &self.plan.name, &self.services.broker);
+        if let Topics::Routed(_) = self.plan.topics {
+            config = config.routed(&self.plan.name, &self.topic(MARKER));
+        }
+        self.connect.deploy(&self.source_connector(), &changed(config, &self.plan.source)).await;
+        // What is written after the marker of the snapshot has arrived is streamed.
+        wait::until("the source connector streams", CARRY_LIMIT, || async {
+            (self.kafka.count(&self.topic(MARKER)) > 0).then_some(())
+        })
+        .await;
+        *self.written.lock().await = self.records();
+    }
+
+    /// The configuration of the sink, as the plan has it.
+    pub(crate) fn sink_config(&self) -> Config {
+        let topics = match self.plan.topics {
+            Topics::PerTable(_) => format!(r"{}\..*", self.plan.name),
+            Topics::Routed(_) => self.topic(MARKER).replace('.', r"\."),
+        };
+        changed(connector::sink(&self.target, &topics), &self.plan.sink)
+    }
+
+    pub(crate) async fn start_sink(&self) {
+        self.connect.deploy(&self.sink_connector(), &self.sink_config()).await;
+    }
+
+    /// Writes changes to the source and waits until all their records lie in the topics.
+    pub(crate) async fn apply(&self, changes: &[Change]) {
+        let records = load::apply(&self.source, changes).await;
+        self.wait_written(records).await;
+    }
+
+    /// Runs SQL at the source and waits until the `records` it makes in the topics of the load lie there.
+    pub(crate) async fn write(&self, sql: &str, records: i64) {
+        self.source.execute(sql).await;
+        self.wait_written(records).await;
+    }
+
+    /// Heartbeats wait meanwhile: in a routed topic one of theirs would be taken for one of the awaited records.
+    async fn wait_written(&self, records: i64) {
+        let mut written = self.written.lock().await;
+        *written += records;
+        wait::until("every change lies in its topic", CARRY_LIMIT, || async {
+            (self.records() >= *written).then_some(())
+        })
+        .await;
+    }
+
+    /// How many offsets the topics of the load have given out.
+    pub(crate) fn records(&self) -> i64 {
+        self.load_topics().iter().map(|topic| self.kafka.count(topic)).sum()
+    }
+
+    /// Waits until the sink has committed all that lies in the topics now; panics with the trace of a task that failed.
+    pub(crate) async fn wait_applied(&self) {
+        let ends: Vec<_> = self.load_topics().into_iter().map(|topic| (self.kafka.ends(&topic), topic)).collect();
+        let group = self.group();
+        wait::until("the sink has committed the end of every topic", CARRY_LIMIT, || async {
+            self.connect.assert_not_failed(&self.sink_connector()).await;
+            let behind = ends.iter().any(|(ends, topic)| {
+                let committed = self.kafka.committed(&group, topic);
+                ends.iter().zip(committed).any(|(end, next)| next.unwrap_or(0) < *end)
+            });
+            (!behind).then_some(())
+        })
+        .await;
+    }
+
+    /// The tables of the load whose rows are not the same at source and target, with how many rows differ.
+    pub(crate) async fn differences(&self) -> Vec<(&'static str, usize)> {
+        let mut found = Vec::new();
+        for table in TABLES {
+            let (expected, observed) = (self.source.rows(table).await, self.target.rows(table).await);
+            let differ = count_missing(&expected, &observed) + count_missing(&observed, &expected);
+            if differ > 0 {
+                found.push((table, differ));
+            }
+        }
+        found
+    }
+
+    /// Creates rows of `heartbeats` at the source, so many that their keys reach every partition.
+    pub(crate) async fn plant_heartbeats(&self) {
+        let rows: Vec<_> = (0..HEARTBEAT_ROWS).map(|id| format!("({id}, 0)")).collect();
+        self.heartbeat(&format!("INSERT INTO heartbeats VALUES {}", rows.join(", "))).await;
+    }
+
+    /// Gives every heartbeat row a new value.
+    pub(crate) async fn beat(&self) {
+        self.heartbeat("UPDATE heartbeats SET beat = beat + 1").await;
+    }
+
+    async fn heartbeat(&self, sql: &str) {
+        let mut written = self.written.lock().await;
+        self.source.execute(sql).await;
+        if let Topics::Routed(_) = self.plan.topics {
+            *written += i64::from(HEARTBEAT_ROWS);
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    /// Clears up on a thread and runtime of its own: this may be the unwinding of a failed test.
+    fn drop(&mut self) {
+        let leavings = Leavings {
+            connect: self.connect.url().to_owned(),
+            connectors: [self.sink_connector(), self.source_connector()],
+            databases: [self.source.clone(), self.target.clone()],
+            broker: self.services.broker.clone(),
+            name: self.plan.name.clone(),
+        };
+        std::thread::scope(|scope| {
+            let cleared = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                runtime.block_on(leavings.clear());
+            });
+            if cleared.join().is_err() {
+                eprintln!("`{}` is not wholly cleared up", self.plan.name);
+            }
+        });
+    }
+}
+
+/// What a pipeline leaves on the services.
+struct Leavings {
+    connect: String,
+    connectors: [String; 2],
+    databases: [Database; 2],
+    broker: String,
+    /// Part of the name of every topic of the pipeline.
+    name: String,
+}
+
+impl Leavings {
+    /// Connectors first: they hold the slot of the source and would make their topics again.
+    async fn clear(&self) {
+        let connect = Connect::new(&self.connect);
+        for connector in &self.connectors {
+            connect.delete(connector).await;
+        }
+        for database in &self.databases {
+            database.drop_database().await;
+        }
+        let kafka = Kafka::new(&self.broker);
+        let topics = kafka.topics(&self.name);
+        if !topics.is_empty() {
+            kafka.delete_topics(&topics.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        }
+    }
+}
+
+fn changed(config: Config, overrides: &[(String, String)]) -> Config {
+    overrides.iter().fold(config, |config, (key, value)| config.with(key, value))
+}
+
+/// How many of the sorted `rows` are not among the sorted `others`.
+fn count_missing(rows: &[String], others: &[String]) -> usize {
+    rows.iter().filter(|row| others.binary_search(row).is_err()).count()
+}

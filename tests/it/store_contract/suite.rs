@@ -1,0 +1,224 @@
+//! What every findings store keeps, whatever database it is in. Written against the names that its parent module has
+//! in scope, so that the library's own tests (SQLite) and the tests with real services (PostgreSQL) run the same.
+
+use super::{
+    Class, Count, Cursor, Document, Filter, Kind, Outcome, Severity, State, Store, StoreError, Wall, Watermark,
+};
+
+/// The moment `seconds` into the tests' day.
+pub(super) fn wall(seconds: i64) -> Wall {
+    Wall(1_795_341_600_000 + seconds * 1_000)
+}
+
+/// A lost update of key `number`, in `state`, seen at `seconds` for the first and last time.
+pub(super) fn finding(number: u32, state: State, seconds: i64) -> Document {
+    let at = wall(seconds).rfc3339();
+    let healed_at = (state == State::Healed).then(|| at.clone());
+    let text = serde_json::json!({
+        "schema": "afterimage.finding/1", "id": format!("{number:08x}{:024x}", 0), "pipeline": "orders",
+        "table": "public.customers", "key": { "id": number }, "kind": "lost_update", "cause": "update_merge",
+        "severity": "warning", "state": state.word(),
+        "expected": {
+            "op": "update", "row": { "id": number, "name": "b\u{0}" },
+            "at": {
+                "tap": "kafka", "topic": "orders", "partition": 3, "offset": 991, "source": "0/16B3748",
+                "committed_at": "2026-11-22T10:00:01.000Z"
+            },
+            "latest": { "topic": "orders", "partition": 3, "offset": 995 }
+        },
+        "observed": {
+            "row": { "id": number, "name": "a" }, "at": "2026-11-22T10:00:00.000Z",
+            "matches": { "op": "insert", "offset": 990, "partition": 3, "topic": "orders" }
+        },
+        "columns": [{ "name": "name", "expected": "b", "observed": "a" }],
+        "versions_behind": 2, "proof": "early", "evidence": "applied watermark 3/1400 is past 3/991",
+        "first_seen": at, "last_seen": at, "observations": seconds, "healed_at": healed_at, "note": null
+    });
+    serde_json::from_value(text).expect("the sample has the documented shape")
+}
+
+/// Declares every test of the suite; `$open` takes a name and gives an empty store with what must outlive it.
+macro_rules! store_contract {
+    ($open:path) => {
+        store_contract!($open: recording_is_idempotent, a_life_is_kept, lists_page_without_loss, filters_hold,
+            ids_may_be_shortened, rows_that_may_heal_come_back_with_their_bytes, counts_are_by_sort,
+            watermarks_never_go_back_in_time, large_batches_are_taken, sidecars_write_at_once);
+    };
+    ($open:path: $($test:ident),+) => {
+        $(#[tokio::test]
+        async fn $test() {
+            let (store, _kept) = $open(stringify!($test)).await;
+            suite::$test(&store).await;
+        })+
+    };
+}
+
+async fn outcomes(store: &Store, findings: &[Document]) -> Vec<Outcome> {
+    store.record(findings).await.expect("the store is there").into_iter().map(|one| one.outcome).collect()
+}
+
+async fn all(store: &Store, filter: &Filter) -> Vec<Document> {
+    store.list(filter).await.expect("the store is there")
+}
+
+pub(super) async fn recording_is_idempotent(store: &Store) {
+    let findings = [finding(1, State::Open, 10), finding(2, State::Suspected, 11)];
+    let new = [Outcome::New { state: State::Open }, Outcome::New { state: State::Suspected }];
+    assert_eq!(outcomes(store, &findings).await, new);
+    assert_eq!(outcomes(store, &findings).await, [Outcome::Unchanged, Outcome::Unchanged]);
+    let [open, suspected] = findings;
+    assert_eq!(all(store, &Filter::default()).await, [suspected, open]);
+    assert_eq!(outcomes(store, &[]).await, []);
+}
+
+pub(super) async fn a_life_is_kept(store: &Store) {
+    let (open, healed) = (finding(1, State::Open, 20), finding(1, State::Healed, 30));
+    outcomes(store, &[finding(1, State::Suspected, 10)]).await;
+    assert_eq!(outcomes(store, std::slice::from_ref(&open)).await, [changed(State::Suspected, State::Open)]);
+    assert_eq!(outcomes(store, &[healed]).await, [changed(State::Open, State::Healed)]);
+    let kept = store.get(&open.id).await.expect("the store is there").expect("it was recorded");
+    assert_eq!((kept.first_seen, kept.last_seen, kept.healed_at), (wall(10), wall(30), Some(wall(30))));
+    assert_eq!(outcomes(store, &[open]).await, [Outcome::Unchanged]);
+    assert_eq!(outcomes(store, &[finding(1, State::Open, 40)]).await, [changed(State::Healed, State::Open)]);
+}
+
+fn changed(from: State, to: State) -> Outcome {
+    Outcome::StateChanged { from, to }
+}
+
+pub(super) async fn lists_page_without_loss(store: &Store) {
+    let findings: Vec<Document> = (0..25).map(|number| finding(number, State::Open, i64::from(number / 5))).collect();
+    outcomes(store, &findings).await;
+    let mut filter = Filter { limit: 4, ..Filter::default() };
+    let mut seen = Vec::new();
+    loop {
+        let page = all(store, &filter).await;
+        let Some(last) = page.last() else { break };
+        filter.after = Some(Cursor::behind(last));
+        // Stating a finding again while somebody pages must not move it.
+        outcomes(store, &[finding(7, State::Open, 100)]).await;
+        seen.extend(page.into_iter().map(|finding| (finding.first_seen, finding.id)));
+    }
+    let mut expected: Vec<_> = findings.into_iter().map(|finding| (finding.first_seen, finding.id)).collect();
+    expected.sort();
+    expected.reverse();
+    assert_eq!(seen, expected);
+}
+
+pub(super) async fn filters_hold(store: &Store) {
+    let elsewhere = Document { pipeline: "billing".to_owned(), ..finding(1, State::Open, 10) };
+    let no_table = Document { table: None, key: None, kind: Kind::Stalled, ..finding(2, State::Open, 10) };
+    let critical = Document {
+        severity: Severity::Critical,
+        kind: Kind::UnappliedDelete,
+        table: Some("a'b\u{0}\"c".to_owned()),
+        ..finding(3, State::Acknowledged, 20)
+    };
+    outcomes(store, &[elsewhere.clone(), no_table.clone(), critical.clone()]).await;
+    let default = Filter::default;
+    let rows = [
+        (Filter { pipeline: Some("billing".to_owned()), ..default() }, vec![&elsewhere]),
+        (Filter { table: critical.table.clone(), ..default() }, vec![&critical]),
+        (Filter { kinds: vec![Kind::Stalled, Kind::UnappliedDelete], ..default() }, vec![&critical, &no_table]),
+        (Filter { states: vec![State::Open], ..default() }, vec![&no_table, &elsewhere]),
+        (Filter { severity: Severity::Critical, ..default() }, vec![&critical]),
+        (Filter { since: Some(wall(11)), ..default() }, vec![&critical]),
+        (Filter { limit: 1, ..default() }, vec![&critical]),
+        (Filter { pipeline: Some("none".to_owned()), ..default() }, vec![]),
+    ];
+    for (filter, expected) in rows {
+        assert_eq!(all(store, &filter).await.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+    }
+}
+
+pub(super) async fn ids_may_be_shortened(store: &Store) {
+    let findings = [finding(0x10, State::Open, 10), finding(0x1f, State::Open, 10)];
+    outcomes(store, &findings).await;
+    let get = async |prefix: &str| store.get(prefix).await;
+    assert_eq!(get("00000010").await.expect("one"), Some(findings[0].clone()));
+    assert_eq!(get("0000001F").await.expect("one"), Some(findings[1].clone()));
+    assert_eq!(get(&findings[1].id).await.expect("one"), Some(findings[1].clone()));
+    for unknown in ["", "2", "%", "_0000010", "' OR 1=1 --"] {
+        assert_eq!(get(unknown).await.expect("none"), None, "{unknown}");
+    }
+    let error = get("0").await.expect_err("two begin so");
+    assert!(matches!(&error, StoreError::Ambiguous { .. }) && error.class() == Class::Operator, "{error}");
+}
+
+pub(super) async fn rows_that_may_heal_come_back_with_their_bytes(store: &Store) {
+    let states = [State::Suspected, State::Open, State::Acknowledged, State::Ignored, State::Healed, State::Retracted];
+    let row = |(number, state): (u32, &State)| Document {
+        extra: vec![0, 255, u8::try_from(number).expect("few")],
+        ..finding(number, *state, 10)
+    };
+    let mut findings: Vec<Document> = (0..).zip(&states).map(row).collect();
+    findings.push(Document { key: None, kind: Kind::Stalled, ..finding(9, State::Open, 10) });
+    findings.push(Document { pipeline: "billing".to_owned(), ..finding(10, State::Open, 10) });
+    outcomes(store, &findings).await;
+    let open = store.open_rows("orders", "").await.expect("the store is there");
+    assert_eq!(open, findings[..3]);
+    let rest = store.open_rows("orders", &open[0].id).await.expect("the store is there");
+    assert_eq!(rest, findings[1..3]);
+}
+
+pub(super) async fn counts_are_by_sort(store: &Store) {
+    let stalled = Document { table: None, kind: Kind::Stalled, ..finding(4, State::Open, 10) };
+    let elsewhere = Document { pipeline: "billing".to_owned(), ..finding(5, State::Open, 10) };
+    outcomes(store, &[finding(1, State::Open, 1), finding(2, State::Open, 1), finding(3, State::Healed, 1)]).await;
+    outcomes(store, &[stalled, elsewhere]).await;
+    let count = |table: Option<&str>, kind, state, count| Count {
+        pipeline: "orders".to_owned(),
+        table: table.map(str::to_owned),
+        kind,
+        severity: Severity::Warning,
+        state,
+        count,
+    };
+    let mut counts = store.counts(Some("orders")).await.expect("the store is there");
+    counts.sort_by_key(|count| (count.kind, count.state));
+    let table = Some("public.customers");
+    let expected = [
+        count(table, Kind::LostUpdate, State::Open, 2),
+        count(table, Kind::LostUpdate, State::Healed, 1),
+        count(None, Kind::Stalled, State::Open, 1),
+    ];
+    assert_eq!(counts, expected);
+    assert_eq!(store.counts(None).await.expect("the store is there").len(), 4);
+}
+
+pub(super) async fn watermarks_never_go_back_in_time(store: &Store) {
+    let mark = |partition, verified, seconds| Watermark {
+        topic: "orders".to_owned(),
+        partition,
+        verified,
+        applied: (partition == 1).then_some(verified + 5),
+        at: wall(seconds),
+    };
+    store.save_watermarks("orders", &[mark(0, 10, 1), mark(1, 20, 1)]).await.expect("the store is there");
+    store.save_watermarks("orders", &[mark(0, 5, 0), mark(1, 15, 2)]).await.expect("the store is there");
+    let kept = store.load_watermarks("orders").await.expect("the store is there");
+    assert_eq!(kept, [mark(0, 10, 1), mark(1, 15, 2)]);
+    assert_eq!(store.load_watermarks("billing").await.expect("the store is there"), []);
+}
+
+pub(super) async fn large_batches_are_taken(store: &Store) {
+    let findings: Vec<Document> = (0..1_201).map(|number| finding(number, State::Open, 10)).collect();
+    assert_eq!(outcomes(store, &findings).await.len(), findings.len());
+    let counts = store.counts(None).await.expect("the store is there");
+    assert_eq!(counts.iter().map(|count| count.count).sum::<u64>(), 1_201);
+}
+
+/// Several writers state overlapping facts at once: nothing is lost, and every fact is new to exactly one of them.
+pub(super) async fn sidecars_write_at_once(store: &Store) {
+    let batch = |shift: u32| (0..50).map(|n| finding((n + shift) % 50, State::Open, 10)).collect::<Vec<_>>();
+    let batches: Vec<Vec<Document>> = (0..4).map(|writer| batch(writer * 13)).collect();
+    let (one, two, three, four) = tokio::join!(
+        outcomes(store, &batches[0]),
+        outcomes(store, &batches[1]),
+        outcomes(store, &batches[2]),
+        outcomes(store, &batches[3]),
+    );
+    let new = [one, two, three, four].concat().into_iter().filter(|outcome| outcome.opened()).count();
+    assert_eq!(new, 50);
+    assert_eq!(all(store, &Filter::default()).await.len(), 50);
+}
