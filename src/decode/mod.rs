@@ -3,7 +3,19 @@
 //! Pure: no clock, no network. A record is understood in one of the forms of [`Understood`]; whatever is not becomes a
 //! [`Reject`] with a reason, never a panic and never silence.
 
-use crate::model::{Change, Record, Reject};
+mod auto;
+mod calendar;
+mod debezium;
+mod decimal;
+mod dms;
+mod json;
+mod memo;
+mod row;
+mod sniff;
+#[cfg(test)]
+mod tests;
+
+use crate::model::{Cell, Change, Record, Reject, Row};
 
 /// The formats a tap may be declared to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -51,4 +63,20 @@ pub enum Understood {
 pub trait Decoder: Send {
     /// Understands one record of `topic`.
     fn decode(&mut self, topic: &str, record: Record<'_>) -> Understood;
+}
+
+/// A decoder for the declared format.
+#[must_use]
+pub fn decoder(options: &Options) -> Box<dyn Decoder> {
+    Box::new(auto::Reader::new(options))
+}
+
+/// The key that these columns make of a row; `None` where the row lacks one of them.
+fn key_of(row: &Row, columns: &[String]) -> Option<Row> {
+    let cell = |name: &String| row.get(name).filter(|cell| !matches!(cell, Cell::NotSent | Cell::Absent)).cloned();
+    let cells: Option<Vec<Cell>> = columns.iter().map(cell).collect();
+    let names = columns.iter().map(String::as_str);
+    cells
+        .filter(|cells| !cells.is_empty())
+        .map(|cells| Row::new(crate::model::Columns::new(names).into(), cells, row.typing))
 }

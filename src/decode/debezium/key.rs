@@ -1,0 +1,65 @@
+//! Record keys: a struct of the key's columns, with or without a schema.
+
+use std::sync::Arc;
+
+use super::schema::Schemas;
+use super::{Topic, Unwrapped, unwrap};
+use crate::decode::json::Undeclared;
+use crate::decode::memo::Shapes;
+use crate::decode::row;
+use crate::model::{Row, Typing};
+
+/// The column that routing of many tables into one topic adds to keys, to keep them apart.
+const ROUTING_COLUMN: &str = "__dbz__physicalTableIdentifier";
+
+/// The key of a record. A key that is null, framed, or a bare value names no columns: it says nothing here.
+pub(super) fn read(
+    bytes: Option<&[u8]>,
+    last: &mut Topic,
+    schemas: &mut Schemas,
+    shapes: &mut Shapes,
+) -> Result<Option<Row>, String> {
+    let Some(text) = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()) else { return Ok(None) };
+    if !text.trim_ascii_start().starts_with('{') {
+        return Ok(None);
+    }
+    let Unwrapped { schema, payload, guessed } = unwrap(schemas, &mut last.key_schema, text)?;
+    if !payload.trim_ascii_start().starts_with('{') {
+        return Ok(None);
+    }
+    let (draft, guess, typing) = match &schema {
+        Some(schema) => {
+            let guess = Arc::clone(&schema.plan.columns);
+            let plan = &schema.plan;
+            (row::read(payload, plan, Some(&guess), &plan.as_written), Some(guess), Typing::Declared)
+        }
+        None => {
+            let guess = last.key.take();
+            (row::read(payload, &Undeclared, guess.as_deref(), &[]), guess, Typing::Bare)
+        }
+    };
+    let mut draft = match draft {
+        Ok(Some(draft)) => draft,
+        Err(_) if guessed => {
+            last.key_schema = None;
+            return read(bytes, last, schemas, shapes);
+        }
+        Ok(None) | Err(_) => return Ok(None),
+    };
+    let columns = draft.columns(guess.as_ref(), shapes).map_err(|reason| format!("record key: {reason}"))?;
+    last.key = Some(Arc::clone(&columns));
+    let key = Row::new(columns, draft.cells, typing);
+    Ok(Some(key).filter(|key| !key.cells.is_empty()).map(|key| without_routing(key, shapes)))
+}
+
+fn without_routing(key: Row, shapes: &mut Shapes) -> Row {
+    if key.columns.index_of(ROUTING_COLUMN).is_none() {
+        return key;
+    }
+    let kept = || key.columns.0.iter().zip(key.cells.iter()).filter(|(name, _)| &***name != ROUTING_COLUMN);
+    let names: Vec<_> = kept().map(|(name, _)| (&**name).into()).collect();
+    match shapes.shared(&names) {
+        Ok(columns) => Row::new(columns, kept().map(|(_, cell)| cell.clone()).collect(), key.typing),
+        Err(_) => key,
+    }
+}

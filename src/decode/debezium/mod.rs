@@ -1,0 +1,364 @@
+//! Debezium envelopes as Connect's `JsonConverter` writes them, with and without schemas.
+//!
+//! Not here: registry-framed records, and flattened rows, which say no operation.
+
+mod cells;
+mod envelope;
+mod key;
+#[cfg(test)]
+mod oracle;
+mod placeholder;
+mod schema;
+mod source;
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use xxhash_rust::xxh3::xxh3_64;
+
+use self::envelope::Envelope;
+use self::schema::{RowPlan, Schema, Schemas};
+pub(super) use self::source::binlog_order;
+use self::source::{Origin, Source};
+use super::json::Undeclared;
+use super::memo::{Shapes, Tables, remember};
+use super::row::{self, AsWritten, Draft, Marks, RowSeed};
+use super::{Options, Understood, json, sniff};
+use crate::model::change::{KeyChange, TableName};
+use crate::model::{Cell, Change, Columns, Op, Record, Reject, Row, Typing};
+
+/// Reads Debezium envelopes.
+#[derive(Debug)]
+pub(super) struct Debezium {
+    marks: Marks,
+    topics: HashMap<u64, Topic>,
+    schemas: Schemas,
+    shapes: Shapes,
+    tables: Tables,
+}
+
+/// What the last record of a topic looked like: the next one is guessed to look the same.
+#[derive(Debug, Default)]
+struct Topic {
+    value_schema: Option<Arc<Schema>>,
+    key_schema: Option<Arc<Schema>>,
+    row: Option<Arc<Columns>>,
+    /// Which columns of `row` are read as written.
+    as_written: Box<[bool]>,
+    key: Option<Arc<Columns>>,
+}
+
+impl Topic {
+    /// Remembers what a row looked like, unless the one before looked the same.
+    fn learn(&mut self, row: &Row, plan: Option<&RowPlan>, surprised: bool) {
+        let known = self.row.as_ref().is_some_and(|known| Arc::ptr_eq(known, &row.columns));
+        if known && !surprised {
+            return;
+        }
+        let seen = row::seen_as_written(&row.cells);
+        self.as_written = match plan {
+            _ if known => seen.iter().zip(&self.as_written).map(|(seen, before)| *seen || *before).collect(),
+            Some(plan) if !surprised && Arc::ptr_eq(&plan.columns, &row.columns) => plan.as_written.clone(),
+            Some(_) | None => seen,
+        };
+        self.row = Some(Arc::clone(&row.columns));
+    }
+}
+
+/// Why a text is not a change of this format.
+#[derive(Debug)]
+pub(super) enum Unread<'a> {
+    /// It has not the shape of this format: what it is must be told from this text.
+    Other { payload: &'a str, complaint: String },
+    /// It is an envelope that cannot be understood.
+    Broken(Reject),
+}
+
+/// A JSON text without the wrapping of `schemas.enable`.
+struct Unwrapped<'a> {
+    schema: Option<Arc<Schema>>,
+    payload: &'a str,
+    /// Whether the wrapping was taken to be that of the record before, and not scanned.
+    guessed: bool,
+}
+
+/// An envelope, read, and what it was read with.
+struct Opened<'a> {
+    schema: Option<Arc<Schema>>,
+    guess: Option<Arc<Columns>>,
+    payload: &'a str,
+    envelope: Envelope<'a>,
+    /// Whether a column held another kind of value than in the record before.
+    surprised: bool,
+}
+
+impl Debezium {
+    pub(super) fn new(options: &Options) -> Debezium {
+        Debezium {
+            marks: placeholder::marks(options.placeholder.as_deref()),
+            topics: HashMap::new(),
+            schemas: Schemas::default(),
+            shapes: Shapes::default(),
+            tables: Tables::default(),
+        }
+    }
+
+    /// Understands one value. Records of one topic look alike, so what the last one looked like is tried first.
+    pub(super) fn decode<'a>(
+        &mut self,
+        options: &Options,
+        topic: &str,
+        record: &Record<'_>,
+        text: &'a str,
+    ) -> Result<Understood, Unread<'a>> {
+        let hash = xxh3_64(topic.as_bytes());
+        let mut last = self.topics.get_mut(&hash).map(std::mem::take).unwrap_or_default();
+        let understood =
+            self.open(&mut last, text).and_then(|opened| self.interpret(&mut last, opened, options, record));
+        match self.topics.get_mut(&hash) {
+            Some(slot) => *slot = last,
+            None => remember(&mut self.topics, hash, last),
+        }
+        understood
+    }
+
+    /// Reads the envelope out of its wrapping.
+    fn open<'a>(&mut self, last: &mut Topic, text: &'a str) -> Result<Opened<'a>, Unread<'a>> {
+        let Unwrapped { schema, payload, guessed } =
+            unwrap(&mut self.schemas, &mut last.value_schema, text).map_err(|reason| broken(reason, None))?;
+        let plan = schema.as_deref().filter(|schema| schema.envelope).map(|schema| &schema.plan);
+        let guess = plan.map(|plan| Arc::clone(&plan.columns)).or_else(|| last.row.clone());
+        let met_before = guess.as_ref().zip(last.row.as_ref()).is_some_and(|(guess, row)| Arc::ptr_eq(guess, row));
+        let as_written = plan.filter(|_| !met_before).map_or(&last.as_written, |plan| &plan.as_written);
+        let attempt = |as_written: AsWritten<'_>| {
+            let (guess, marks) = (guess.as_deref(), &self.marks);
+            match plan {
+                Some(reader) => envelope::read(payload, RowSeed { reader, guess, as_written, marks }),
+                None => envelope::read(payload, RowSeed { reader: &Undeclared, guess, as_written, marks }),
+            }
+        };
+        let (read, surprised) = row::attempts(as_written, attempt);
+        match read {
+            Ok(envelope) => Ok(Opened { schema, guess, payload, envelope, surprised }),
+            // What is wrong stands at a place of the whole text, which a guessed schema leaves out of account.
+            Err(_) if guessed => {
+                last.value_schema = None;
+                self.open(last, text)
+            }
+            Err(error) => Err(Unread::Other { payload, complaint: json::complaint(&error) }),
+        }
+    }
+
+    fn interpret<'a>(
+        &mut self,
+        last: &mut Topic,
+        opened: Opened<'a>,
+        options: &Options,
+        record: &Record<'_>,
+    ) -> Result<Understood, Unread<'a>> {
+        let Opened { schema, guess, payload, mut envelope, surprised } = opened;
+        let (Some(op), Some(source)) = (envelope.op, envelope.source.take()) else {
+            return Err(Unread::Other { payload, complaint: "it has no `op` and `source`".to_owned() });
+        };
+        let table = source.table(&mut self.tables);
+        let fault = |reason: String| broken(reason, table.clone());
+        let op = match Meaning::of(op) {
+            Some(Meaning::Row(op)) => op,
+            Some(Meaning::Message) => return Ok(Understood::Control("message")),
+            None => return Err(fault("unknown `op` (expected one of c, u, d, r, t, m)".to_owned())),
+        };
+        let Some(name) = table.clone() else {
+            return Err(fault("the `source` names no table".to_owned()));
+        };
+        let plan = schema.as_deref().filter(|schema| schema.envelope).map(|schema| &schema.plan);
+        let images = self.images(envelope, guess.as_ref(), plan).map_err(&fault)?;
+        if let Some(row) = images.after.as_ref().or(images.before.as_ref()) {
+            last.learn(row, plan, surprised);
+        }
+        let record_key = match op {
+            Op::Truncate => None,
+            Op::Insert | Op::Read | Op::Update | Op::Delete => self.record_key(last, record).map_err(&fault)?,
+        };
+        let facts = Facts { op, table: name, source: &source, record_key, images, plan };
+        facts.assemble(options, record).map(Understood::Change).map_err(&fault)
+    }
+
+    fn images(
+        &mut self,
+        mut envelope: Envelope<'_>,
+        guess: Option<&Arc<Columns>>,
+        plan: Option<&RowPlan>,
+    ) -> Result<Images, String> {
+        let typing = if plan.is_some() { Typing::Declared } else { Typing::Bare };
+        let placeholders = envelope.after.as_mut().map(|draft| std::mem::take(&mut draft.marked)).unwrap_or_default();
+        let mut row = |draft: Option<Draft<'_>>| match draft {
+            Some(mut draft) => {
+                let columns = draft.columns(guess, &mut self.shapes)?;
+                Ok::<_, String>(Some(Row::new(columns, draft.cells, typing)))
+            }
+            None => Ok(None),
+        };
+        let before = row(envelope.before)?;
+        let after = row(envelope.after)?;
+        Ok(Images { before, after, placeholders: placeholders.into() })
+    }
+
+    fn record_key(&mut self, last: &mut Topic, record: &Record<'_>) -> Result<Option<Row>, String> {
+        key::read(record.key, last, &mut self.schemas, &mut self.shapes)
+    }
+}
+
+fn broken(reason: String, table: Option<TableName>) -> Unread<'static> {
+    Unread::Broken(Reject { reason: format!("debezium record: {reason}"), table })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Row(Op),
+    Message,
+}
+
+impl Meaning {
+    /// Debezium reads its own codes without regard to case.
+    fn of(op: &str) -> Option<Meaning> {
+        Some(match op {
+            r#""c""# | r#""C""# => Meaning::Row(Op::Insert),
+            r#""u""# | r#""U""# => Meaning::Row(Op::Update),
+            r#""d""# | r#""D""# => Meaning::Row(Op::Delete),
+            r#""r""# | r#""R""# => Meaning::Row(Op::Read),
+            r#""t""# | r#""T""# => Meaning::Row(Op::Truncate),
+            r#""m""# | r#""M""# => Meaning::Message,
+            _ => return None,
+        })
+    }
+}
+
+/// Both images of an envelope, as sent.
+struct Images {
+    before: Option<Row>,
+    after: Option<Row>,
+    placeholders: Box<[u16]>,
+}
+
+/// Everything a change is assembled from.
+struct Facts<'r> {
+    op: Op,
+    table: TableName,
+    source: &'r Source<'r>,
+    record_key: Option<Row>,
+    images: Images,
+    plan: Option<&'r RowPlan>,
+}
+
+impl Facts<'_> {
+    fn assemble(mut self, options: &Options, record: &Record<'_>) -> Result<Change, String> {
+        let expects_after = matches!(self.op, Op::Insert | Op::Read | Op::Update);
+        if expects_after != self.images.after.is_some() {
+            return Err(match expects_after {
+                true => format!("an {} without `after`", self.op.word()),
+                false => format!("a {} with `after`", self.op.word()),
+            });
+        }
+        let declared = options.keys.get(&*self.table);
+        let image = self.images.after.as_ref().or(self.images.before.as_ref());
+        let key = match self.op {
+            Op::Truncate => Some(Row::default()),
+            Op::Insert | Op::Read | Op::Update | Op::Delete => self
+                .record_key
+                .take()
+                .or_else(|| declared.zip(image).and_then(|(columns, row)| super::key_of(row, columns))),
+        };
+        let trusted = self.trusted_before(key.as_ref());
+        if self.source.origin() == Origin::Postgres && self.op == Op::Update && !trusted {
+            self.forget_weak_nulls();
+        }
+        let Images { before, after, placeholders } = self.images;
+        let declared_columns = self.plan.map_or(0, |plan| plan.columns.0.len());
+        let whole = |row: &Row| row.cells.len() >= declared_columns && !row.cells.iter().any(Cell::is_unknown);
+        let complete = after.as_ref().is_some_and(whole);
+        Ok(Change {
+            table: self.table,
+            op: self.op,
+            key,
+            after,
+            before: before.filter(|_| trusted),
+            committed_at: self.source.committed_at(),
+            source: self.source.position(),
+            source_order: self.source.order(),
+            placeholders,
+            key_change: key_change(self.op, record),
+            complete,
+        })
+    }
+
+    /// Whether `before` is what the source held. MySQL logs whole rows. PostgreSQL does under `REPLICA IDENTITY FULL`
+    /// only, else the converter makes up what is missing; an update that left the key alone has a `before` in no
+    /// other case.
+    fn trusted_before(&self, key: Option<&Row>) -> bool {
+        let Images { before: Some(before), after, .. } = &self.images else { return false };
+        match self.source.origin() {
+            Origin::Mysql => true,
+            Origin::Other => false,
+            Origin::Postgres => {
+                let same = |after: &Row| {
+                    key.is_none_or(|key| key.columns.0.iter().all(|name| before.get(name) == after.get(name)))
+                };
+                self.op == Op::Update && after.as_ref().is_some_and(same)
+            }
+        }
+    }
+
+    fn forget_weak_nulls(&mut self) {
+        let (Some(after), Some(plan)) = (&mut self.images.after, self.plan) else { return };
+        for name in plan.weak_nulls.iter() {
+            if let Some(cell @ Cell::Null) = after.columns.index_of(name).and_then(|index| after.cells.get_mut(index)) {
+                *cell = Cell::NotSent;
+            }
+        }
+    }
+}
+
+/// Debezium sends a change of a key as a delete and an insert, each naming the other's key in a header.
+fn key_change(op: Op, record: &Record<'_>) -> KeyChange {
+    match op {
+        Op::Delete if record.header("__debezium.newkey").is_some() => KeyChange::Old,
+        Op::Insert if record.header("__debezium.oldkey").is_some() => KeyChange::New,
+        Op::Insert | Op::Read | Op::Update | Op::Delete | Op::Truncate => KeyChange::No,
+    }
+}
+
+/// What `JsonConverter` writes with `schemas.enable`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wrapping<'a> {
+    #[serde(borrow)]
+    schema: Option<&'a RawValue>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+}
+
+/// Takes schema and payload apart. The schema is nearly always the one of the record before, byte for byte: then it
+/// is compared and not scanned.
+fn unwrap<'a>(schemas: &mut Schemas, last: &mut Option<Arc<Schema>>, text: &'a str) -> Result<Unwrapped<'a>, String> {
+    if let Some(schema) = last.as_ref()
+        && let Some(payload) = payload_after(text, &schema.text)
+    {
+        return Ok(Unwrapped { schema: Some(Arc::clone(schema)), payload, guessed: true });
+    }
+    if !matches!(sniff::first_field(text), Some("schema" | "payload")) {
+        return Ok(Unwrapped { schema: None, payload: text, guessed: false });
+    }
+    let Ok(Wrapping { schema, payload }) = serde_json::from_str(text) else {
+        return Ok(Unwrapped { schema: None, payload: text, guessed: false });
+    };
+    let schema = schema.map(|schema| schemas.of(schema.get())).transpose()?;
+    last.clone_from(&schema);
+    Ok(Unwrapped { schema, payload: payload.map_or("null", RawValue::get), guessed: false })
+}
+
+fn payload_after<'a>(text: &'a str, schema: &str) -> Option<&'a str> {
+    let rest = text.strip_prefix("{\"schema\":")?.strip_prefix(schema)?;
+    rest.strip_prefix(",\"payload\":")?.trim_end_matches(json::SPACE).strip_suffix('}')
+}

@@ -1,0 +1,212 @@
+//! AWS DMS messages: one JSON object for a row, alike on Kafka and on Kinesis.
+//!
+//! By default DMS leaves out columns that are null or empty, so one record does not show a table's columns. What
+//! earlier records of the table showed, and what a control record declared, tells which are missing.
+
+mod position;
+mod table;
+
+use hashbrown::HashMap;
+
+use self::table::{Declaration, Known};
+use super::debezium::Unread;
+use super::json::{self, Fields, Undeclared};
+use super::memo::{MAX_ENTRIES, Shapes, Tables};
+use super::row;
+use super::{Options, Understood, calendar, key_of};
+use crate::model::change::{KeyChange, TableName};
+use crate::model::{Cell, Change, Op, Record, Reject, Row, SourceTime, Typing};
+
+/// Reads DMS messages.
+#[derive(Debug, Default)]
+pub(super) struct Dms {
+    known: HashMap<TableName, Known>,
+    names: Tables,
+    shapes: Shapes,
+}
+
+/// The parts of a message that every data record has.
+struct Message<'m, 'a> {
+    table: &'m TableName,
+    fields: &'m Fields<'a>,
+    metadata: &'m Fields<'a>,
+}
+
+impl Dms {
+    /// Understands one value.
+    pub(super) fn decode<'a>(
+        &mut self,
+        options: &Options,
+        record: &Record<'_>,
+        text: &'a str,
+    ) -> Result<Understood, Unread<'a>> {
+        let other = |complaint| Unread::Other { payload: text, complaint };
+        let fields: Fields<'a> = serde_json::from_str(text).map_err(|error| other(json::complaint(&error)))?;
+        let metadata = fields.get("metadata").and_then(|raw| serde_json::from_str::<Fields<'a>>(raw).ok());
+        let Some((metadata, record_type)) = metadata.and_then(|all| all.text("record-type").map(|kind| (all, kind)))
+        else {
+            return Err(other("it has no `metadata` with a `record-type`".to_owned()));
+        };
+        let name = |field| metadata.text(field).unwrap_or_default();
+        let table = self.names.named(&name("schema-name"), &name("table-name"));
+        let message = Message { table: &table, fields: &fields, metadata: &metadata };
+        match &*record_type {
+            "data" => self.data(options, record, &message),
+            "control" => self.control(&message),
+            _ => Err("unknown `record-type` (expected data or control)".to_owned()),
+        }
+        .map_err(|reason| {
+            Unread::Broken(Reject { reason: format!("dms record: {reason}"), table: Some(table.clone()) })
+        })
+    }
+
+    fn control(&mut self, message: &Message<'_, '_>) -> Result<Understood, String> {
+        let control = message.fields.get("control").and_then(|raw| serde_json::from_str::<Fields<'_>>(raw).ok());
+        let declaration = control.as_ref().and_then(|control| control.get("table-def")).and_then(Declaration::read);
+        let operation = message.metadata.text("operation").unwrap_or_default();
+        match declaration {
+            Some(declaration) => {
+                let known = Known::declared(declaration, &mut self.shapes)?;
+                self.make_room(message.table);
+                self.known.insert(message.table.clone(), known);
+            }
+            None if table::changes_columns(&operation) => {
+                self.known.remove(message.table);
+            }
+            None => {}
+        }
+        Ok(Understood::Control(table::control_word(&operation)))
+    }
+
+    /// A full memory of tables is emptied: columns are then learnt again from the records.
+    fn make_room(&mut self, table: &TableName) {
+        if self.known.len() >= MAX_ENTRIES && !self.known.contains_key(table) {
+            self.known.clear();
+        }
+    }
+
+    fn data(
+        &mut self,
+        options: &Options,
+        record: &Record<'_>,
+        message: &Message<'_, '_>,
+    ) -> Result<Understood, String> {
+        let op = match message.metadata.text("operation").as_deref() {
+            Some("load") => Op::Read,
+            Some("insert") => Op::Insert,
+            Some("update") => Op::Update,
+            Some("delete") => Op::Delete,
+            Some(_) | None => return Err("unknown `operation` (expected load, insert, update or delete)".to_owned()),
+        };
+        let sent = self.read_row(message.fields.get("data").unwrap_or_default(), Some(message.table), "data")?;
+        self.make_room(message.table);
+        let known = self.known.entry_ref(message.table).or_default();
+        let row = known.completed(sent, (op, options.include_null_and_empty), &mut self.shapes)?;
+        let whole = options.include_null_and_empty || known.is_declared();
+        let key_columns = match options.keys.get(&**message.table) {
+            Some(columns) => Some(columns.clone()),
+            None if !known.key.is_empty() => Some(known.key.clone()),
+            None => record_key_columns(record),
+        };
+        let before = self.before_image(options, message)?;
+        let change = assemble(op, row, whole, message).with_key(key_columns.as_deref());
+        Ok(match (before, key_columns) {
+            (Some(before), Some(columns)) if op == Op::Update => change.against(before, &columns),
+            (_, _) => Understood::Change(change.0),
+        })
+    }
+
+    fn read_row(&mut self, raw: &str, table: Option<&TableName>, field: &str) -> Result<Row, String> {
+        let raw = document(raw).unwrap_or(raw);
+        let guess = table.and_then(|table| self.known.get(table)).map(|known| known.columns().clone());
+        let Some(mut draft) = row::read(raw, &Undeclared, guess.as_deref(), &[]).ok().flatten() else {
+            return Err(format!("`{field}` is no object"));
+        };
+        let columns = draft.columns(guess.as_ref(), &mut self.shapes)?;
+        Ok(Row::new(columns, draft.cells, Typing::Dms))
+    }
+
+    /// The before image, under the declared name or, where none is declared, under any name of its own.
+    fn before_image(&mut self, options: &Options, message: &Message<'_, '_>) -> Result<Option<Row>, String> {
+        let is_image = |name: &str| match options.before_image.as_str() {
+            "" => !matches!(name, "data" | "metadata" | "control"),
+            declared => name == declared,
+        };
+        let object = |(_, raw): &&(_, &serde_json::value::RawValue)| raw.get().starts_with('{');
+        let image = message.fields.0.iter().filter(|(name, _)| is_image(name)).find(object);
+        let image = image.map(|(_, raw)| self.read_row(raw.get(), None, "the before image")).transpose()?;
+        Ok(image.filter(|row| !row.cells.is_empty()))
+    }
+}
+
+/// Under `map-record-to-document` the columns sit in a document of their own.
+fn document(raw: &str) -> Option<&str> {
+    if !raw.contains("\"_doc\"") {
+        return None;
+    }
+    let fields = serde_json::from_str::<Fields<'_>>(raw).ok()?;
+    fields.get("_doc").filter(|document| document.starts_with('{'))
+}
+
+/// The columns of a record key that is a JSON object.
+fn record_key_columns(record: &Record<'_>) -> Option<Vec<String>> {
+    let fields: Fields<'_> = serde_json::from_slice(record.key?).ok()?;
+    Some(fields.0.into_iter().map(|(name, _)| name.into_owned()).collect()).filter(|names: &Vec<_>| !names.is_empty())
+}
+
+/// A change under construction, with the row as sent even where it is the row of a delete.
+struct Assembled(Change, Row);
+
+fn assemble(op: Op, row: Row, whole: bool, message: &Message<'_, '_>) -> Assembled {
+    let position = message.metadata.text("stream-position").filter(|text| !text.is_empty());
+    let committed_at = message.metadata.text("commit-timestamp").and_then(|text| calendar::millis(&text));
+    let after = (op != Op::Delete).then(|| row.clone());
+    let change = Change {
+        table: message.table.clone(),
+        op,
+        key: None,
+        complete: whole && after.as_ref().is_some_and(|row| !row.cells.iter().any(Cell::is_unknown)),
+        after,
+        before: None,
+        committed_at: committed_at.map(SourceTime),
+        source_order: position.as_deref().and_then(position::order),
+        source: position.map(Into::into),
+        placeholders: Box::default(),
+        key_change: KeyChange::No,
+    };
+    Assembled(change, row)
+}
+
+impl Assembled {
+    fn with_key(mut self, columns: Option<&[String]>) -> Assembled {
+        self.0.key = columns.and_then(|columns| key_of(&self.1, columns));
+        self
+    }
+
+    /// An update with its before image: two changes if the image holds another key, else one, which carries the
+    /// image where it is whole.
+    fn against(self, before: Row, key_columns: &[String]) -> Understood {
+        let Assembled(mut change, row) = self;
+        let differs = |name: &String| before.get(name).is_some_and(|old| row.get(name) != Some(old));
+        if !key_columns.iter().any(differs) {
+            let sent = row.iter().filter(|(_, cell)| !matches!(cell, Cell::Absent | Cell::NotSent));
+            let whole = sent.fold(true, |whole, (name, _)| whole && before.get(name).is_some());
+            change.before = Some(before).filter(|_| whole);
+            return Understood::Change(change);
+        }
+        let old_cell = |name: &String| before.get(name).or_else(|| row.get(name)).cloned();
+        let old_cells: Option<Vec<Cell>> = key_columns.iter().map(old_cell).collect();
+        let old_key = change.key.as_ref().zip(old_cells);
+        let Some((key, cells)) = old_key else { return Understood::Change(change) };
+        let old = Change {
+            op: Op::Delete,
+            key: Some(Row::new(key.columns.clone(), cells, Typing::Dms)),
+            after: None,
+            key_change: KeyChange::Old,
+            complete: false,
+            ..change.clone()
+        };
+        let new = Change { op: Op::Insert, key_change: KeyChange::New, ..change };
+        Understood::KeyChange(Box::new((old, new)))
+    }
+}

@@ -1,0 +1,101 @@
+//! What is remembered between records, to save work: never needed for the answer, and bounded.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::json;
+use crate::model::Columns;
+use crate::model::change::TableName;
+
+/// Most entries of each memory. A full one is emptied and fills again: tables and topics of a pipeline are far fewer.
+pub(super) const MAX_ENTRIES: usize = 4_096;
+
+/// Columns shared by rows of the same names.
+#[derive(Debug, Default)]
+pub(super) struct Shapes(HashMap<u64, Arc<Columns>>);
+
+impl Shapes {
+    /// The shared columns of these names; an error where one comes twice.
+    pub(super) fn shared(&mut self, names: &[Cow<'_, str>]) -> Result<Arc<Columns>, String> {
+        let hash = names.iter().fold(names.len() as u64, |hash, name| xxh3_64_with_seed(name.as_bytes(), hash));
+        if let Some(known) = self.0.get(&hash)
+            && known.0.iter().map(|name| &**name).eq(names.iter().map(|name| &**name))
+        {
+            return Ok(Arc::clone(known));
+        }
+        if json::repeated(names.iter().map(|name| &**name)) {
+            return Err("the row has a column twice".to_owned());
+        }
+        let columns = Arc::new(Columns::new(names.iter().map(|name| &**name)));
+        remember(&mut self.0, hash, Arc::clone(&columns));
+        Ok(columns)
+    }
+}
+
+/// Table names, each allocated once.
+#[derive(Debug, Default)]
+pub(super) struct Tables(HashMap<u64, TableName>);
+
+impl Tables {
+    /// `schema.table`, or `table` alone where the schema is empty.
+    pub(super) fn named(&mut self, schema: &str, table: &str) -> TableName {
+        let hash = xxh3_64_with_seed(table.as_bytes(), xxh3_64(schema.as_bytes()));
+        match self.0.get(&hash) {
+            Some(known) if is_named(known, schema, table) => Arc::clone(known),
+            Some(_) | None => {
+                let name: TableName = join(schema, table).into();
+                remember(&mut self.0, hash, Arc::clone(&name));
+                name
+            }
+        }
+    }
+}
+
+fn join(schema: &str, table: &str) -> String {
+    if schema.is_empty() { table.to_owned() } else { format!("{schema}.{table}") }
+}
+
+fn is_named(known: &str, schema: &str, table: &str) -> bool {
+    match known.strip_prefix(schema) {
+        Some(rest) if schema.is_empty() => rest == table,
+        Some(rest) => rest.strip_prefix('.') == Some(table),
+        None => false,
+    }
+}
+
+/// Puts an entry into a memory, emptying a full one first.
+pub(super) fn remember<V>(memory: &mut HashMap<u64, V>, hash: u64, value: V) {
+    if memory.len() >= MAX_ENTRIES {
+        memory.clear();
+    }
+    memory.insert(hash, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_names_share_one_allocation() {
+        let mut shapes = Shapes::default();
+        let names = [Cow::Borrowed("id"), Cow::Borrowed("v")];
+        let first = shapes.shared(&names).expect("no name twice");
+        assert!(Arc::ptr_eq(&first, &shapes.shared(&names).expect("no name twice")));
+        assert!(shapes.shared(&[Cow::Borrowed("id"), Cow::Borrowed("id")]).is_err());
+        let mut tables = Tables::default();
+        assert!(Arc::ptr_eq(&tables.named("public", "a"), &tables.named("public", "a")));
+        assert_eq!(&*tables.named("", "a"), "a");
+    }
+
+    #[test]
+    fn a_full_memory_starts_again() {
+        let mut tables = Tables::default();
+        for table in 0..3 * MAX_ENTRIES {
+            tables.named("s", &table.to_string());
+        }
+        assert!(tables.0.len() <= MAX_ENTRIES);
+    }
+}

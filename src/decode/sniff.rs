@@ -1,0 +1,122 @@
+//! Which format a record is in. Formats that are recognised and not read are named, so that the reason helps.
+
+use super::json::{self, Fields};
+use crate::model::Record;
+
+/// The first bytes of records that the Kinesis Producer Library packed together.
+const KPL_MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
+
+/// Why a value that is not plain JSON text is not read: the name of its framing.
+pub(super) fn framing(record: &Record<'_>, value: &[u8]) -> Option<&'static str> {
+    let names_schema = |name: &[u8]| {
+        name == b"__value_schema_id" || name.starts_with(b"apicurio.value.") || name == b"apicurio.globalId"
+    };
+    if record.headers().any(|(name, _)| names_schema(name)) {
+        return Some("a record whose schema is in a registry, named in its headers");
+    }
+    match value {
+        [] => Some("an empty value (neither null nor JSON)"),
+        [0x00, ..] if value.len() > 5 => Some("a schema-registry framed record (Avro, Protobuf or JSON Schema)"),
+        [0x01, ..] if value.len() > 17 => Some("a schema-registry framed record with a GUID"),
+        _ if value.starts_with(&KPL_MAGIC) => Some("an aggregate of the Kinesis Producer Library"),
+        _ => None,
+    }
+}
+
+/// The first field name of a JSON object, as written.
+pub(super) fn first_field(text: &str) -> Option<&str> {
+    let after_quote = text.trim_ascii_start().strip_prefix('{')?.trim_ascii_start().strip_prefix('"')?;
+    after_quote.split_once('"').map(|(name, _)| name)
+}
+
+/// What a JSON value looks like from its top-level fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A Debezium envelope.
+    Debezium,
+    /// An AWS DMS message.
+    Dms,
+    /// JSON null.
+    Null,
+    /// A record that carries no change: the word says which.
+    Control(&'static str),
+    /// A format that this version does not read.
+    Unread(&'static str),
+}
+
+/// Looks at the top-level fields of a JSON text, in the order in which the formats shadow each other.
+pub(super) fn shape(text: &str) -> Result<Shape, String> {
+    if text.trim_matches(json::SPACE) == "null" {
+        return Ok(Shape::Null);
+    }
+    let fields = serde_json::from_str::<Fields<'_>>(text).map_err(|error| json::complaint(&error))?;
+    let has = |name: &str| fields.get(name).is_some();
+    let one_letter = |name: &str| fields.text(name).is_some_and(|op| op.len() == 1);
+    Ok(if one_letter("op") && fields.is_object("source") {
+        Shape::Debezium
+    } else if fields.is_object("metadata") && names_record_type(&fields) {
+        Shape::Dms
+    } else if has("eventName") && fields.is_object("dynamodb") {
+        Shape::Unread("a DynamoDB stream record")
+    } else if has("database") && has("table") && has("type") && (fields.is_object("data") || has("def") || has("sql")) {
+        Shape::Unread("a Maxwell record")
+    } else if has("isDdl") && has("es") {
+        Shape::Unread("a Canal record")
+    } else if has("databaseName") && (has("ddl") || has("tableChanges")) {
+        Shape::Control("schema-change")
+    } else if has("id") && matches!(fields.text("status").as_deref(), Some("BEGIN" | "END")) && has("ts_ms") {
+        Shape::Control("transaction")
+    } else if has("specversion") && has("data") {
+        Shape::Unread("a CloudEvents record")
+    } else if !fields.0.is_empty() && fields.0.iter().all(|(name, _)| matches!(&**name, "ts_ms" | "ts_us" | "ts_ns")) {
+        Shape::Control("heartbeat")
+    } else {
+        Shape::Unread("a flattened Debezium record or a plain row: without `op` and `source` it says no change")
+    })
+}
+
+fn names_record_type(fields: &Fields<'_>) -> bool {
+    let metadata = fields.get("metadata").unwrap_or_default();
+    serde_json::from_str::<Fields<'_>>(metadata).is_ok_and(|metadata| metadata.get("record-type").is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes() {
+        let plain =
+            Shape::Unread("a flattened Debezium record or a plain row: without `op` and `source` it says no change");
+        for (text, expected) in [
+            (r#"{"op":"c","source":{}}"#, Shape::Debezium),
+            (r#"{"op":"create","source":{}}"#, plain),
+            (r#"{"metadata":{"record-type":"data"},"data":{}}"#, Shape::Dms),
+            (r#"{"metadata":{"kind":"data"},"data":{}}"#, plain),
+            (r#"{"eventName":"INSERT","dynamodb":{}}"#, Shape::Unread("a DynamoDB stream record")),
+            (r#"{"database":"d","table":"t","type":"insert","data":{}}"#, Shape::Unread("a Maxwell record")),
+            (
+                r#"{"data":[{}],"database":"d","es":1,"isDdl":false,"table":"t","type":"INSERT"}"#,
+                Shape::Unread("a Canal record"),
+            ),
+            (r#"{"databaseName":"d","ddl":"ALTER"}"#, Shape::Control("schema-change")),
+            (r#"{"status":"END","id":"1:2","ts_ms":1}"#, Shape::Control("transaction")),
+            (r#"{"ts_ms":1}"#, Shape::Control("heartbeat")),
+            (r#"{"specversion":"1.0","data":{}}"#, Shape::Unread("a CloudEvents record")),
+            (r#"{"id":1,"__op":"u"}"#, plain),
+            (r"{}", plain),
+            (" null ", Shape::Null),
+        ] {
+            assert_eq!(shape(text), Ok(expected), "{text}");
+        }
+        assert!(shape("[1]").is_err());
+        assert!(shape("nul").is_err());
+    }
+
+    #[test]
+    fn first_fields() {
+        assert_eq!(first_field("\n { \"data\" : {}"), Some("data"));
+        assert_eq!(first_field("{}"), None);
+        assert_eq!(first_field("[\"data\"]"), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! Rules of Debezium envelopes that no recorded event shows.
+
+use super::*;
+
+const PG: &str = r#""source":{"connector":"postgresql","schema":"public","table":"t","db":"app","ts_ms":5,"lsn":16,"snapshot":"false"}"#;
+const MY: &str = r#""source":{"connector":"mysql","table":"t","db":"app","ts_ms":5,"file":"b.2","pos":7,"row":0}"#;
+
+fn check(key: Option<&str>, value: &str, expected: &str) {
+    let understood = decode(&mut *decoder(&Options::default()), "topic", (key, Some(value.as_bytes())), &[]);
+    assert_eq!(told(&understood), expected, "{value}");
+}
+
+#[test]
+fn envelopes_without_schemas() {
+    let place = "at=5 source=0/10 order=16";
+    for (key, value, expected) in [
+        (Some(r#"{"id":1}"#), format!(r#"{{"op":"C","after":{{"id":1,"big":12345678901234567890,"d":1.10,"n":null,"b":true}},{PG}}}"#),
+            format!(r#"insert public.t key{{id=Int(1)}} after{{id=Int(1) big=Decimal("12345678901234567890") d=Decimal("1.10") n=Null b=Bool(true)}} Bare {place} complete"#)),
+        (None, format!(r#"{{"op":"u","before":{{"id":1,"v":2}},"after":{{"id":1,"v":3}},{PG}}}"#),
+            format!("update public.t after{{id=Int(1) v=Int(3)}} before{{id=Int(1) v=Int(2)}} Bare {place} complete")),
+        (Some(r#"{"id":1}"#), format!(r#"{{"op":"u","before":{{"id":0,"v":2}},"after":{{"id":1,"v":3}},{PG}}}"#),
+            format!("update public.t key{{id=Int(1)}} after{{id=Int(1) v=Int(3)}} Bare {place} complete")),
+        (Some(r#"{"id":1}"#), format!(r#"{{"op":"d","before":{{"id":1,"v":0}},"after":null,{PG}}}"#),
+            format!("delete public.t key{{id=Int(1)}} Bare {place}")),
+        (Some(r#"{"id":1}"#), format!(r#"{{"op":"d","before":{{"id":1,"v":0}},"after":null,{MY}}}"#),
+            "delete app.t key{id=Int(1)} before{id=Int(1) v=Int(0)} Bare at=5 source=b.2:7 order=2199023255559".to_owned()),
+        (Some(r#"{"__dbz__physicalTableIdentifier":"x","id":1}"#), format!(r#"{{"op":"r","after":{{"id":1}},{MY}}}"#),
+            "read app.t key{id=Int(1)} after{id=Int(1)} Bare at=5 source=b.2:7 order=2199023255559 complete".to_owned()),
+        (Some("42"), format!(r#"{{"op":"c","after":{{"id":1}},{MY}}}"#),
+            "insert app.t after{id=Int(1)} Bare at=5 source=b.2:7 order=2199023255559 complete".to_owned()),
+        (None, r#"{"op":"c","after":{"id":1},"source":{"connector":"oracle","schema":"S","table":"T","ts_us":7001,"commit_scn":"9"}}"#.to_owned(),
+            "insert S.T after{id=Int(1)} Bare at=7 source=9 complete".to_owned()),
+        (None, r#"{"schema":null,"payload":null}"#.to_owned(), "tombstone".to_owned()),
+    ] {
+        check(key, &value, &expected);
+    }
+}
+
+#[test]
+fn broken_envelopes() {
+    for (value, expected) in [
+        (
+            format!(r#"{{"op":"x","after":{{}},{PG}}}"#),
+            "reject: debezium record: unknown `op` (expected one of c, u, d, r, t, m) (public.t)",
+        ),
+        (format!(r#"{{"op":"u","after":null,{PG}}}"#), "reject: debezium record: an update without `after` (public.t)"),
+        (
+            format!(r#"{{"op":"d","after":{{"id":1}},{PG}}}"#),
+            "reject: debezium record: a delete with `after` (public.t)",
+        ),
+        (
+            format!(r#"{{"op":"c","after":{{"id":1,"id":2}},{PG}}}"#),
+            "reject: debezium record: the row has a column twice (public.t)",
+        ),
+        (
+            format!(r#"{{"op":"c","after":{{"v":"\ud800"}},{PG}}}"#),
+            "reject: debezium record: column `v`: the value is not a text of valid Unicode (public.t)",
+        ),
+        (
+            format!(r#"{{"op":"c","after":{{"v":{}{}}},{PG}}}"#, "[".repeat(200), "]".repeat(200)),
+            "reject: debezium record: column `v`: the value is nested deeper than 127 levels (public.t)",
+        ),
+        (format!(r#"{{"op":"c","after":{{"v":NaN}},{PG}}}"#), "reject: not JSON: expected value at line 1 column 24"),
+        (format!(r#"{{"op":"c","after":"secret",{PG}}}"#), "reject: unexpected kind of JSON value at line 1 column 26"),
+        (
+            r#"{"op":"c","after":{},"source":{"connector":"mysql","db":"d"}}"#.to_owned(),
+            "reject: debezium record: the `source` names no table",
+        ),
+        (
+            format!(r#"{{"op":"c","op":"d","after":{{}},{PG}}}"#),
+            "reject: a field comes twice in one object, at line 1 column 145",
+        ),
+        (
+            r#"{"schema":{"type":5},"payload":{}}"#.to_owned(),
+            "reject: debezium record: the record's schema cannot be read: unexpected kind of JSON value at line 1 column 9",
+        ),
+        (
+            declared(r#"{"type":"int32","field":"id"}"#, r#"{"id":"secret"}"#),
+            "reject: debezium record: column `id`: the value is not an integer of 64 bits, as declared (public.t)",
+        ),
+        (
+            declared(r#"{"type":"int32","field":"id"}"#, r#"{"no":1}"#),
+            "reject: debezium record: column `no`: the record's schema has no such column (public.t)",
+        ),
+    ] {
+        check(None, &value, expected);
+    }
+}
+
+fn declared(columns: &str, after: &str) -> String {
+    format!(
+        r#"{{"schema":{{"type":"struct","fields":[{{"type":"struct","fields":[{columns}],"field":"after"}},{{"type":"struct","field":"source"}},{{"type":"string","field":"op"}}]}},"payload":{{"op":"u","after":{after},{PG}}}}}"#
+    )
+}
+
+#[test]
+fn nulls_that_may_be_unsent_values() {
+    let columns = r#"{"type":"int32","field":"id"},{"type":"array","field":"tags","items":{"type":"string"}},{"type":"string","field":"v"}"#;
+    let value = declared(columns, r#"{"id":1,"tags":null,"v":null}"#);
+    check(None, &value, "update public.t after{id=Int(1) tags=NotSent v=Null} Declared at=5 source=0/10 order=16");
+    let whole = value.replacen(r#""op":"u","#, r#""op":"u","before":{"id":1,"tags":null,"v":"x"},"#, 1);
+    let before = r#"before{id=Int(1) tags=Null v=Text("x")}"#;
+    check(
+        None,
+        &whole,
+        &format!(
+            "update public.t after{{id=Int(1) tags=Null v=Null}} {before} Declared at=5 source=0/10 order=16 complete"
+        ),
+    );
+}
+
+#[test]
+fn columns_in_another_order_than_the_schema_or_the_last_record() {
+    let columns = r#"{"type":"int32","field":"id"},{"type":"double","field":"v"}"#;
+    check(
+        None,
+        &declared(columns, r#"{"v":1,"id":2}"#),
+        "update public.t after{v=Float64(1.0) id=Int(2)} Declared at=5 source=0/10 order=16 complete",
+    );
+    check(
+        None,
+        &declared(columns, r#"{"id":2}"#),
+        "update public.t after{id=Int(2)} Declared at=5 source=0/10 order=16",
+    );
+    let mut decoder = decoder(&Options::default());
+    for after in
+        [r#"{"a":1,"b":2}"#, r#"{"a":1}"#, r#"{"a":1,"c":2}"#, r#"{"b":2,"a":1}"#, "{}", r#"{"a":1,"b":2,"c":3}"#]
+    {
+        let understood = decode_after(&mut *decoder, after);
+        let names: Vec<String> = understood.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        assert!(names.iter().all(|name| after.contains(name)) && names.len() == after.matches(':').count(), "{after}");
+    }
+}
+
+fn decode_after(decoder: &mut dyn Decoder, after: &str) -> Row {
+    let value = format!(r#"{{"op":"c","after":{after},{PG}}}"#);
+    let understood = decode(decoder, "topic", (None, Some(value.as_bytes())), &[]);
+    let Understood::Change(Change { after: Some(row), .. }) = understood else { panic!("{understood:?}") };
+    row
+}
+
+#[test]
+fn keys_and_markers_of_the_users_own() {
+    let options = Options {
+        keys: [("public.t".to_owned(), vec!["b".to_owned(), "a".to_owned()])].into(),
+        placeholder: Some("gone".to_owned()),
+        ..Options::default()
+    };
+    let mut decoder = decoder(&options);
+    let insert = format!(r#"{{"op":"c","after":{{"a":1,"b":2,"v":"gone"}},{PG}}}"#);
+    let expected = "insert public.t key{b=Int(2) a=Int(1)} after{a=Int(1) b=Int(2) v=NotSent} Bare at=5 source=0/10 order=16 placeholders=[2]";
+    assert_eq!(told_value(&mut *decoder, &insert), expected);
+    let delete = format!(r#"{{"op":"d","before":{{"a":1,"b":2,"v":null}},{PG}}}"#);
+    assert_eq!(
+        told_value(&mut *decoder, &delete),
+        "delete public.t key{b=Int(2) a=Int(1)} Bare at=5 source=0/10 order=16"
+    );
+    let lacking = format!(r#"{{"op":"c","after":{{"a":1}},{PG}}}"#);
+    assert_eq!(
+        told_value(&mut *decoder, &lacking),
+        "insert public.t after{a=Int(1)} Bare at=5 source=0/10 order=16 complete"
+    );
+    let keyed = decode(&mut *decoder, "topic", (Some(r#"{"a":1}"#), Some(delete.as_bytes())), &[]);
+    assert_eq!(told(&keyed), "delete public.t key{a=Int(1)} Bare at=5 source=0/10 order=16");
+}

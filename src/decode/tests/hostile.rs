@@ -1,0 +1,172 @@
+//! Whatever the bytes, decoding ends, says something, and quotes no values.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn reason(options: &Options, headers: &[(&[u8], Option<&[u8]>)], value: &[u8]) -> String {
+    told(&decode(&mut *decoder(options), "topic", (None, Some(value)), headers))
+}
+
+#[test]
+fn formats_that_are_recognised_and_not_read() {
+    let guid = [[1].as_slice(), &[9; 20]].concat();
+    for (value, expected) in [
+        (
+            &b"\x00\x00\x00\x00\x01\x02\x02"[..],
+            "reject: a schema-registry framed record (Avro, Protobuf or JSON Schema); not read by this version",
+        ),
+        (&guid, "reject: a schema-registry framed record with a GUID; not read by this version"),
+        (b"\xf3\x89\x9a\xc2rest", "reject: an aggregate of the Kinesis Producer Library; not read by this version"),
+        (b"", "reject: an empty value (neither null nor JSON); not read by this version"),
+        (b"{\"a\":\"\xff\"}", "reject: neither UTF-8 text nor a known binary form: byte 6"),
+        (
+            b"{\"id\":1,\"__op\":\"u\"}",
+            "reject: a flattened Debezium record or a plain row: without `op` and `source` it says no change; not read by this version",
+        ),
+        (
+            b"{\"database\":\"d\",\"table\":\"t\",\"type\":\"insert\",\"data\":{\"id\":1}}",
+            "reject: a Maxwell record; not read by this version",
+        ),
+        (b"{\"data\":[{\"id\":\"1\"}],\"isDdl\":false,\"es\":1}", "reject: a Canal record; not read by this version"),
+        (b"{\"eventName\":\"INSERT\",\"dynamodb\":{}}", "reject: a DynamoDB stream record; not read by this version"),
+        (b"[]", "reject: unexpected kind of JSON value at line 1 column 0"),
+        (b"hello", "reject: not JSON: expected value at line 1 column 1"),
+        (b"{\"a\":", "reject: JSON ends early, at line 1 column 5"),
+        (b"null", "tombstone"),
+    ] {
+        assert_eq!(reason(&Options::default(), &[], value), expected);
+    }
+    for name in ["__value_schema_id", "apicurio.value.globalId"] {
+        let told = reason(&Options::default(), &[(name.as_bytes(), Some(b"\x01"))], b"{}");
+        assert_eq!(
+            told,
+            "reject: a record whose schema is in a registry, named in its headers; not read by this version"
+        );
+    }
+}
+
+#[test]
+fn a_declared_format_is_held_to() {
+    let debezium = Options { format: Format::Debezium, ..Options::default() };
+    let dms = Options { format: Format::Dms, ..Options::default() };
+    let message = br#"{"data":{"id":1},"metadata":{"record-type":"data","operation":"insert","schema-name":"s","table-name":"t"}}"#;
+    let envelope = br#"{"op":"c","after":{"id":1},"source":{"connector":"mysql","db":"d","table":"t"}}"#;
+    assert_eq!(reason(&debezium, &[], message), "reject: a DMS record where Debezium is declared");
+    assert_eq!(reason(&dms, &[], envelope), "reject: a Debezium record where DMS is declared");
+    assert_eq!(reason(&dms, &[], message), "insert s.t after{id=Int(1)} Dms");
+    assert_eq!(reason(&debezium, &[], envelope), "insert d.t after{id=Int(1)} Bare complete");
+    let late_data = br#"{"metadata":{"record-type":"data","operation":"insert","schema-name":"s","table-name":"t"},"BI":{},"data":{"id":1}}"#;
+    let early_image = br#"{"BI":{"id":2},"data":{"id":1},"metadata":{"record-type":"data","operation":"insert","schema-name":"s","table-name":"t"}}"#;
+    assert_eq!(reason(&Options::default(), &[], late_data), "insert s.t after{id=Int(1)} Dms");
+    assert_eq!(reason(&Options::default(), &[], early_image), "insert s.t after{id=Int(1)} Dms");
+}
+
+#[test]
+fn a_record_of_a_megabyte() {
+    let text = "é".repeat(600_000);
+    let value =
+        format!(r#"{{"op":"c","after":{{"v":"{text}"}},"source":{{"connector":"mysql","db":"d","table":"t"}}}}"#);
+    let Understood::Change(change) =
+        decode(&mut *decoder(&Options::default()), "t", (None, Some(value.as_bytes())), &[])
+    else {
+        panic!("a long value is a value");
+    };
+    assert_eq!(change.after.and_then(|row| row.get("v").cloned()), Some(Cell::text(&text)));
+    let deep = [r#"{"op":"#, &"[".repeat(1_000_000)].concat();
+    assert_eq!(reason(&Options::default(), &[], deep.as_bytes()), "reject: JSON ends early, at line 1 column 1000006");
+    let deep_schema =
+        [r#"{"schema":"#, &r#"{"fields":["#.repeat(5_000), &"]}".repeat(5_000), r#","payload":{}}"#].concat();
+    assert!(
+        reason(&Options::default(), &[], deep_schema.as_bytes())
+            .starts_with("reject: debezium record: the record's schema")
+    );
+}
+
+fn recorded() -> Vec<Recorded> {
+    let events = include_str!("../../../tests/data/debezium/events.jsonl");
+    lines(events).map(|line| serde_json::from_str(line).expect("recorded lines are JSON")).collect()
+}
+
+/// How the bytes of a recorded event are spoilt.
+#[derive(Debug, Clone)]
+enum Damage {
+    Cut(usize),
+    Set(usize, u8),
+    Drop(usize, usize),
+    Repeat(usize, usize),
+}
+
+impl Damage {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        let length = bytes.len().max(1);
+        match *self {
+            Damage::Cut(at) => bytes.truncate(at % length),
+            Damage::Set(at, byte) => {
+                if let Some(slot) = bytes.get_mut(at % length) {
+                    *slot = byte;
+                }
+            }
+            Damage::Drop(at, count) => {
+                let start = (at % length).min(bytes.len());
+                bytes.drain(start..(start + count).min(bytes.len()));
+            }
+            Damage::Repeat(at, count) => {
+                let start = (at % length).min(bytes.len());
+                let copy = bytes[start..(start + count).min(bytes.len())].to_vec();
+                bytes.splice(start..start, copy);
+            }
+        }
+    }
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let byte = prop_oneof![any::<u8>(), prop::sample::select(b"{}[]\",:\\0-.eEn".to_vec())];
+    prop_oneof![
+        any::<usize>().prop_map(Damage::Cut),
+        (any::<usize>(), byte).prop_map(|(at, byte)| Damage::Set(at, byte)),
+        (any::<usize>(), 1..40usize).prop_map(|(at, count)| Damage::Drop(at, count)),
+        (any::<usize>(), 1..200usize).prop_map(|(at, count)| Damage::Repeat(at, count)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes(key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..400)) {
+        let mut batch = Batch::default();
+        batch.push((PartitionId(0), 0, None), Some(&key), Some(&value), []);
+        let record = batch.records().next().expect("one record was pushed");
+        let understood = decoder(&Options::default()).decode("topic", record);
+        prop_assert!(matches!(understood, Understood::Reject(_)));
+    }
+
+    #[test]
+    fn damaged_events(
+        index in any::<prop::sample::Index>(),
+        damages in prop::collection::vec(damage(), 1..4),
+        in_key in any::<bool>(),
+    ) {
+        let events = recorded();
+        let event = &events[index.index(events.len())];
+        let mut key = event.key.clone().unwrap_or_default().into_bytes();
+        let mut value = event.payload.clone().unwrap_or_default().into_bytes();
+        damages.iter().for_each(|damage| damage.apply(if in_key { &mut key } else { &mut value }));
+        let mut batch = Batch::default();
+        batch.push((PartitionId(0), 0, None), Some(&key), Some(&value), []);
+        let mut decoder = decoder(&Options::default());
+        event.decode(&mut *decoder);
+        let first = batch.records().map(|record| told(&decoder.decode(&event.topic, record))).collect::<Vec<_>>();
+        let fresh = batch.records().map(|record| told(&super::decoder(&Options::default()).decode(&event.topic, record)));
+        prop_assert_eq!(first, fresh.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn numbers_keep_their_digits(number in "-?(0|[1-9][0-9]{0,60})(\\.[0-9]{1,60})?") {
+        let value = format!(r#"{{"op":"c","after":{{"v":{number}}},"source":{{"connector":"mysql","db":"d","table":"t"}}}}"#);
+        let told = told_value(&mut *decoder(&Options::default()), &value);
+        let exact = [format!("v=Decimal(\"{number}\")"), format!("v=Int({number})"), format!("v=Int({})", number.trim_start_matches('-'))];
+        prop_assert!(exact.iter().any(|cell| told.contains(cell)), "{told}");
+    }
+}

@@ -1,0 +1,97 @@
+//! Recorded records and what is understood of them.
+
+mod debezium;
+mod dms;
+mod hostile;
+
+use serde::Deserialize;
+
+use super::*;
+use crate::model::change::KeyChange;
+use crate::model::{Batch, PartitionId};
+
+/// A record as `kcat -J` prints it.
+#[derive(Deserialize)]
+struct Recorded {
+    topic: String,
+    #[serde(default)]
+    headers: Vec<Option<String>>,
+    key: Option<String>,
+    payload: Option<String>,
+}
+
+impl Recorded {
+    fn decode(&self, decoder: &mut dyn Decoder) -> Understood {
+        let headers = self.headers.chunks_exact(2).map(|pair| (pair[0].as_deref(), pair[1].as_deref()));
+        let headers: Vec<_> =
+            headers.map(|(name, value)| (name.unwrap_or_default().as_bytes(), value.map(str::as_bytes))).collect();
+        decode(decoder, &self.topic, (self.key.as_deref(), self.payload.as_deref().map(str::as_bytes)), &headers)
+    }
+}
+
+fn decode(
+    decoder: &mut dyn Decoder,
+    topic: &str,
+    (key, value): (Option<&str>, Option<&[u8]>),
+    headers: &[(&[u8], Option<&[u8]>)],
+) -> Understood {
+    let mut batch = Batch::default();
+    batch.push((PartitionId(0), 0, None), key.map(str::as_bytes), value, headers.iter().copied());
+    let record = batch.records().next().expect("one record was pushed");
+    decoder.decode(topic, record)
+}
+
+fn told(understood: &Understood) -> String {
+    match understood {
+        Understood::Change(change) => told_change(change),
+        Understood::KeyChange(pair) => format!("{} + {}", told_change(&pair.0), told_change(&pair.1)),
+        Understood::Tombstone => "tombstone".to_owned(),
+        Understood::Control(word) => format!("control {word}"),
+        Understood::Reject(reject) => {
+            let table = reject.table.as_deref().map(|table| format!(" ({table})")).unwrap_or_default();
+            format!("reject: {}{table}", reject.reason)
+        }
+    }
+}
+
+fn told_change(change: &Change) -> String {
+    let mut text = format!("{} {}", change.op.word(), change.table);
+    for (label, row) in [("key", &change.key), ("after", &change.after), ("before", &change.before)] {
+        if let Some(row) = row {
+            let cells: Vec<String> = row.iter().map(|(name, cell)| format!("{name}={cell:?}")).collect();
+            text.push_str(&format!(" {label}{{{}}}", cells.join(" ")));
+        }
+    }
+    if let Some(row) = change.after.as_ref().or(change.key.as_ref()) {
+        text.push_str(&format!(" {:?}", row.typing));
+    }
+    let at = change.committed_at.map(|at| format!(" at={}", at.0));
+    let source = change.source.as_ref().map(|source| format!(" source={source}"));
+    let order = change.source_order.map(|order| format!(" order={order}"));
+    let marked = (!change.placeholders.is_empty()).then(|| format!(" placeholders={:?}", change.placeholders));
+    let half = (change.key_change != KeyChange::No).then(|| format!(" {:?}", change.key_change));
+    let complete = change.complete.then(|| " complete".to_owned());
+    text.extend([at, source, order, marked, half, complete].into_iter().flatten());
+    text
+}
+
+/// Decodes one value without key and headers.
+fn told_value(decoder: &mut dyn Decoder, value: &str) -> String {
+    told(&decode(decoder, "topic", (None, Some(value.as_bytes())), &[]))
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.is_empty())
+}
+
+#[test]
+fn recorded_debezium_events() {
+    let mut decoder = decoder(&Options::default());
+    let events = include_str!("../../../tests/data/debezium/events.jsonl");
+    let expected = include_str!("../../../tests/data/debezium/events.told");
+    assert_eq!(lines(events).count(), lines(expected).count());
+    for (line, expected) in lines(events).zip(lines(expected)) {
+        let recorded: Recorded = serde_json::from_str(line).expect("recorded lines are JSON");
+        assert_eq!(told(&recorded.decode(&mut *decoder)), expected, "{line}");
+    }
+}
