@@ -14,7 +14,10 @@
 
 pub mod file;
 pub mod kafka;
+mod outlet;
+pub mod position;
 
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, RwLock};
 
 use crate::model::position::PartitionName;
@@ -49,6 +52,29 @@ impl Partitions {
     pub fn all(&self) -> Vec<(PartitionId, PartitionName)> {
         let names = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         (0u16..).map(PartitionId).zip(names.iter().cloned()).collect()
+    }
+}
+
+/// Events that a tap sends ahead of its reader. With batches of at most 4 MiB (one record may be larger), 32 MiB.
+const DEPTH: usize = 8;
+
+/// A tap as it is configured, by kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TapOptions {
+    /// Topics of Kafka.
+    Kafka(kafka::KafkaOptions),
+    /// A file, or standard input.
+    File(file::FileOptions),
+}
+
+/// Starts a tap on a thread of its own. The channel closes after the tap's last event; dropping the receiver stops the tap.
+///
+/// # Errors
+/// When the options cannot be right, or a file cannot be opened.
+pub fn start(options: TapOptions, partitions: Partitions) -> Result<(Receiver<TapEvent>, Arc<dyn Control>), TapError> {
+    match options {
+        TapOptions::Kafka(options) => kafka::start(options, partitions),
+        TapOptions::File(options) => file::start(options, partitions),
     }
 }
 

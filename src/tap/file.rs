@@ -1,1 +1,0 @@
-//! JSON Lines exactly as `kcat -C -J` prints them.

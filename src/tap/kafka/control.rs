@@ -1,0 +1,64 @@
+//! What may be asked of a running Kafka tap, from any thread.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::consumer::BaseConsumer;
+
+use super::client::{self, Brokers};
+use super::ledger::Ledger;
+use super::{Session, assign};
+use crate::model::PartitionId;
+use crate::tap::{Control, Partitions, TapError};
+
+/// Asks the brokers for the ends of partitions, through a client that it keeps.
+pub(super) struct Ends {
+    brokers: Brokers,
+    partitions: Partitions,
+    asker: Mutex<Option<BaseConsumer>>,
+}
+
+impl Ends {
+    pub(super) fn new(brokers: Brokers, partitions: Partitions) -> Ends {
+        Ends { brokers, partitions, asker: Mutex::new(None) }
+    }
+
+    pub(super) fn of(&self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, TapError> {
+        let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
+        if asker.is_none() {
+            *asker = Some(self.brokers.asker()?);
+        }
+        let Some(client) = asker.as_ref() else { return Ok(Vec::new()) };
+        client::drain(client);
+        let names: Vec<_> = partitions.iter().map(|id| self.partitions.name(*id)).collect();
+        let ends =
+            assign::ends(client, &names).map_err(|error| self.brokers.silent("where the partitions end", error))?;
+        Ok(ends.iter().filter_map(|(name, end)| Some((self.partitions.id(name)?, *end))).collect())
+    }
+}
+
+pub(super) struct KafkaControl {
+    pub(super) session: Session,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) ends: Ends,
+    /// The thread has ended.
+    pub(super) over: Arc<AtomicBool>,
+}
+
+impl Control for KafkaControl {
+    fn commit(&self, partition: PartitionId, next: u64) -> Result<(), TapError> {
+        if self.over.load(Ordering::Relaxed) {
+            return Err(self.session.brokers.fatal("the tap has ended", "start it again", None));
+        }
+        self.ledger.judged(partition, next);
+        Ok(())
+    }
+
+    fn ends(&self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, TapError> {
+        self.ends.of(partitions)
+    }
+
+    fn stop(&self) {
+        self.session.signal.stop();
+    }
+}
