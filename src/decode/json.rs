@@ -7,6 +7,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::decimal;
+use super::row::ReadCell;
 use crate::model::Cell;
 
 /// Nesting beyond which a value is refused: the depth at which JSON readers, `serde_json` among them, give up.
@@ -32,27 +33,53 @@ pub(super) enum Flaw {
     TooDeep,
 }
 
-/// A value whose type nobody declared: JSON's own kinds, numbers exact.
+/// A value that need not be seen as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scalar<'a> {
+    /// null.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// An integer of 64 bits.
+    Int(i64),
+    /// The content of a text.
+    Text(&'a str),
+}
+
+/// Values whose types nobody declared: JSON's own kinds, numbers exact.
 ///
 /// One object has a meaning of its own even so: `{"scale": n, "value": base64}` is Connect's form of a number of any scale.
-pub(super) fn undeclared(raw: &str) -> Result<Cell, Flaw> {
-    match raw.as_bytes().first() {
-        Some(b'"') => Ok(Cell::Text(text(raw)?.into())),
-        Some(b'n') => Ok(Cell::Null),
-        Some(b't') => Ok(Cell::Bool(true)),
-        Some(b'f') => Ok(Cell::Bool(false)),
-        Some(b'{') => match variable_scale(raw) {
-            Some(Ok(number)) => Ok(Cell::Decimal(number)),
-            Some(Err(_)) | None => opaque("object", raw),
-        },
-        Some(b'[') => opaque("array", raw),
-        Some(_) | None => number(raw),
+pub(super) struct Undeclared;
+
+impl ReadCell for Undeclared {
+    fn written(&self, _: Option<usize>, _: &str, raw: &str) -> Result<Cell, Flaw> {
+        match raw.as_bytes().first() {
+            Some(b'"') => Ok(Cell::Text(text(raw)?.into())),
+            Some(b'n') => Ok(Cell::Null),
+            Some(b't') => Ok(Cell::Bool(true)),
+            Some(b'f') => Ok(Cell::Bool(false)),
+            Some(b'{') => match variable_scale(raw) {
+                Some(Ok(number)) => Ok(Cell::Decimal(number)),
+                Some(Err(_)) | None => opaque("object", raw),
+            },
+            Some(b'[') => opaque("array", raw),
+            Some(_) | None => number(raw),
+        }
+    }
+
+    fn scalar(&self, _: usize, value: Scalar<'_>) -> Option<Result<Cell, Flaw>> {
+        Some(Ok(match value {
+            Scalar::Null => Cell::Null,
+            Scalar::Bool(value) => Cell::Bool(value),
+            Scalar::Int(value) => Cell::Int(value),
+            Scalar::Text(text) => Cell::text(text),
+        }))
     }
 }
 
 /// A number: an integer if it is written as one and fits, else exact decimal text. One in scientific notation is a
 /// decimal even where its value is whole, since its writer may have rounded it.
-pub(super) fn number(raw: &str) -> Result<Cell, Flaw> {
+fn number(raw: &str) -> Result<Cell, Flaw> {
     match raw.parse::<i64>() {
         Ok(value) => Ok(Cell::Int(value)),
         Err(_) => Ok(Cell::Decimal(decimal::plain(raw)?)),
@@ -76,9 +103,9 @@ pub(super) fn text(raw: &str) -> Result<Cow<'_, str>, Flaw> {
 }
 
 /// Bytes of a base64 text (standard alphabet, padded), as Connect's `JsonConverter` writes them.
-pub(super) fn base64(raw: &str) -> Result<Vec<u8>, Flaw> {
+pub(super) fn base64(text: &str) -> Result<Vec<u8>, Flaw> {
     use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(text(raw)?.as_bytes()).map_err(|_| Flaw::Not("base64"))
+    base64::engine::general_purpose::STANDARD.decode(text).map_err(|_| Flaw::Not("base64"))
 }
 
 /// The number in `{"scale": n, "value": base64}`; `None` if the object is another.
@@ -86,7 +113,7 @@ pub(super) fn variable_scale(raw: &str) -> Option<Result<Box<str>, Flaw>> {
     let fields = serde_json::from_str::<Fields<'_>>(raw).ok()?;
     let [_, _] = &fields.0[..] else { return None };
     let scale = fields.get("scale")?.parse::<i32>().ok()?;
-    let value = base64(fields.get("value")?).ok()?;
+    let value = base64(&fields.text("value")?).ok()?;
     Some(decimal::from_twos_complement(&value, scale))
 }
 
@@ -201,6 +228,10 @@ pub(super) fn complaint(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn undeclared(raw: &str) -> Result<Cell, Flaw> {
+        Undeclared.written(None, "v", raw)
+    }
 
     #[test]
     fn kinds_of_json() {

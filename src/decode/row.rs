@@ -1,32 +1,58 @@
 //! One JSON object becomes one row, in one pass, without building a tree.
+//!
+//! A value that must be looked at as written (a number that is no integer, an array, an object) costs twice what a
+//! text or an integer does, so each column is first read as what it was in the record before. A value that is
+//! something else ends the attempt, and the object is read again with every value as written. That second attempt
+//! also finds every error, so that what is said of a broken record does not depend on the record before.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::{self, Flaw, Name};
+use super::json::{Flaw, Name, Scalar};
 use super::memo::Shapes;
 use crate::model::{Cell, Columns};
 
 /// The most columns a row may have: PostgreSQL stops at 1,600, MySQL at 4,096.
 const MAX_COLUMNS: usize = 16_384;
 
-/// How the values of a row become cells.
+/// How the values of a row become cells. Both ways give the same cell wherever both can read a value.
 pub(super) trait ReadCell {
-    /// The cell of one value as written. `at` is where the column stands in the guessed columns, if the row has
+    /// The cell of a value as written. `at` is where the column stands in the guessed columns, if the row has
     /// followed them so far.
-    fn read(&self, at: Option<usize>, name: &str, raw: &str) -> Result<Cell, Flaw>;
+    fn written(&self, at: Option<usize>, name: &str, raw: &str) -> Result<Cell, Flaw>;
+
+    /// The cell of a simple value; `None` where it must be seen as written.
+    fn scalar(&self, at: usize, value: Scalar<'_>) -> Option<Result<Cell, Flaw>>;
 }
 
-/// Values whose types nobody declared.
-pub(super) struct Undeclared;
+/// JSON values that stand for "not sent".
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// Contents of texts.
+    pub(super) texts: Vec<Box<str>>,
+    /// Arrays and objects, as written.
+    pub(super) written: Vec<Box<str>>,
+}
 
-impl ReadCell for Undeclared {
-    fn read(&self, _: Option<usize>, _: &str, raw: &str) -> Result<Cell, Flaw> {
-        json::undeclared(raw)
+/// Which columns are read as written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum AsWritten<'r> {
+    /// Every column.
+    All,
+    /// Those marked, by their place in the guessed columns; and every column that was not guessed.
+    Marked(&'r [bool]),
+}
+
+impl AsWritten<'_> {
+    fn holds(self, index: usize) -> bool {
+        match self {
+            AsWritten::All => true,
+            AsWritten::Marked(columns) => columns.get(index).is_some_and(|marked| *marked),
+        }
     }
 }
 
@@ -34,8 +60,8 @@ impl ReadCell for Undeclared {
 pub(super) struct RowSeed<'r, R> {
     pub(super) reader: &'r R,
     pub(super) guess: Option<&'r Columns>,
-    /// JSON texts that stand for "not sent".
-    pub(super) marks: &'r [Box<str>],
+    pub(super) as_written: AsWritten<'r>,
+    pub(super) marks: &'r Marks,
 }
 
 impl<R> Clone for RowSeed<'_, R> {
@@ -57,11 +83,29 @@ pub(super) struct Draft<'a> {
     flaw: Option<String>,
 }
 
+/// What a value came to.
+enum Taken {
+    Cell(Cell),
+    NotSent,
+    Flaw(Flaw),
+}
+
+impl From<Result<Cell, Flaw>> for Taken {
+    fn from(read: Result<Cell, Flaw>) -> Taken {
+        read.map_or_else(Taken::Flaw, Taken::Cell)
+    }
+}
+
 impl<'a> Draft<'a> {
-    fn take<R: ReadCell>(&mut self, name: Cow<'a, str>, raw: &'a str, seed: &RowSeed<'_, R>) {
+    /// Where the next column stands in the guess, if the row follows it.
+    fn follows(&self, name: &str, guess: Option<&Columns>) -> Option<usize> {
         let index = self.cells.len();
-        let expected = seed.guess.and_then(|guess| guess.0.get(index));
-        let follows = self.names.is_none() && expected.is_some_and(|expected| **expected == *name);
+        let expected = guess?.0.get(index)?;
+        (self.names.is_none() && **expected == *name).then_some(index)
+    }
+
+    fn push(&mut self, name: Cow<'a, str>, follows: bool, taken: Taken, guess: Option<&Columns>) {
+        let index = self.cells.len();
         if self.flaw.is_some() {
             return;
         }
@@ -69,20 +113,19 @@ impl<'a> Draft<'a> {
             self.flaw = Some(format!("the row has more than {MAX_COLUMNS} columns"));
             return;
         }
-        let cell = if seed.marks.iter().any(|mark| **mark == *raw) {
-            self.marked.push(index as u16);
-            Cell::NotSent
-        } else {
-            match seed.reader.read(follows.then_some(index), &name, raw) {
-                Ok(cell) => cell,
-                Err(flaw) => {
-                    self.flaw = Some(format!("column `{name}`: {flaw}"));
-                    return;
-                }
+        let cell = match taken {
+            Taken::Cell(cell) => cell,
+            Taken::NotSent => {
+                self.marked.push(index as u16);
+                Cell::NotSent
+            }
+            Taken::Flaw(flaw) => {
+                self.flaw = Some(format!("column `{name}`: {flaw}"));
+                return;
             }
         };
         if !follows {
-            self.names.get_or_insert_with(|| first_names(seed.guess, index)).push(name);
+            self.names.get_or_insert_with(|| first_names(guess, index)).push(name);
         }
         self.cells.push(cell);
     }
@@ -110,6 +153,13 @@ fn first_names<'a>(guess: Option<&Columns>, count: usize) -> Vec<Cow<'a, str>> {
     known.iter().take(count).map(|name| Cow::Owned(name.to_string())).collect()
 }
 
+/// Which columns of a row like this are better read as written.
+pub(super) fn seen_as_written(cells: &[Cell]) -> Box<[bool]> {
+    let written =
+        |cell: &Cell| matches!(cell, Cell::Decimal(_) | Cell::Float32(_) | Cell::Float64(_) | Cell::Opaque(_));
+    cells.iter().map(written).collect()
+}
+
 impl<'de, R: ReadCell> DeserializeSeed<'de> for RowSeed<'_, R> {
     type Value = Option<Draft<'de>>;
 
@@ -125,7 +175,7 @@ impl<'de, R: ReadCell> Visitor<'de> for RowSeed<'_, R> {
         f.write_str("a row or null")
     }
 
-    fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
         Ok(None)
     }
 
@@ -133,17 +183,132 @@ impl<'de, R: ReadCell> Visitor<'de> for RowSeed<'_, R> {
         let expected = self.guess.map_or(8, |guess| guess.0.len());
         let mut draft = Draft { cells: Vec::with_capacity(expected), ..Draft::default() };
         while let Some(Name(name)) = map.next_key()? {
-            let raw: &'de RawValue = map.next_value()?;
-            draft.take(name, raw.get(), &self);
+            let at = draft.follows(&name, self.guess);
+            let taken = match at {
+                Some(index) if !self.as_written.holds(index) => map.next_value_seed(ScalarSeed { row: self, index })?,
+                Some(_) | None => self.take_written(at, &name, map.next_value::<&'de RawValue>()?.get()),
+            };
+            draft.push(name, at.is_some(), taken, self.guess);
         }
         Ok(Some(draft))
     }
 }
 
+impl<R: ReadCell> RowSeed<'_, R> {
+    fn take_written(&self, at: Option<usize>, name: &str, raw: &str) -> Taken {
+        let quoted = || raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let not_sent = match raw.as_bytes().first() {
+            Some(b'[' | b'{') => self.marks.written.iter().any(|mark| **mark == *raw),
+            Some(b'"') if raw.contains('\\') => super::json::text(raw).is_ok_and(|text| self.is_mark(&text)),
+            Some(b'"') => quoted().is_some_and(|text| self.is_mark(text)),
+            Some(_) | None => false,
+        };
+        if not_sent { Taken::NotSent } else { self.reader.written(at, name, raw).into() }
+    }
+
+    fn is_mark(&self, text: &str) -> bool {
+        self.marks.texts.iter().any(|mark| **mark == *text)
+    }
+}
+
+/// Reads one value of a column that has followed the guess.
+struct ScalarSeed<'r, R> {
+    row: RowSeed<'r, R>,
+    index: usize,
+}
+
+impl<R: ReadCell> ScalarSeed<'_, R> {
+    fn take<E: de::Error>(&self, value: Scalar<'_>) -> Result<Taken, E> {
+        match self.row.reader.scalar(self.index, value) {
+            Some(read) => Ok(read.into()),
+            None => Self::surprise(),
+        }
+    }
+
+    fn take_text<E: de::Error>(&self, text: &str) -> Result<Taken, E> {
+        if self.row.is_mark(text) { Ok(Taken::NotSent) } else { self.take(Scalar::Text(text)) }
+    }
+
+    fn surprise<T, E: de::Error>() -> Result<T, E> {
+        Err(E::custom("a value to be seen as written"))
+    }
+}
+
+impl<'de, R: ReadCell> DeserializeSeed<'de> for ScalarSeed<'_, R> {
+    type Value = Taken;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Taken, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, R: ReadCell> Visitor<'de> for ScalarSeed<'_, R> {
+    type Value = Taken;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Taken, E> {
+        self.take(Scalar::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Taken, E> {
+        self.take(Scalar::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Taken, E> {
+        self.take(Scalar::Int(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Taken, E> {
+        match i64::try_from(value) {
+            Ok(value) => self.take(Scalar::Int(value)),
+            Err(_) => Self::surprise(),
+        }
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Taken, E> {
+        Self::surprise()
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Taken, E> {
+        self.take_text(text)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Taken, A::Error> {
+        Self::surprise()
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Taken, A::Error> {
+        Self::surprise()
+    }
+}
+
+/// Two attempts at most: with some columns as written, then with all. The second answer is whether both were needed.
+pub(super) fn attempts<T>(
+    marked: &[bool],
+    attempt: impl Fn(AsWritten<'_>) -> serde_json::Result<T>,
+) -> (serde_json::Result<T>, bool) {
+    match attempt(AsWritten::Marked(marked)) {
+        Ok(read) => (Ok(read), false),
+        Err(_) => (attempt(AsWritten::All), true),
+    }
+}
+
 /// Reads a whole JSON text as a row; `None` is null.
-pub(super) fn read<'a, R: ReadCell>(text: &'a str, seed: RowSeed<'_, R>) -> serde_json::Result<Option<Draft<'a>>> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let draft = seed.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(draft)
+pub(super) fn read<'a, R: ReadCell>(
+    text: &'a str,
+    reader: &R,
+    guess: Option<&Columns>,
+    as_written: &[bool],
+) -> serde_json::Result<Option<Draft<'a>>> {
+    let marks = Marks::default();
+    let attempt = |as_written: AsWritten<'_>| {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let draft = RowSeed { reader, guess, as_written, marks: &marks }.deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(draft)
+    };
+    attempts(as_written, attempt).0
 }

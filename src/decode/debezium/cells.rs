@@ -5,7 +5,7 @@
 use super::schema::Node;
 use crate::decode::calendar::{self, Unit};
 use crate::decode::decimal;
-use crate::decode::json::{self, Flaw};
+use crate::decode::json::{self, Flaw, Scalar};
 use crate::model::Cell;
 
 /// How a column's values are read.
@@ -94,45 +94,96 @@ pub(super) fn null_may_be_unsent(node: &Node) -> bool {
 }
 
 impl Kind {
-    /// The cell of one value as written.
-    pub(super) fn read(&self, raw: &str) -> Result<Cell, Flaw> {
-        if raw == "null" {
-            return Ok(Cell::Null);
-        }
+    /// The cell of a value as written.
+    pub(super) fn written(&self, raw: &str) -> Result<Cell, Flaw> {
         match self {
-            Kind::Bool => boolean(raw),
-            Kind::Int => whole(raw),
+            _ if raw == "null" => Ok(Cell::Null),
+            Kind::Opaque(name) => json::opaque(name, raw),
             Kind::Float32 => float(raw).map(Cell::Float32),
             Kind::Float64 => float(raw).map(Cell::Float64),
-            Kind::Text => Ok(Cell::Text(json::text(raw)?.into())),
-            Kind::Bytes => Ok(Cell::Bytes(json::base64(raw)?.into())),
-            Kind::Decimal { scale } => fixed_scale(raw, *scale),
             Kind::VariableScaleDecimal => any_scale(raw),
-            Kind::Date => Ok(calendar::date(integer(raw)?)),
-            Kind::Time(unit) => calendar::time(integer(raw)?, *unit).ok_or(Flaw::Not("a time of day")),
-            Kind::Local(unit) => Ok(calendar::local(integer(raw)?, *unit)),
-            Kind::Instant => calendar::instant(&json::text(raw)?).ok_or(Flaw::Not("an ISO 8601 moment")),
-            Kind::IsoDay => calendar::iso_day(&json::text(raw)?).ok_or(Flaw::Not("an ISO 8601 date")),
-            Kind::IsoClock => calendar::iso_clock(&json::text(raw)?).ok_or(Flaw::Not("an ISO 8601 time")),
-            Kind::IsoLocal => calendar::iso_local(&json::text(raw)?).ok_or(Flaw::Not("an ISO 8601 date and time")),
-            Kind::Bits { length } => Ok(bits(&json::base64(raw)?, *length)),
-            Kind::Uuid => uuid(&json::text(raw)?),
-            Kind::Json => Ok(Cell::Json(json::text(raw)?.into())),
-            Kind::Opaque(name) => json::opaque(name, raw),
+            // A plain number, under `decimal.format=NUMERIC`.
+            Kind::Decimal { .. } if raw.starts_with(is_of_number) => Ok(Cell::Decimal(decimal::plain(raw)?)),
+            Kind::Bool
+            | Kind::Int
+            | Kind::Text
+            | Kind::Bytes
+            | Kind::Decimal { .. }
+            | Kind::Date
+            | Kind::Time(_)
+            | Kind::Local(_)
+            | Kind::Instant
+            | Kind::IsoDay
+            | Kind::IsoClock
+            | Kind::IsoLocal
+            | Kind::Bits { .. }
+            | Kind::Uuid
+            | Kind::Json => self.simple(raw),
         }
+    }
+
+    fn simple(&self, raw: &str) -> Result<Cell, Flaw> {
+        let scalar = match raw.as_bytes().first() {
+            Some(b'"') => return self.scalar(Scalar::Text(&json::text(raw)?)).unwrap_or(Err(self.mistyped())),
+            Some(b't') => Some(Scalar::Bool(true)),
+            Some(b'f') => Some(Scalar::Bool(false)),
+            Some(_) | None => raw.parse().ok().map(Scalar::Int),
+        };
+        scalar.and_then(|scalar| self.scalar(scalar)).unwrap_or(Err(self.mistyped()))
+    }
+
+    /// The cell of a simple value; `None` where it is not what the kind is written as.
+    pub(super) fn scalar(&self, value: Scalar<'_>) -> Option<Result<Cell, Flaw>> {
+        Some(match (self, value) {
+            (Kind::Float32 | Kind::Float64 | Kind::VariableScaleDecimal | Kind::Opaque(_), _) => return None,
+            (_, Scalar::Null) => Ok(Cell::Null),
+            (Kind::Bool, Scalar::Bool(value)) => Ok(Cell::Bool(value)),
+            (Kind::Int, Scalar::Int(value)) => Ok(Cell::Int(value)),
+            (Kind::Date, Scalar::Int(days)) => Ok(calendar::date(days)),
+            (Kind::Time(unit), Scalar::Int(count)) => calendar::time(count, *unit).ok_or(self.mistyped()),
+            (Kind::Local(unit), Scalar::Int(count)) => Ok(calendar::local(count, *unit)),
+            (Kind::Text, Scalar::Text(text)) => Ok(Cell::text(text)),
+            (Kind::Json, Scalar::Text(text)) => Ok(Cell::Json(text.into())),
+            (Kind::Uuid, Scalar::Text(text)) => Ok(uuid(text)),
+            (Kind::Bytes, Scalar::Text(text)) => json::base64(text).map(|bytes| Cell::Bytes(bytes.into())),
+            (Kind::Bits { length }, Scalar::Text(text)) => json::base64(text).map(|bytes| bits(&bytes, *length)),
+            (Kind::Decimal { scale }, Scalar::Text(text)) => {
+                json::base64(text).and_then(|bytes| decimal::from_twos_complement(&bytes, *scale)).map(Cell::Decimal)
+            }
+            (Kind::Instant, Scalar::Text(text)) => calendar::instant(text).ok_or(self.mistyped()),
+            (Kind::IsoDay, Scalar::Text(text)) => calendar::iso_day(text).ok_or(self.mistyped()),
+            (Kind::IsoClock, Scalar::Text(text)) => calendar::iso_clock(text).ok_or(self.mistyped()),
+            (Kind::IsoLocal, Scalar::Text(text)) => calendar::iso_local(text).ok_or(self.mistyped()),
+            (_, Scalar::Bool(_) | Scalar::Int(_) | Scalar::Text(_)) => return None,
+        })
+    }
+
+    /// Whether only the value as written tells it exactly.
+    pub(super) fn is_seen_as_written(&self) -> bool {
+        matches!(self, Kind::Float32 | Kind::Float64 | Kind::VariableScaleDecimal | Kind::Opaque(_))
+    }
+
+    /// What is wrong with a value of another form.
+    fn mistyped(&self) -> Flaw {
+        Flaw::Not(match self {
+            Kind::Bool => "a boolean, as declared",
+            Kind::Int | Kind::Date | Kind::Local(_) => "an integer of 64 bits, as declared",
+            Kind::Time(_) => "a time of day, as declared",
+            Kind::Float32 | Kind::Float64 => "a floating-point number, as declared",
+            Kind::Text | Kind::Uuid | Kind::Json => "a text, as declared",
+            Kind::Bytes | Kind::Bits { .. } => "base64 text, as declared",
+            Kind::Decimal { .. } | Kind::VariableScaleDecimal => "a decimal, as declared",
+            Kind::Instant => "an ISO 8601 moment, as declared",
+            Kind::IsoDay => "an ISO 8601 date, as declared",
+            Kind::IsoClock => "an ISO 8601 time, as declared",
+            Kind::IsoLocal => "an ISO 8601 date and time, as declared",
+            Kind::Opaque(_) => "of its declared type",
+        })
     }
 }
 
-fn boolean(raw: &str) -> Result<Cell, Flaw> {
-    raw.parse().map(Cell::Bool).map_err(|_| Flaw::Not("a boolean, as declared"))
-}
-
-fn integer(raw: &str) -> Result<i64, Flaw> {
-    raw.parse().map_err(|_| Flaw::Not("an integer of 64 bits, as declared"))
-}
-
-fn whole(raw: &str) -> Result<Cell, Flaw> {
-    integer(raw).map(Cell::Int)
+fn is_of_number(first: char) -> bool {
+    first == '-' || first.is_ascii_digit()
 }
 
 /// `JsonConverter` writes the three values that JSON lacks as texts.
@@ -141,25 +192,14 @@ fn float<F: std::str::FromStr>(raw: &str) -> Result<F, Flaw> {
         r#""NaN""# => "NaN",
         r#""Infinity""# => "inf",
         r#""-Infinity""# => "-inf",
-        _ if raw.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) => raw,
-        _ => return Err(Flaw::Not("a floating-point number, as declared")),
+        _ if raw.starts_with(is_of_number) => raw,
+        _ => return Err(Kind::Float64.mistyped()),
     };
-    text.parse().map_err(|_| Flaw::Not("a floating-point number, as declared"))
-}
-
-/// Base64 of the unscaled value, or a plain number under `decimal.format=NUMERIC`.
-fn fixed_scale(raw: &str, scale: i32) -> Result<Cell, Flaw> {
-    let number = match raw.as_bytes().first() {
-        Some(b'"') => decimal::from_twos_complement(&json::base64(raw)?, scale)?,
-        Some(b'-' | b'0'..=b'9') => decimal::plain(raw)?,
-        Some(_) | None => return Err(Flaw::Not("a decimal, as declared")),
-    };
-    Ok(Cell::Decimal(number))
+    text.parse().map_err(|_| Kind::Float64.mistyped())
 }
 
 fn any_scale(raw: &str) -> Result<Cell, Flaw> {
-    let number = json::variable_scale(raw).ok_or(Flaw::Not("a scale and a value, as declared"))?;
-    Ok(Cell::Decimal(number?))
+    json::variable_scale(raw).unwrap_or(Err(Kind::VariableScaleDecimal.mistyped())).map(Cell::Decimal)
 }
 
 /// Bits arrive with the lowest byte first and without leading zero bytes. They become a text of `0` and `1`, highest
@@ -176,7 +216,7 @@ fn bits(bytes: &[u8], length: Option<usize>) -> Cell {
 }
 
 /// A text that is no UUID stays a text: comparing it as one loses nothing.
-fn uuid(text: &str) -> Result<Cell, Flaw> {
+fn uuid(text: &str) -> Cell {
     let hex: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
     let nibble = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
     let mut bytes = [0; 16];
@@ -188,7 +228,7 @@ fn uuid(text: &str) -> Result<Cell, Flaw> {
             }
             _ => false,
         });
-    Ok(if complete { Cell::Uuid(bytes) } else { Cell::Text(text.into()) })
+    if complete { Cell::Uuid(bytes) } else { Cell::text(text) }
 }
 
 #[cfg(test)]
@@ -242,7 +282,7 @@ mod tests {
             ),
             (&decimal, "null", Cell::Null),
         ] {
-            assert_eq!(kind.read(raw), Ok(expected), "{kind:?} {raw}");
+            assert_eq!(kind.written(raw), Ok(expected), "{kind:?} {raw}");
         }
     }
 
@@ -262,7 +302,7 @@ mod tests {
             (Kind::Instant, r#""yesterday""#),
             (Kind::Time(Unit::Milli), "9223372036854775807"),
         ] {
-            assert!(kind.read(raw).is_err(), "{kind:?} {raw}");
+            assert!(kind.written(raw).is_err(), "{kind:?} {raw}");
         }
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::schema::Schemas;
 use super::{Topic, Unwrapped, unwrap};
+use crate::decode::json::Undeclared;
 use crate::decode::memo::Shapes;
-use crate::decode::row::{self, RowSeed, Undeclared};
+use crate::decode::row;
 use crate::model::{Row, Typing};
 
 /// The column that routing of many tables into one topic adds to keys, to keep them apart.
@@ -29,13 +30,12 @@ pub(super) fn read(
     let (draft, guess, typing) = match &schema {
         Some(schema) => {
             let guess = Arc::clone(&schema.plan.columns);
-            let seed = RowSeed { reader: &schema.plan, guess: Some(&*guess), marks: &[] };
-            (row::read(payload, seed), Some(guess), Typing::Declared)
+            let plan = &schema.plan;
+            (row::read(payload, plan, Some(&guess), &plan.as_written), Some(guess), Typing::Declared)
         }
         None => {
             let guess = last.key.take();
-            let seed = RowSeed { reader: &Undeclared, guess: guess.as_deref(), marks: &[] };
-            (row::read(payload, seed), guess, Typing::Bare)
+            (row::read(payload, &Undeclared, guess.as_deref(), &[]), guess, Typing::Bare)
         }
     };
     let mut draft = match draft {

@@ -22,8 +22,9 @@ use self::envelope::Envelope;
 use self::schema::{RowPlan, Schema, Schemas};
 pub(super) use self::source::binlog_order;
 use self::source::{Origin, Source};
+use super::json::Undeclared;
 use super::memo::{Shapes, Tables, remember};
-use super::row::{Draft, RowSeed, Undeclared};
+use super::row::{self, AsWritten, Draft, Marks, RowSeed};
 use super::{Options, Understood, json, sniff};
 use crate::model::change::{KeyChange, TableName};
 use crate::model::{Cell, Change, Columns, Op, Record, Reject, Row, Typing};
@@ -31,7 +32,7 @@ use crate::model::{Cell, Change, Columns, Op, Record, Reject, Row, Typing};
 /// Reads Debezium envelopes.
 #[derive(Debug)]
 pub(super) struct Debezium {
-    marks: Vec<Box<str>>,
+    marks: Marks,
     topics: HashMap<u64, Topic>,
     schemas: Schemas,
     shapes: Shapes,
@@ -44,7 +45,26 @@ struct Topic {
     value_schema: Option<Arc<Schema>>,
     key_schema: Option<Arc<Schema>>,
     row: Option<Arc<Columns>>,
+    /// Which columns of `row` are read as written.
+    as_written: Box<[bool]>,
     key: Option<Arc<Columns>>,
+}
+
+impl Topic {
+    /// Remembers what a row looked like, unless the one before looked the same.
+    fn learn(&mut self, row: &Row, plan: Option<&RowPlan>, surprised: bool) {
+        let known = self.row.as_ref().is_some_and(|known| Arc::ptr_eq(known, &row.columns));
+        if known && !surprised {
+            return;
+        }
+        let seen = row::seen_as_written(&row.cells);
+        self.as_written = match plan {
+            _ if known => seen.iter().zip(&self.as_written).map(|(seen, before)| *seen || *before).collect(),
+            Some(plan) if !surprised && Arc::ptr_eq(&plan.columns, &row.columns) => plan.as_written.clone(),
+            Some(_) | None => seen,
+        };
+        self.row = Some(Arc::clone(&row.columns));
+    }
 }
 
 /// Why a text is not a change of this format.
@@ -70,6 +90,8 @@ struct Opened<'a> {
     guess: Option<Arc<Columns>>,
     payload: &'a str,
     envelope: Envelope<'a>,
+    /// Whether a column held another kind of value than in the record before.
+    surprised: bool,
 }
 
 impl Debezium {
@@ -107,14 +129,19 @@ impl Debezium {
         let Unwrapped { schema, payload, guessed } =
             unwrap(&mut self.schemas, &mut last.value_schema, text).map_err(|reason| broken(reason, None))?;
         let plan = schema.as_deref().filter(|schema| schema.envelope).map(|schema| &schema.plan);
-        let guess = plan.map(|plan| Arc::clone(&plan.columns)).or_else(|| last.row.take());
-        let (columns, marks) = (guess.as_deref(), &self.marks[..]);
-        let read = match plan {
-            Some(plan) => envelope::read(payload, RowSeed { reader: plan, guess: columns, marks }),
-            None => envelope::read(payload, RowSeed { reader: &Undeclared, guess: columns, marks }),
+        let guess = plan.map(|plan| Arc::clone(&plan.columns)).or_else(|| last.row.clone());
+        let met_before = guess.as_ref().zip(last.row.as_ref()).is_some_and(|(guess, row)| Arc::ptr_eq(guess, row));
+        let as_written = plan.filter(|_| !met_before).map_or(&last.as_written, |plan| &plan.as_written);
+        let attempt = |as_written: AsWritten<'_>| {
+            let (guess, marks) = (guess.as_deref(), &self.marks);
+            match plan {
+                Some(reader) => envelope::read(payload, RowSeed { reader, guess, as_written, marks }),
+                None => envelope::read(payload, RowSeed { reader: &Undeclared, guess, as_written, marks }),
+            }
         };
+        let (read, surprised) = row::attempts(as_written, attempt);
         match read {
-            Ok(envelope) => Ok(Opened { schema, guess, payload, envelope }),
+            Ok(envelope) => Ok(Opened { schema, guess, payload, envelope, surprised }),
             // What is wrong stands at a place of the whole text, which a guessed schema leaves out of account.
             Err(_) if guessed => {
                 last.value_schema = None;
@@ -131,7 +158,7 @@ impl Debezium {
         options: &Options,
         record: &Record<'_>,
     ) -> Result<Understood, Unread<'a>> {
-        let Opened { schema, guess, payload, mut envelope } = opened;
+        let Opened { schema, guess, payload, mut envelope, surprised } = opened;
         let (Some(op), Some(source)) = (envelope.op, envelope.source.take()) else {
             return Err(Unread::Other { payload, complaint: "it has no `op` and `source`".to_owned() });
         };
@@ -147,7 +174,9 @@ impl Debezium {
         };
         let plan = schema.as_deref().filter(|schema| schema.envelope).map(|schema| &schema.plan);
         let images = self.images(envelope, guess.as_ref(), plan).map_err(&fault)?;
-        last.row = images.after.as_ref().or(images.before.as_ref()).map(|row| Arc::clone(&row.columns)).or(guess);
+        if let Some(row) = images.after.as_ref().or(images.before.as_ref()) {
+            last.learn(row, plan, surprised);
+        }
         let record_key = match op {
             Op::Truncate => None,
             Op::Insert | Op::Read | Op::Update | Op::Delete => self.record_key(last, record).map_err(&fault)?,

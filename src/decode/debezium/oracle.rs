@@ -61,7 +61,7 @@ fn typed_cells_are_what_the_database_prints() {
     let mut lossy = include_str!("../../../tests/data/debezium/values.lossy").lines();
     for line in include_str!("../../../tests/data/debezium/values.jsonl").lines() {
         let captured: Captured<'_> = serde_json::from_str(line).expect("captured lines are JSON");
-        let cell = kind(&captured.schema).read(captured.event.get()).expect("captured values fit their schemas");
+        let cell = kind(&captured.schema).written(captured.event.get()).expect("captured values fit their schemas");
         if !agrees(&captured, &cell) {
             let (kind, source) = (captured.schema.name.unwrap_or(captured.schema.base), captured.source);
             let told = format!(

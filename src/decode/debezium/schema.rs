@@ -8,7 +8,7 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::cells::{Kind, kind};
-use crate::decode::json::{self, Flaw};
+use crate::decode::json::{self, Flaw, Scalar};
 use crate::decode::memo::remember;
 use crate::decode::row::ReadCell;
 use crate::model::{Cell, Columns};
@@ -50,14 +50,20 @@ pub(super) struct Schema {
 pub(super) struct RowPlan {
     pub(super) columns: Arc<Columns>,
     kinds: Box<[Kind]>,
+    /// Columns whose values are read as written.
+    pub(super) as_written: Box<[bool]>,
     /// Columns in which the PostgreSQL connector writes null for a value that it did not get.
     pub(super) weak_nulls: Box<[Box<str>]>,
 }
 
 impl ReadCell for RowPlan {
-    fn read(&self, at: Option<usize>, name: &str, raw: &str) -> Result<Cell, Flaw> {
+    fn written(&self, at: Option<usize>, name: &str, raw: &str) -> Result<Cell, Flaw> {
         let at = at.or_else(|| self.columns.index_of(name)).ok_or(Flaw::NotInSchema)?;
-        self.kinds[at].read(raw)
+        self.kinds[at].written(raw)
+    }
+
+    fn scalar(&self, at: usize, value: Scalar<'_>) -> Option<Result<Cell, Flaw>> {
+        self.kinds[at].scalar(value)
     }
 }
 
@@ -71,9 +77,11 @@ impl RowPlan {
             return Err("the record's schema has a column twice".to_owned());
         }
         let weak = row.fields.iter().filter(|node| super::cells::null_may_be_unsent(node));
+        let kinds: Box<[Kind]> = row.fields.iter().map(kind).collect();
         Ok(RowPlan {
             columns: Arc::new(Columns::new(names)),
-            kinds: row.fields.iter().map(kind).collect(),
+            as_written: kinds.iter().map(Kind::is_seen_as_written).collect(),
+            kinds,
             weak_nulls: weak.filter_map(|node| node.field.as_deref().map(Into::into)).collect(),
         })
     }

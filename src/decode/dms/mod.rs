@@ -10,9 +10,9 @@ use hashbrown::HashMap;
 
 use self::table::{Declaration, Known};
 use super::debezium::Unread;
-use super::json::{self, Fields};
+use super::json::{self, Fields, Undeclared};
 use super::memo::{MAX_ENTRIES, Shapes, Tables};
-use super::row::{self, RowSeed, Undeclared};
+use super::row;
 use super::{Options, Understood, calendar, key_of};
 use crate::model::change::{KeyChange, TableName};
 use crate::model::{Cell, Change, Op, Record, Reject, Row, SourceTime, Typing};
@@ -119,8 +119,7 @@ impl Dms {
     fn read_row(&mut self, raw: &str, table: Option<&TableName>, field: &str) -> Result<Row, String> {
         let raw = document(raw).unwrap_or(raw);
         let guess = table.and_then(|table| self.known.get(table)).map(|known| known.columns().clone());
-        let seed = RowSeed { reader: &Undeclared, guess: guess.as_deref(), marks: &[] };
-        let Some(mut draft) = row::read(raw, seed).ok().flatten() else {
+        let Some(mut draft) = row::read(raw, &Undeclared, guess.as_deref(), &[]).ok().flatten() else {
             return Err(format!("`{field}` is no object"));
         };
         let columns = draft.columns(guess.as_ref(), &mut self.shapes)?;
