@@ -283,3 +283,17 @@ pub async fn doctor(args: DoctorArgs, out: &mut (dyn Write + Send)) -> Result<Ou
 pub async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     super::findings::findings(args, out).await
 }
+
+impl From<OutputFormat> for crate::report::Format {
+    fn from(format: OutputFormat) -> crate::report::Format {
+        match format {
+            OutputFormat::Table => crate::report::Format::Table,
+            OutputFormat::Json => crate::report::Format::Json,
+            OutputFormat::Ndjson => crate::report::Format::Ndjson,
+            OutputFormat::Csv => crate::report::Format::Csv,
+            OutputFormat::Markdown => crate::report::Format::Markdown,
+            OutputFormat::Junit => crate::report::Format::Junit,
+            OutputFormat::Html => crate::report::Format::Html,
+        }
+    }
+}
