@@ -9,6 +9,7 @@
 //! Not here: reading the target, and deciding what a difference means.
 
 mod fingerprint;
+mod fit;
 mod form;
 mod json;
 mod lenient;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use fingerprint::{Binding, ColumnComparison};
+pub use fit::Misfit;
 pub use plan::{KeyError, NotCompared, Plan, PlanError, UNAVAILABLE_VALUE};
 
 /// Columns of a plan, as a set of bits.

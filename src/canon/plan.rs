@@ -302,8 +302,13 @@ impl Plan {
 
     /// The plan column that a tap column is held against.
     pub(super) fn index_of_tap(&self, tap_name: &str) -> Option<usize> {
-        let place = place_of(&self.meta, &self.rules, tap_name)?;
+        let place = self.place_of_tap(tap_name)?;
         self.columns.iter().position(|column| column.place == place)
+    }
+
+    /// The place in the table of the column that a tap column stands for.
+    pub(super) fn place_of_tap(&self, tap_name: &str) -> Option<usize> {
+        place_of(&self.meta, &self.rules, tap_name)
     }
 
     /// What a cell says in a column of this plan.

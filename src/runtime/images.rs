@@ -24,6 +24,7 @@ type ChunkId = (PartitionId, u64);
 struct Kept {
     offset: u64,
     key: u64,
+    table: TableId,
     image: Image,
 }
 
@@ -58,7 +59,31 @@ impl ImageStore {
             self.closed.insert((at.partition, *current), full.into());
             *current = chunk;
         }
-        kept.push(Kept { offset: at.offset, key: hash(key), image });
+        kept.push(Kept { offset: at.offset, key: hash(key), table: key.table(), image });
+    }
+
+    /// Rows of changes at and behind a position, oldest first, as far as they are cached.
+    pub(super) fn behind(&self, at: Position, most: usize) -> Vec<(u64, TableId, Arc<Row>)> {
+        let mut rows = Vec::new();
+        let mut take = |kept: &[Kept]| {
+            let behind = kept.iter().filter(|kept| kept.offset >= at.offset);
+            rows.extend(behind.filter_map(|kept| Some((kept.offset, kept.table, Arc::clone(kept.image.row.as_ref()?)))));
+        };
+        let mut chunk = at.offset >> CHUNK_BITS;
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = open.get(&at.partition);
+        let last = newest.map_or(chunk, |(current, _)| *current);
+        while chunk < last && chunk < (at.offset + most as u64) >> CHUNK_BITS {
+            if let Some(closed) = self.closed.get(&(at.partition, chunk)) {
+                take(&closed);
+            }
+            chunk += 1;
+        }
+        if let Some((_, kept)) = newest {
+            take(kept);
+        }
+        rows.truncate(most);
+        rows
     }
 
     fn find(&self, at: Position, key: &Key) -> Option<Image> {

@@ -22,6 +22,7 @@ mod ingest;
 mod look;
 mod mapping;
 mod pipeline;
+mod poison;
 mod record;
 mod run;
 mod settings;

@@ -30,6 +30,7 @@ use super::images::{ImageStore, TableVersions};
 use super::ingest::{Counts, Ingest, Window};
 use super::look::Looker;
 use super::mapping::{Mapper, PlanRules, Remap};
+use super::poison::Reasons;
 use super::record::{News, Recorder, Sink, StoreState};
 use super::settings::{self, Read};
 use super::tables::Tables;
@@ -141,7 +142,14 @@ impl Running {
         running.spawn_ingest(pipeline, events, window)?;
         running.spawn_tasks(pipeline, positions, lookups_here);
         let context = running.context(pipeline);
-        let recorder = Recorder { context, sink, control: Arc::clone(&running.control), news, state: store_here };
+        let reasons = Reasons {
+            images: Arc::clone(&running.images),
+            tables: Arc::clone(&running.tables),
+            connect: connect(pipeline),
+            client: reqwest::Client::new(),
+        };
+        let control = Arc::clone(&running.control);
+        let recorder = Recorder { context, sink, control, news, state: store_here, reasons };
         running.tasks.spawn(recorder.run(records_here));
         Ok(running)
     }
@@ -277,6 +285,16 @@ impl Running {
 
 pub(super) fn tap_failure(error: tap::TapError) -> Failure {
     Failure { source: Some(Box::new(error)), ..Failure::new("the tap cannot be read") }
+}
+
+/// The sink's Connect address and name: a Connect sink's group is named after it.
+fn connect(pipeline: &Pipeline) -> Option<(String, String)> {
+    let url = pipeline.connect_url.as_ref()?.expose_secret().to_owned();
+    let sink = settings::applied(pipeline).into_iter().find_map(|one| match one {
+        Applied::KafkaGroup(group) => group.strip_prefix("connect-").map(str::to_owned),
+        Applied::KclLease(_) | Applied::Query(_) | Applied::Heartbeat { .. } | Applied::Inferred | Applied::Assumed => None,
+    });
+    Some((url, sink?))
 }
 
 fn positions(pipeline: &Pipeline, partitions: &Partitions) -> Result<Positions, Failure> {

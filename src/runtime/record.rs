@@ -14,6 +14,7 @@ use crate::tap::Control;
 
 use super::context::PipelineContext;
 use super::driver::Record;
+use super::poison::Reasons;
 use super::tell;
 
 /// Records taken at once: one transaction of the store.
@@ -59,6 +60,7 @@ pub(super) struct Recorder {
     pub(super) control: Arc<dyn Control>,
     pub(super) news: mpsc::Sender<News>,
     pub(super) state: watch::Sender<StoreState>,
+    pub(super) reasons: Reasons,
 }
 
 impl Recorder {
@@ -71,7 +73,10 @@ impl Recorder {
             let mut flushed = Vec::new();
             for record in taken.drain(..) {
                 match record {
-                    Record::Finding(finding) => findings.push(Document::of(&finding, &self.context)),
+                    Record::Finding(mut finding) => {
+                        self.reasons.explain(&mut finding).await;
+                        findings.push(Document::of(&finding, &self.context));
+                    }
                     Record::Commit { partition, next } => {
                         commits.insert(partition, next);
                     }

@@ -1,0 +1,70 @@
+//! Why an applier may stand still: what Kafka Connect says of its task, and the first record behind its position that the
+//! target cannot hold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::Position;
+use crate::model::finding::{Finding, Kind, State, Subject};
+
+use super::images::ImageStore;
+use super::tables::Tables;
+
+/// Records looked at behind the position an applier stands before: more than one poll of a sink.
+const LOOK_AT: usize = 2000;
+
+/// How long Connect may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// Characters of a trace that are shown: its first line says what failed.
+const TRACE: usize = 400;
+
+/// What reasons are looked up in.
+pub(super) struct Reasons {
+    pub(super) images: Arc<ImageStore>,
+    pub(super) tables: Arc<Tables>,
+    /// Kafka Connect's REST address and the connector's name, where both are known.
+    pub(super) connect: Option<(String, String)>,
+    pub(super) client: reqwest::Client,
+}
+
+impl Reasons {
+    /// Adds to a `stalled` finding what is likely in the way.
+    pub(super) async fn explain(&self, finding: &mut Finding) {
+        if finding.kind != Kind::Stalled || finding.state != State::Open {
+            return;
+        }
+        let Subject::Scope { at: Some(at), detail } = &mut finding.subject else { return };
+        if let Some(poison) = self.poison(*at) {
+            detail.push_str("; likely poison: ");
+            detail.push_str(&poison);
+        }
+        if let Some(trace) = self.trace().await {
+            detail.push_str("; the sink's task says: ");
+            detail.push_str(&trace);
+        }
+    }
+
+    fn poison(&self, at: Position) -> Option<String> {
+        let behind = self.images.behind(at, LOOK_AT);
+        behind.into_iter().find_map(|(offset, table, row)| {
+            let plan = self.tables.plan(table)?;
+            let misfit = plan.misfit(&row)?;
+            let name = self.tables.tap_name(table);
+            Some(format!("offset {offset} of `{name}`, column `{}`: {}", misfit.column, misfit.why))
+        })
+    }
+
+    async fn trace(&self) -> Option<String> {
+        let (url, connector) = self.connect.as_ref()?;
+        let url = format!("{}/connectors/{connector}/status", url.trim_end_matches('/'));
+        let answer = self.client.get(url).timeout(ANSWER_WITHIN).send().await.ok()?;
+        let status: serde_json::Value = answer.json().await.ok()?;
+        let tasks = status.get("tasks")?.as_array()?;
+        let failed = tasks.iter().find(|task| task.get("state").and_then(|state| state.as_str()) == Some("FAILED"))?;
+        let trace = failed.get("trace").and_then(|trace| trace.as_str()).unwrap_or("FAILED");
+        let cause = trace.lines().filter(|line| line.starts_with("Caused by:")).next_back();
+        let line = cause.or(trace.lines().next()).unwrap_or("FAILED");
+        Some(line.chars().take(TRACE).collect())
+    }
+}
