@@ -204,8 +204,12 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 /// The reason given where one object has a field twice.
 pub(super) const REPEATED: &str = "a field comes twice in one object";
 
-/// Whether a name comes twice.
-pub(super) fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> bool {
+/// Whether a name comes twice. A few names are compared with each other, many are sorted.
+pub(super) fn repeated<'n>(names: impl Iterator<Item = &'n str> + Clone) -> bool {
+    const FEW: usize = 16;
+    if names.clone().nth(FEW).is_none() {
+        return names.clone().enumerate().any(|(index, name)| names.clone().take(index).any(|before| before == name));
+    }
     let mut sorted: Vec<&str> = names.collect();
     sorted.sort_unstable();
     sorted.windows(2).any(|pair| pair[0] == pair[1])

@@ -1,14 +1,13 @@
 //! What is remembered between records, to save work: never needed for the answer, and bounded.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::json;
-use crate::model::Columns;
 use crate::model::change::TableName;
+use crate::model::{Cell, Columns, Row};
 
 /// Most entries of each memory. A full one is emptied and fills again: tables and topics of a pipeline are far fewer.
 pub(super) const MAX_ENTRIES: usize = 4_096;
@@ -19,19 +18,27 @@ pub(super) struct Shapes(HashMap<u64, Arc<Columns>>);
 
 impl Shapes {
     /// The shared columns of these names; an error where one comes twice.
-    pub(super) fn shared(&mut self, names: &[Cow<'_, str>]) -> Result<Arc<Columns>, String> {
-        let hash = names.iter().fold(names.len() as u64, |hash, name| xxh3_64_with_seed(name.as_bytes(), hash));
+    pub(super) fn shared<'n>(&mut self, names: impl Iterator<Item = &'n str> + Clone) -> Result<Arc<Columns>, String> {
+        let hash = names.clone().fold(0, |hash, name| xxh3_64_with_seed(name.as_bytes(), hash));
         if let Some(known) = self.0.get(&hash)
-            && known.0.iter().map(|name| &**name).eq(names.iter().map(|name| &**name))
+            && known.0.iter().map(|name| &**name).eq(names.clone())
         {
             return Ok(Arc::clone(known));
         }
-        if json::repeated(names.iter().map(|name| &**name)) {
+        if json::repeated(names.clone()) {
             return Err("the row has a column twice".to_owned());
         }
-        let columns = Arc::new(Columns::new(names.iter().map(|name| &**name)));
+        let columns = Arc::new(Columns::new(names));
         remember(&mut self.0, hash, Arc::clone(&columns));
         Ok(columns)
+    }
+
+    /// The key that these columns make of a row; `None` where the row lacks one of them, or has one twice.
+    pub(super) fn key_of(&mut self, row: &Row, columns: &[String]) -> Option<Row> {
+        let cell = |name: &String| row.get(name).filter(|cell| !matches!(cell, Cell::NotSent | Cell::Absent)).cloned();
+        let cells: Vec<Cell> = columns.iter().map(cell).collect::<Option<_>>()?;
+        let names = self.shared(columns.iter().map(String::as_str)).ok()?;
+        (!cells.is_empty()).then(|| Row::new(names, cells, row.typing))
     }
 }
 
@@ -81,10 +88,10 @@ mod tests {
     #[test]
     fn equal_names_share_one_allocation() {
         let mut shapes = Shapes::default();
-        let names = [Cow::Borrowed("id"), Cow::Borrowed("v")];
-        let first = shapes.shared(&names).expect("no name twice");
-        assert!(Arc::ptr_eq(&first, &shapes.shared(&names).expect("no name twice")));
-        assert!(shapes.shared(&[Cow::Borrowed("id"), Cow::Borrowed("id")]).is_err());
+        let names = ["id", "v"].into_iter();
+        let first = shapes.shared(names.clone()).expect("no name twice");
+        assert!(Arc::ptr_eq(&first, &shapes.shared(names).expect("no name twice")));
+        assert!(shapes.shared(["id", "id"].into_iter()).is_err());
         let mut tables = Tables::default();
         assert!(Arc::ptr_eq(&tables.named("public", "a"), &tables.named("public", "a")));
         assert_eq!(&*tables.named("", "a"), "a");

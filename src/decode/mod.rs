@@ -15,7 +15,7 @@ mod sniff;
 #[cfg(test)]
 mod tests;
 
-use crate::model::{Cell, Change, Record, Reject, Row};
+use crate::model::{Change, Record, Reject};
 
 /// The formats a tap may be declared to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -72,14 +72,4 @@ pub trait Decoder: Send {
 #[must_use]
 pub fn decoder(options: &Options) -> Box<dyn Decoder> {
     Box::new(auto::Reader::new(options))
-}
-
-/// The key that these columns make of a row; `None` where the row lacks one of them.
-fn key_of(row: &Row, columns: &[String]) -> Option<Row> {
-    let cell = |name: &String| row.get(name).filter(|cell| !matches!(cell, Cell::NotSent | Cell::Absent)).cloned();
-    let cells: Option<Vec<Cell>> = columns.iter().map(cell).collect();
-    let names = columns.iter().map(String::as_str);
-    cells
-        .filter(|cells| !cells.is_empty())
-        .map(|cells| Row::new(crate::model::Columns::new(names).into(), cells, row.typing))
 }

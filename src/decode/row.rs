@@ -125,7 +125,10 @@ impl<'a> Draft<'a> {
             }
         };
         if !follows {
-            self.names.get_or_insert_with(|| first_names(guess, index)).push(name);
+            let names = self
+                .names
+                .get_or_insert_with(|| first_names(guess, index).map(|name| Cow::Owned(name.to_owned())).collect());
+            names.push(name);
         }
         self.cells.push(cell);
     }
@@ -139,25 +142,22 @@ impl<'a> Draft<'a> {
         if let Some(flaw) = self.flaw.take() {
             return Err(flaw);
         }
-        match (self.names.take(), guess) {
+        let names = self.names.take();
+        match (&names, guess) {
             (None, Some(guess)) if guess.0.len() == self.cells.len() => Ok(Arc::clone(guess)),
-            (None, Some(guess)) => shapes.shared(&first_names(Some(guess), self.cells.len())),
-            (None, None) => shapes.shared(&[]),
-            (Some(names), _) => shapes.shared(&names),
+            (None, _) => shapes.shared(first_names(guess.map(|guess| &**guess), self.cells.len())),
+            (Some(names), _) => shapes.shared(names.iter().map(|name| &**name)),
         }
     }
 }
 
-fn first_names<'a>(guess: Option<&Columns>, count: usize) -> Vec<Cow<'a, str>> {
-    let known = guess.map_or(&[][..], |guess| &guess.0[..]);
-    known.iter().take(count).map(|name| Cow::Owned(name.to_string())).collect()
+fn first_names(guess: Option<&Columns>, count: usize) -> impl Iterator<Item = &str> + Clone {
+    guess.map_or(&[][..], |guess| &guess.0[..]).iter().take(count).map(|name| &**name)
 }
 
-/// Which columns of a row like this are better read as written.
-pub(super) fn seen_as_written(cells: &[Cell]) -> Box<[bool]> {
-    let written =
-        |cell: &Cell| matches!(cell, Cell::Decimal(_) | Cell::Float32(_) | Cell::Float64(_) | Cell::Opaque(_));
-    cells.iter().map(written).collect()
+/// Whether the column of a cell is better read as written in the next record.
+pub(super) fn is_seen_as_written(cell: &Cell) -> bool {
+    matches!(cell, Cell::Decimal(_) | Cell::Float32(_) | Cell::Float64(_) | Cell::Opaque(_))
 }
 
 impl<'de, R: ReadCell> DeserializeSeed<'de> for RowSeed<'_, R> {

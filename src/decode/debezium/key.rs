@@ -57,8 +57,7 @@ fn without_routing(key: Row, shapes: &mut Shapes) -> Row {
         return key;
     }
     let kept = || key.columns.0.iter().zip(key.cells.iter()).filter(|(name, _)| &***name != ROUTING_COLUMN);
-    let names: Vec<_> = kept().map(|(name, _)| (&**name).into()).collect();
-    match shapes.shared(&names) {
+    match shapes.shared(kept().map(|(name, _)| &**name)) {
         Ok(columns) => Row::new(columns, kept().map(|(_, cell)| cell.clone()).collect(), key.typing),
         Err(_) => key,
     }

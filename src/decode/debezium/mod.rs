@@ -57,7 +57,7 @@ impl Topic {
         if known && !surprised {
             return;
         }
-        let seen = row::seen_as_written(&row.cells);
+        let seen: Box<[bool]> = row.cells.iter().map(row::is_seen_as_written).collect();
         self.as_written = match plan {
             _ if known => seen.iter().zip(&self.as_written).map(|(seen, before)| *seen || *before).collect(),
             Some(plan) if !surprised && Arc::ptr_eq(&plan.columns, &row.columns) => plan.as_written.clone(),
@@ -182,7 +182,7 @@ impl Debezium {
             Op::Insert | Op::Read | Op::Update | Op::Delete => self.record_key(last, record).map_err(&fault)?,
         };
         let facts = Facts { op, table: name, source: &source, record_key, images, plan };
-        facts.assemble(options, record).map(Understood::Change).map_err(&fault)
+        facts.assemble(options, record, &mut self.shapes).map(Understood::Change).map_err(&fault)
     }
 
     fn images(
@@ -253,7 +253,7 @@ struct Facts<'r> {
 }
 
 impl Facts<'_> {
-    fn assemble(mut self, options: &Options, record: &Record<'_>) -> Result<Change, String> {
+    fn assemble(mut self, options: &Options, record: &Record<'_>, shapes: &mut Shapes) -> Result<Change, String> {
         let expects_after = matches!(self.op, Op::Insert | Op::Read | Op::Update);
         if expects_after != self.images.after.is_some() {
             return Err(match expects_after {
@@ -268,7 +268,7 @@ impl Facts<'_> {
             Op::Insert | Op::Read | Op::Update | Op::Delete => self
                 .record_key
                 .take()
-                .or_else(|| declared.zip(image).and_then(|(columns, row)| super::key_of(row, columns))),
+                .or_else(|| declared.zip(image).and_then(|(columns, row)| shapes.key_of(row, columns))),
         };
         let trusted = self.trusted_before(key.as_ref());
         if self.source.origin() == Origin::Postgres && self.op == Op::Update && !trusted {

@@ -24,10 +24,6 @@ pub(super) struct Source<'a> {
     #[serde(borrow)]
     ts_ms: Option<&'a RawValue>,
     #[serde(borrow)]
-    ts_us: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ts_ns: Option<&'a RawValue>,
-    #[serde(borrow)]
     snapshot: Option<&'a RawValue>,
     #[serde(borrow)]
     sequence: Option<&'a RawValue>,
@@ -80,11 +76,9 @@ impl Source<'_> {
         Some(tables.named(&schema, &table))
     }
 
-    /// When the source committed, in milliseconds: Debezium rounds the finer fields down to this one.
+    /// When the source committed. The finer fields beside this one are the same instant, since Debezium 2.6.
     pub(super) fn committed_at(&self) -> Option<SourceTime> {
-        let finer = || int(self.ts_us).map(|us| us.div_euclid(1_000));
-        let finest = || int(self.ts_ns).map(|ns| ns.div_euclid(1_000_000));
-        int(self.ts_ms).or_else(finer).or_else(finest).map(SourceTime)
+        int(self.ts_ms).map(SourceTime)
     }
 
     /// Whether a snapshot read the row. Streaming events say `"false"`, `false`, null or nothing.

@@ -7,13 +7,14 @@ mod position;
 mod table;
 
 use hashbrown::HashMap;
+use std::borrow::Cow;
 
 use self::table::{Declaration, Known};
 use super::debezium::Unread;
 use super::json::{self, Fields, Undeclared};
 use super::memo::{MAX_ENTRIES, Shapes, Tables};
 use super::row;
-use super::{Options, Understood, calendar, key_of};
+use super::{Options, Understood, calendar};
 use crate::model::change::{KeyChange, TableName};
 use crate::model::{Cell, Change, Op, Record, Reject, Row, SourceTime, Typing};
 
@@ -98,28 +99,31 @@ impl Dms {
             Some("delete") => Op::Delete,
             Some(_) | None => return Err("unknown `operation` (expected load, insert, update or delete)".to_owned()),
         };
+        let before = self.before_image(options, message)?;
         let sent = self.read_row(message.fields.get("data").unwrap_or_default(), Some(message.table), "data")?;
         self.make_room(message.table);
         let known = self.known.entry_ref(message.table).or_default();
         let row = known.completed(sent, (op, options.include_null_and_empty), &mut self.shapes)?;
-        let whole = options.include_null_and_empty || known.is_declared();
         let key_columns = match options.keys.get(&**message.table) {
-            Some(columns) => Some(columns.clone()),
-            None if !known.key.is_empty() => Some(known.key.clone()),
-            None => record_key_columns(record),
+            Some(columns) => Some(Cow::from(columns)),
+            None if !known.key.is_empty() => Some(Cow::from(&known.key)),
+            None => record_key_columns(record).map(Cow::from),
         };
-        let before = self.before_image(options, message)?;
-        let change = assemble(op, row, whole, message).with_key(key_columns.as_deref());
+        let key = key_columns.as_deref().and_then(|columns| self.shapes.key_of(&row, columns));
+        let whole = options.include_null_and_empty || known.is_declared();
+        let change = assemble(op, key, row, message, whole);
         Ok(match (before, key_columns) {
-            (Some(before), Some(columns)) if op == Op::Update => change.against(before, &columns),
-            (_, _) => Understood::Change(change.0),
+            (Some(before), Some(columns)) if op == Op::Update => against(change, before, &columns),
+            (_, _) => Understood::Change(change),
         })
     }
 
     fn read_row(&mut self, raw: &str, table: Option<&TableName>, field: &str) -> Result<Row, String> {
         let raw = document(raw).unwrap_or(raw);
-        let guess = table.and_then(|table| self.known.get(table)).map(|known| known.columns().clone());
-        let Some(mut draft) = row::read(raw, &Undeclared, guess.as_deref(), &[]).ok().flatten() else {
+        let known = table.and_then(|table| self.known.get(table));
+        let guess = known.map(|known| known.columns().clone());
+        let as_written = known.map_or(&[][..], |known| &known.as_written);
+        let Some(mut draft) = row::read(raw, &Undeclared, guess.as_deref(), as_written).ok().flatten() else {
             return Err(format!("`{field}` is no object"));
         };
         let columns = draft.columns(guess.as_ref(), &mut self.shapes)?;
@@ -154,17 +158,14 @@ fn record_key_columns(record: &Record<'_>) -> Option<Vec<String>> {
     Some(fields.0.into_iter().map(|(name, _)| name.into_owned()).collect()).filter(|names: &Vec<_>| !names.is_empty())
 }
 
-/// A change under construction, with the row as sent even where it is the row of a delete.
-struct Assembled(Change, Row);
-
-fn assemble(op: Op, row: Row, whole: bool, message: &Message<'_, '_>) -> Assembled {
+fn assemble(op: Op, key: Option<Row>, row: Row, message: &Message<'_, '_>, whole: bool) -> Change {
     let position = message.metadata.text("stream-position").filter(|text| !text.is_empty());
     let committed_at = message.metadata.text("commit-timestamp").and_then(|text| calendar::millis(&text));
-    let after = (op != Op::Delete).then(|| row.clone());
-    let change = Change {
+    let after = Some(row).filter(|_| op != Op::Delete);
+    Change {
         table: message.table.clone(),
         op,
-        key: None,
+        key,
         complete: whole && after.as_ref().is_some_and(|row| !row.cells.iter().any(Cell::is_unknown)),
         after,
         before: None,
@@ -173,40 +174,35 @@ fn assemble(op: Op, row: Row, whole: bool, message: &Message<'_, '_>) -> Assembl
         source: position.map(Into::into),
         placeholders: Box::default(),
         key_change: KeyChange::No,
-    };
-    Assembled(change, row)
+    }
 }
 
-impl Assembled {
-    fn with_key(mut self, columns: Option<&[String]>) -> Assembled {
-        self.0.key = columns.and_then(|columns| key_of(&self.1, columns));
-        self
+/// An update with its before image: two changes if the image holds another key, else one, which carries the image
+/// where it is whole.
+fn against(mut change: Change, before: Row, key_columns: &[String]) -> Understood {
+    let (Some(after), Some(key)) = (&change.after, &change.key) else { return Understood::Change(change) };
+    let differs = |name: &String| before.get(name).is_some_and(|old| after.get(name) != Some(old));
+    if !key_columns.iter().any(differs) {
+        let sent = |cell: &Cell| !matches!(cell, Cell::Absent | Cell::NotSent);
+        let whole = after.iter().all(|(name, cell)| !sent(cell) || before.get(name).is_some());
+        change.before = Some(before).filter(|_| whole);
+        return Understood::Change(change);
     }
-
-    /// An update with its before image: two changes if the image holds another key, else one, which carries the
-    /// image where it is whole.
-    fn against(self, before: Row, key_columns: &[String]) -> Understood {
-        let Assembled(mut change, row) = self;
-        let differs = |name: &String| before.get(name).is_some_and(|old| row.get(name) != Some(old));
-        if !key_columns.iter().any(differs) {
-            let sent = row.iter().filter(|(_, cell)| !matches!(cell, Cell::Absent | Cell::NotSent));
-            let whole = sent.fold(true, |whole, (name, _)| whole && before.get(name).is_some());
-            change.before = Some(before).filter(|_| whole);
-            return Understood::Change(change);
-        }
-        let old_cell = |name: &String| before.get(name).or_else(|| row.get(name)).cloned();
-        let old_cells: Option<Vec<Cell>> = key_columns.iter().map(old_cell).collect();
-        let old_key = change.key.as_ref().zip(old_cells);
-        let Some((key, cells)) = old_key else { return Understood::Change(change) };
-        let old = Change {
-            op: Op::Delete,
-            key: Some(Row::new(key.columns.clone(), cells, Typing::Dms)),
-            after: None,
-            key_change: KeyChange::Old,
-            complete: false,
-            ..change.clone()
-        };
-        let new = Change { op: Op::Insert, key_change: KeyChange::New, ..change };
-        Understood::KeyChange(Box::new((old, new)))
-    }
+    let old_cell = |(name, new): (&str, &Cell)| before.get(name).unwrap_or(new).clone();
+    let old_key = Row::new(key.columns.clone(), key.iter().map(old_cell).collect(), Typing::Dms);
+    let old = Change {
+        table: change.table.clone(),
+        op: Op::Delete,
+        key: Some(old_key),
+        after: None,
+        before: None,
+        committed_at: change.committed_at,
+        source: change.source.clone(),
+        source_order: change.source_order,
+        placeholders: Box::default(),
+        key_change: KeyChange::Old,
+        complete: false,
+    };
+    let new = Change { op: Op::Insert, key_change: KeyChange::New, ..change };
+    Understood::KeyChange(Box::new((old, new)))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::decode::json::Fields;
 use crate::decode::memo::Shapes;
+use crate::decode::row::is_seen_as_written;
 use crate::model::{Cell, Columns, Op, Row, Typing};
 
 /// Most columns remembered of a table (MySQL's limit). Records with more are read, and none of their missing columns
@@ -15,6 +16,8 @@ const MAX_COLUMNS: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     columns: Arc<Columns>,
+    /// Which of `columns` are read as written.
+    pub(super) as_written: Box<[bool]>,
     /// Columns of the primary key, in key order; empty where no control record told.
     pub(super) key: Vec<String>,
     /// Columns of large objects: an update may leave them out because they did not change.
@@ -49,10 +52,10 @@ impl Declaration {
 impl Known {
     /// As declared by a control record.
     pub(super) fn declared(declaration: Declaration, shapes: &mut Shapes) -> Result<Known, String> {
-        let names: Vec<Cow<'_, str>> = declaration.columns.iter().map(|(name, _)| name.into()).collect();
         let large = declaration.columns.iter().filter(|(_, kind)| kind.to_ascii_uppercase().ends_with("LOB"));
         Ok(Known {
-            columns: shapes.shared(&names)?,
+            columns: shapes.shared(declaration.columns.iter().map(|(name, _)| name.as_str()))?,
+            as_written: Box::default(),
             large: large.map(|(name, _)| name.as_str().into()).collect(),
             key: declaration.key,
             declared: true,
@@ -77,6 +80,7 @@ impl Known {
         shapes: &mut Shapes,
     ) -> Result<Row, String> {
         if Arc::ptr_eq(&sent.columns, &self.columns) {
+            self.learn(&sent);
             return Ok(sent);
         }
         let known = &self.columns;
@@ -86,8 +90,7 @@ impl Known {
             return Ok(sent);
         }
         if !new.is_empty() {
-            let names: Vec<Cow<'_, str>> = known.0.iter().map(|name| &**name).chain(new).map(Cow::Borrowed).collect();
-            self.columns = shapes.shared(&names)?;
+            self.columns = shapes.shared(known.0.iter().map(|name| &**name).chain(new))?;
         }
         let missing = |name: &str| match op {
             _ if sends_all => Cell::NotSent,
@@ -96,7 +99,18 @@ impl Known {
         };
         let cells =
             self.columns.0.iter().map(|name| sent.get(name).cloned().unwrap_or_else(|| missing(name))).collect();
-        Ok(Row::new(Arc::clone(&self.columns), cells, Typing::Dms))
+        let row = Row::new(Arc::clone(&self.columns), cells, Typing::Dms);
+        self.learn(&row);
+        Ok(row)
+    }
+
+    /// Remembers which columns held values that are read as written.
+    fn learn(&mut self, row: &Row) {
+        let seen = |index: usize| self.as_written.get(index).is_some_and(|seen| *seen);
+        if row.cells.iter().enumerate().any(|(index, cell)| is_seen_as_written(cell) && !seen(index)) {
+            let marked = row.cells.iter().enumerate().map(|(index, cell)| seen(index) || is_seen_as_written(cell));
+            self.as_written = marked.collect();
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::*;
 use crate::model::change::KeyChange;
-use crate::model::{Batch, PartitionId};
+use crate::model::{Batch, Cell, PartitionId, Row};
 
 /// A record as `kcat -J` prints it.
 #[derive(Deserialize)]
