@@ -105,7 +105,7 @@ impl Tap {
         }
     }
 
-    fn to_the_end(&mut self) {
+    fn finish(&mut self) {
         while self.next() {}
     }
 
@@ -138,7 +138,7 @@ impl Tap {
 
     fn stop(mut self) -> Vec<String> {
         self.control.stop();
-        self.to_the_end();
+        self.finish();
         self.story
     }
 }
@@ -167,11 +167,11 @@ async fn markers_and_aborted_records_are_passed_over_and_told() {
     tap.stop();
 
     let mut tap = started(ranging(&[&topic], "", &["beginning"], &["end"]));
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(tap.of("@"), delivered[1..4]);
     assert_eq!(tap.story[tap.story.len() - 2..], [format!("reached {p} 8"), "ended".to_owned()]);
     let mut tap = started(ranging(&[&topic], "", &["2"], &["6"]));
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(tap.of("@"), [""; 0], "nothing but markers and aborted records");
     assert_eq!(tap.story[tap.story.len() - 2..], [format!("reached {p} 6"), "ended".to_owned()]);
 }
@@ -185,7 +185,7 @@ async fn an_open_transaction_ends_the_range_and_is_named() {
     producer.begin_transaction().expect("a transaction");
     produce(&producer, &topic, 0, 3);
     let mut tap = started(ranging(&[&topic], "", &[], &[]));
-    tap.to_the_end();
+    tap.finish();
     let p = format!("{topic}/0");
     assert!(
         tap.story[0]
@@ -218,11 +218,11 @@ async fn times_are_looked_up() {
     }
     producer.flush(LIMIT).expect("the broker takes it");
     let mut tap = started(ranging(&[&topic], "", &["s@1500"], &["1970-01-01T00:00:04Z"]));
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(tap.of("@"), [format!("{topic}/0@1"), format!("{topic}/0@2")]);
     assert_eq!(tap.story.last().map(String::as_str), Some("ended"), "an empty partition has no such time and ends");
     let mut tap = started(ranging(&[&topic], "", &["s@9000"], &[]));
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(tap.of("@"), [""; 0]);
     let mut tap = started(following(&[&topic], &own("g-times"), Place::Time(Wall(3000))));
     tap.until(&format!("{topic}/0@3"));
@@ -251,7 +251,7 @@ async fn compaction_leaves_holes_and_no_gaps() {
     .await;
     let (first, end) = kafka.range(&topic, 0);
     let mut tap = started(ranging(&[&topic], "", &[], &[]));
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(tap.of("gap"), [""; 0]);
     assert!((tap.of("@").len() as i64) < end - first, "there are holes");
     assert_eq!(tap.story.last().map(String::as_str), Some("ended"));
@@ -278,13 +278,13 @@ async fn what_retention_took_is_a_gap() {
     assert_eq!(tap.of(&p)[..3], [format!("assigned {p} 3"), format!("gap {p} 3..6"), format!("{p}@6")]);
     tap.stop();
     let mut tap = started(ranging(&[&topic], &group, &["stored"], &["8"]));
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(
         tap.of(&p)[..4],
         [format!("assigned {p} 3"), format!("gap {p} 3..6"), format!("{p}@6"), format!("{p}@7")]
     );
     let mut tap = started(ranging(&[&topic], "", &["1"], &["4"]));
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(tap.of(&p), [format!("assigned {p} 1"), format!("gap {p} 1..4")], "all of the range is gone");
     assert_eq!(tap.story.last().map(String::as_str), Some("ended"));
 }
@@ -325,7 +325,7 @@ async fn what_retention_takes_while_it_is_read_is_a_gap() {
     }
     let topic = own("taken-range-read");
     let mut tap = gone_while_read(&kafka, &topic, ranging(&[&topic], "", &[], &[])).await;
-    tap.to_the_end();
+    tap.finish();
     assert_one_gap(&tap, &topic);
     assert_eq!(tap.story.last().map(String::as_str), Some("ended"));
 }

@@ -37,6 +37,12 @@ const BURST: usize = 4096;
 /// How long the client may take to say good-bye before it is left behind: its close is known to hang on rare occasions.
 const GOOD_BYE: Duration = Duration::from_secs(10);
 
+/// How long one question may take while the brokers have not answered any; a stop is noticed in between.
+const TRY: Duration = Duration::from_secs(2);
+
+/// The question after which it is told that they do not answer.
+const TELL: u32 = 3;
+
 /// A tap in a group.
 pub(super) struct Follow {
     pub(super) session: Session,
@@ -126,9 +132,9 @@ impl Follow {
     fn born(&self, outlet: &mut Outlet) -> Option<BTreeSet<crate::model::position::PartitionName>> {
         let Session { brokers, signal, .. } = &self.session;
         let asker = brokers.asker().map_err(|error| outlet.event(TapEvent::Failed(error))).ok()?;
-        let mut told = false;
+        let mut tries = 0;
         while !signal.stopped() {
-            match self.topics.existing(&asker) {
+            match self.topics.existing(&asker, TRY) {
                 Ok((found, missing)) => {
                     if !missing.is_empty() {
                         let what = format!("topic `{}` does not exist", missing.join("`, `"));
@@ -137,12 +143,13 @@ impl Follow {
                     }
                     return Some(found.into_iter().collect());
                 }
-                Err(error) if !told => {
-                    told = true;
-                    outlet.event(TapEvent::Failed(brokers.silent("which topics exist; still asking", error)));
-                    outlet.flush();
+                Err(error) => {
+                    tries += 1;
+                    if tries == TELL {
+                        outlet.event(TapEvent::Failed(brokers.silent("which topics exist; still asking", error)));
+                        outlet.flush();
+                    }
                 }
-                Err(error) => tracing::debug!(%error, "the brokers still do not say which topics exist"),
             }
             client::drain(&asker);
         }

@@ -101,6 +101,49 @@ fn fingerprint(group: &GroupInfo) -> u64 {
     hash.digest()
 }
 
+/// A partition whose committed end an open transaction holds back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The partition.
+    pub name: PartitionName,
+    /// The last stable offset: nothing behind it reaches a reader of committed records.
+    pub stable: u64,
+    /// Where its log ends.
+    pub end: u64,
+}
+
+/// Those of the partitions that an open transaction holds back; none if uncommitted records are read anyway. Blocking.
+///
+/// # Errors
+/// When the brokers do not answer.
+pub fn held_up(brokers: &Brokers, partitions: &[PartitionName]) -> Result<Vec<Held>, TapError> {
+    let mut settings = brokers.settings();
+    if settings.get("isolation.level") != Some("read_committed") {
+        return Ok(Vec::new());
+    }
+    let unbound: Result<BaseConsumer, _> = settings.set("isolation.level", "read_uncommitted").create();
+    let unbound = unbound.map_err(|error| brokers.unusable(error))?;
+    let ask = |error: KafkaError| brokers.silent("where the partitions end", error);
+    // In this order: what is appended between the two questions would otherwise look held back.
+    let ends = assign::ends(&unbound, partitions).map_err(ask)?;
+    let stable = assign::ends(&brokers.asker()?, partitions).map_err(ask)?;
+    let held = |(name, end): (PartitionName, u64)| {
+        let stable = *stable.get(&name)?;
+        (stable < end).then_some(Held { name, stable, end })
+    };
+    Ok(ends.into_iter().filter_map(held).collect())
+}
+
+/// The partitions of these topics (named or matched) that exist now, in order, and the named topics that do not. Blocking.
+///
+/// # Errors
+/// When the topics cannot be right, or the brokers do not answer.
+pub fn partitions_of(brokers: &Brokers, topics: &[String]) -> Result<(Vec<PartitionName>, Vec<String>), TapError> {
+    brokers.check()?;
+    let topics = Topics::parse(brokers, topics)?;
+    topics.existing(&brokers.asker()?, ASK).map_err(|error| brokers.silent("which topics exist", error))
+}
+
 /// A group that reads some of the same topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupOnTopics {
@@ -122,7 +165,7 @@ pub struct GroupOnTopics {
 pub fn groups_on(brokers: &Brokers, topics: &[String]) -> Result<Vec<GroupOnTopics>, TapError> {
     let client = brokers.asker()?;
     let ask = |error: KafkaError| brokers.silent("which groups read these topics", error);
-    let (names, _) = Topics::parse(brokers, topics)?.existing(&client).map_err(ask)?;
+    let (names, _) = Topics::parse(brokers, topics)?.existing(&client, ASK).map_err(ask)?;
     let groups = client.fetch_group_list(None, ASK).map_err(ask)?;
     let wanted: BTreeSet<&str> = names.iter().map(|name| &*name.topic).collect();
     let mut found = BTreeMap::new();

@@ -15,7 +15,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Session;
 use super::assign::{self, Known};
-use super::client;
+use super::client::{self, ASK};
+use super::evidence::{Held, held_up};
 use super::roster::{Roster, Row, Troubles};
 use super::topics::Topics;
 use crate::model::position::PartitionName;
@@ -100,24 +101,8 @@ impl Bounded {
     fn plan(&self) -> Result<Vec<Leg>, TapError> {
         let brokers = &self.session.brokers;
         let asker = brokers.asker()?;
-        let question = "what the range is";
-        let mut tries = 1;
-        let (names, missing) = loop {
-            match self.topics.existing(&asker) {
-                Err(error) if tries == TRIES => return Err(brokers.silent(question, error)),
-                Err(error) => tracing::warn!(%error, "the brokers do not answer yet"),
-                Ok(answer) => break answer,
-            }
-            tries += 1;
-        };
-        if !missing.is_empty() {
-            let what = format!("topic `{}` does not exist", missing.join("`, `"));
-            return Err(brokers.fatal(&what, "check `topics`", None));
-        }
-        if names.is_empty() {
-            return Err(brokers.fatal("no topic matches", "check `topics`", None));
-        }
-        let bounds = assign::bounds(&asker, &names).map_err(|error| brokers.silent(question, error))?;
+        let names = self.names(&asker)?;
+        let bounds = assign::bounds(&asker, &names).map_err(|error| brokers.silent("what the range is", error))?;
         let stored = self.stored(&names)?;
         let at = |places: &Places| self.at_times(&asker, &names, places);
         let (from_times, to_times) = (at(&self.from)?, at(&self.to)?);
@@ -135,7 +120,32 @@ impl Bounded {
             let row = Row { name: name.clone(), id, next: from.max(bounds.low), to };
             Some(Leg { row, from, low: bounds.low })
         };
-        Ok(names.iter().filter_map(leg).collect())
+        let legs: Vec<_> = names.iter().filter_map(leg).collect();
+        if legs.len() < names.len() {
+            let what = format!("{} of {} partitions cannot be read", names.len() - legs.len(), names.len());
+            return Err(brokers.fatal(&what, "a tap has at most 65,536 partitions: name fewer topics", None));
+        }
+        Ok(legs)
+    }
+
+    fn names(&self, asker: &BaseConsumer) -> Result<Vec<PartitionName>, TapError> {
+        let brokers = &self.session.brokers;
+        let mut answer = self.topics.existing(asker, ASK);
+        for _ in 1..TRIES {
+            if let Err(error) = &answer {
+                tracing::warn!(%error, "the brokers do not answer yet");
+                answer = self.topics.existing(asker, ASK);
+            }
+        }
+        let (names, missing) = answer.map_err(|error| brokers.silent("which topics exist", error))?;
+        if !missing.is_empty() {
+            let what = format!("topic `{}` does not exist", missing.join("`, `"));
+            return Err(brokers.fatal(&what, "check `topics`", None));
+        }
+        if names.is_empty() {
+            return Err(brokers.fatal("no topic matches", "check `topics`", None));
+        }
+        Ok(names)
     }
 
     fn stored(&self, names: &[PartitionName]) -> Result<BTreeMap<PartitionName, u64>, TapError> {
@@ -174,24 +184,18 @@ impl Bounded {
             .map_err(|error| self.session.brokers.silent("the offsets of that time", error))
     }
 
-    /// An open transaction hides everything behind its first record from readers of committed records: the range ends there.
+    /// Says where an open transaction ends the range.
     fn hold_up(&self, legs: &[Leg], outlet: &mut Outlet) {
         let brokers = &self.session.brokers;
-        let mut settings = brokers.settings();
-        if settings.get("isolation.level") != Some("read_committed") {
-            return;
-        }
-        let Ok(asker) = settings.set("isolation.level", "read_uncommitted").create::<BaseConsumer>() else { return };
         let names: Vec<_> = legs.iter().map(|leg| leg.row.name.clone()).collect();
-        let Ok(ends) = assign::ends(&asker, &names) else { return };
-        let Ok(stable) = brokers.asker().map(|asker| assign::ends(&asker, &names).unwrap_or_default()) else { return };
-        for (name, end) in ends {
-            let Some(&stable) = stable.get(&name) else { continue };
-            if stable < end {
-                let what = format!("an open transaction holds `{name}` at {stable}, though its log reaches {end}");
-                let hint = "what lies behind is not read; wait for its producer to commit or abort, then read again";
-                outlet.event(TapEvent::Failed(brokers.trouble(&what, hint, None)));
-            }
+        let held = held_up(brokers, &names).unwrap_or_else(|error| {
+            tracing::debug!(%error, "whether a transaction is open is not known");
+            Vec::new()
+        });
+        for Held { name, stable, end } in held {
+            let what = format!("an open transaction holds `{name}` at {stable}, though its log reaches {end}");
+            let hint = "what lies behind is not read; wait for its producer to commit or abort, then read again";
+            outlet.event(TapEvent::Failed(brokers.trouble(&what, hint, None)));
         }
     }
 

@@ -1,7 +1,6 @@
 //! The tap against librdkafka's in-process cluster. What that cluster cannot do (transactions, compaction, retention, times,
-//! descriptions of groups) is tested against a real broker in `tests/it`.
+//! descriptions of groups, quick rebalances) is tested against a real broker in `tests/it`.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -27,9 +26,6 @@ static BROKERS: LazyLock<String> = LazyLock::new(|| {
     std::mem::forget(cluster);
     brokers
 });
-
-/// Partitions of a topic nobody created.
-const AUTO: i32 = 4;
 
 fn produce(topic: &str, partition: i32, count: u64) {
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &*BROKERS).create().unwrap();
@@ -84,7 +80,7 @@ impl Tap {
         }
     }
 
-    fn to_the_end(&mut self) {
+    fn finish(&mut self) {
         while let Some(event) = self.next() {
             self.tell(&event);
         }
@@ -141,7 +137,7 @@ fn a_range_ends_at_its_end() {
     produce("r1", 0, 10);
     produce("r1", 1, 3);
     let mut tap = range(&["r1"], &["0:7", "1:-1", "2:beginning"], &["0:9"]);
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(tap.of("r1/0"), ["assigned r1/0 7", "r1/0@7", "r1/0@8"]);
     assert_eq!(tap.of("r1/1"), ["assigned r1/1 2", "r1/1@2"]);
     assert_eq!(tap.of("r1/2"), ["assigned r1/2 0"], "an empty partition is done at once");
@@ -153,7 +149,7 @@ fn a_range_of_several_topics_ends_though_they_share_numbers() {
     produce("rs1", 0, 5000);
     produce("rs2", 0, 3);
     let mut tap = range(&["rs1", "/^rs2$/"], &[], &[]);
-    tap.to_the_end();
+    tap.finish();
     assert_eq!((tap.of("rs1/0@").len(), tap.of("rs2/0@").len()), (5000, 3));
     assert_eq!(tap.story.last().unwrap(), "ended");
 }
@@ -161,12 +157,12 @@ fn a_range_of_several_topics_ends_though_they_share_numbers() {
 #[test]
 fn a_range_that_cannot_be_is_a_fatal_failure() {
     let mut tap = range(&["no-such-topic"], &[], &[]);
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(tap.story.len(), 1);
     assert!(tap.story[0].starts_with("failed(true) topic `no-such-topic` does not exist"), "{}", tap.story[0]);
     produce("rg", 0, 1);
     let mut tap = range(&["rg"], &["stored"], &[]);
-    tap.to_the_end();
+    tap.finish();
     assert!(tap.story[0].starts_with("failed(true) `stored` needs a group"), "{}", tap.story[0]);
 }
 
@@ -181,7 +177,7 @@ fn following_commits_what_was_judged_and_begins_there_again() {
     tap.control.commit(id, 4).unwrap();
     tap.control.commit(id, 400).unwrap();
     tap.control.stop();
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(tap.of("revoked f1/0").len(), 1);
     assert!(tap.control.commit(id, 5).is_err(), "the tap is gone");
     assert_eq!(committed("g-f1", "f1", 0), Offset::Offset(4), "400 was never delivered");
@@ -190,7 +186,7 @@ fn following_commits_what_was_judged_and_begins_there_again() {
     tap.until("f1/0@9");
     assert_eq!(tap.of("f1/0")[..2], ["assigned f1/0 4", "f1/0@4"]);
     tap.control.stop();
-    tap.to_the_end();
+    tap.finish();
 }
 
 #[test]
@@ -203,46 +199,8 @@ fn a_beginning_without_commits_is_kept_and_younger_partitions_are_read_whole() {
     assert_eq!(tap.of("b2-later/1")[..2], ["assigned b2-later/1 0", "b2-later/1@0"]);
     assert_eq!(tap.of("b1/0@"), [""; 0], "from the end");
     tap.control.stop();
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(committed("g-b1", "b1", 0), Offset::Offset(5), "so that a crash does not begin at a later end");
-}
-
-#[test]
-fn two_members_share_without_loss_or_overlap() {
-    for strategy in ["cooperative-sticky", "range"] {
-        let (topic, group) = (format!("s-{strategy}"), format!("g-s-{strategy}"));
-        (0..AUTO).for_each(|partition| produce(&topic, partition, 1));
-        let member = || {
-            let mut options = options(&[&topic], &group, Reading::Follow { from: Places::all(Place::Beginning) });
-            let set = BTreeMap::from([("partition.assignment.strategy".to_owned(), strategy.to_owned())]);
-            options.brokers.properties = set;
-            started(options)
-        };
-        let mut first = member();
-        (0..AUTO).for_each(|partition| first.until(&format!("{topic}/{partition}@0")));
-        first.control.commit(first.id(&topic, 0), 1).unwrap();
-        // This cluster refuses commits while members join, where brokers take them.
-        while committed(&group, &topic, 0) != Offset::Offset(1) {
-            assert!(first.events.try_recv().is_err(), "nothing happens meanwhile");
-        }
-        let mut second = member();
-        while second.of("assigned").len() < 2 {
-            let event = second.next().unwrap();
-            second.tell(&event);
-        }
-        second.control.stop();
-        second.to_the_end();
-        let taken = second.of("assigned");
-        let given: Vec<_> = (0..AUTO).map(|partition| format!("{topic}/{partition}")).collect();
-        for name in given.iter().filter(|name| taken.iter().any(|line| line.contains(name.as_str()))) {
-            first.until(&format!("revoked {name}"));
-        }
-        (0..AUTO).for_each(|partition| produce(&topic, partition, 1));
-        (0..AUTO).for_each(|partition| first.until(&format!("{topic}/{partition}@1")));
-        first.control.stop();
-        first.to_the_end();
-        assert_eq!(committed(&group, &topic, 0), Offset::Offset(1), "{strategy}");
-    }
 }
 
 #[test]
@@ -263,14 +221,14 @@ fn a_reader_who_takes_nothing_is_waited_for_and_loses_nothing() {
         let mut other = follow(&["slow"], group, Place::End);
         other.until("assigned slow/0 50000");
         other.control.stop();
-        other.to_the_end();
+        other.finish();
     }
     tap.until("slow/0@49999");
     let offsets: Vec<_> = tap.of("slow/0@").iter().map(|line| line[7..].parse::<u64>().unwrap()).collect();
     assert_eq!(offsets, (0..50_000).collect::<Vec<_>>());
     assert!(tap.of("revoked").is_empty());
     tap.control.stop();
-    tap.to_the_end();
+    tap.finish();
 }
 
 #[test]
@@ -286,7 +244,7 @@ fn brokers_that_are_away_are_one_failure_and_no_end() {
         tap.story
     );
     tap.control.stop();
-    tap.to_the_end();
+    tap.finish();
     assert_eq!(tap.story.len(), 1);
 }
 

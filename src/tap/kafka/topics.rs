@@ -1,11 +1,13 @@
 //! Which topics a tap reads: names, and `/regex/` patterns that also catch topics created later.
 
+use std::time::Duration;
+
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use regex::Regex;
 
 use super::super::TapError;
-use super::client::{ASK, Brokers};
+use super::client::Brokers;
 use crate::model::position::PartitionName;
 
 /// The topics of a tap, checked.
@@ -68,8 +70,9 @@ impl Topics {
     pub(super) fn existing<C: ConsumerContext>(
         &self,
         client: &BaseConsumer<C>,
+        wait: Duration,
     ) -> Result<(Vec<PartitionName>, Vec<String>), KafkaError> {
-        let metadata = client.fetch_metadata(None, ASK)?;
+        let metadata = client.fetch_metadata(None, wait)?;
         let mut found: Vec<PartitionName> = Vec::new();
         for topic in metadata.topics().iter().filter(|topic| topic.error().is_none() && self.take(topic.name())) {
             let name: std::sync::Arc<str> = topic.name().into();
