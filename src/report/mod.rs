@@ -4,11 +4,14 @@
 //! in here, and the store, deals in documents only. Nothing in here decides whether something is wrong.
 
 pub mod advice;
+pub mod alert;
 pub mod compose;
 pub mod document;
+pub mod group;
 pub mod output;
 pub mod summary;
 pub mod value;
+pub mod webhook;
 
 mod csv;
 mod html;
@@ -23,6 +26,7 @@ mod wire;
 #[cfg(test)]
 mod sample;
 
+pub use alert::Alert;
 pub use compose::{Context, TableNames};
 pub use document::Document;
 pub use output::{Format, Ink, Look, print, print_with};

@@ -59,6 +59,8 @@ names! {
     gauge CHECKPOINT_OFFSET = "afterimage_checkpoint_offset", Count, "Next offset committed, by partition.";
     gauge CHECKPOINT_AGE = "afterimage_checkpoint_age_seconds", Seconds, "Time since a partition was last committed.";
     counter ALERTS_SENT = "afterimage_alerts_sent_total", Count, "Alerts, by sink and outcome.";
+    counter ALERTS_MERGED = "afterimage_alerts_merged_total", Count,
+        "News of findings counted in a pipeline's common group, because there were too many groups of alerts.";
     histogram STORE_WRITE_DURATION = "afterimage_store_write_duration_seconds", Seconds, "Time of one write of the store.";
     counter STORE_ERRORS = "afterimage_store_errors_total", Count, "Writes and reads of the store that failed.";
     gauge AUDIT_LAST_SUCCESS = "afterimage_audit_last_success_timestamp_seconds", Seconds,
