@@ -12,11 +12,12 @@ pub(super) struct Reader {
     options: Options,
     debezium: Debezium,
     dms: Dms,
+    last: Format,
 }
 
 impl Reader {
     pub(super) fn new(options: &Options) -> Reader {
-        Reader { options: options.clone(), debezium: Debezium::new(options), dms: Dms::default() }
+        Reader { options: options.clone(), debezium: Debezium::new(options), dms: Dms::default(), last: Format::Auto }
     }
 
     /// The format to try first: telling formats apart for certain costs a pass over the record.
@@ -36,6 +37,11 @@ impl Reader {
         record: &Record<'_>,
         text: &'a str,
     ) -> Result<Understood, Unread<'a>> {
+        self.last = match shape {
+            Shape::Dms => Format::Dms,
+            Shape::Debezium | Shape::Control(_) => Format::Debezium,
+            Shape::Null | Shape::Unread(_) => Format::Auto,
+        };
         match (shape, self.options.format) {
             (Shape::Dms, Format::Auto | Format::Dms) => self.dms.decode(&self.options, record, text),
             (Shape::Debezium, Format::Auto | Format::Debezium) => {
@@ -70,7 +76,12 @@ impl Reader {
 }
 
 impl Decoder for Reader {
+    fn format(&self) -> Format {
+        self.last
+    }
+
     fn decode(&mut self, topic: &str, record: Record<'_>) -> Understood {
+        self.last = Format::Auto;
         let Some(value) = record.value else { return Understood::Tombstone };
         if let Some(framing) = sniff::framing(&record, value) {
             return reject(format!("{framing}; not read by this version"));

@@ -63,6 +63,9 @@ pub enum Understood {
 pub trait Decoder: Send {
     /// Understands one record of `topic`.
     fn decode(&mut self, topic: &str, record: Record<'_>) -> Understood;
+
+    /// The format the last record was read as; [`Format::Auto`] where it was of none.
+    fn format(&self) -> Format;
 }
 
 /// A decoder for the declared format.

@@ -119,6 +119,11 @@ pub enum Input {
         /// What was found.
         finding: Box<Finding>,
     },
+    /// The table's plan was made anew: its fingerprints so far compare with nothing any more.
+    Replanned {
+        /// Table.
+        table: TableId,
+    },
     /// Time went by.
     Tick,
 }

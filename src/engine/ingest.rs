@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::change::KeyChange;
 use crate::model::finding::{Cause, Finding, Kind, State, Subject};
-use crate::model::{Op, PartitionId, Position};
+use crate::model::{Op, PartitionId, Position, TableId};
 
 use super::chain::{Base, Chain, Marks, MaskId, Version};
 use super::event::{Note, Output, Role, Tracked, Verified};
@@ -277,6 +277,15 @@ impl Engine {
             .collect();
         for ix in keys {
             self.give_up(ix, "records of its partition are gone from the log");
+        }
+    }
+
+    /// Fingerprints of another plan compare with nothing: what is open of the table ends without a verdict.
+    pub(super) fn replanned(&mut self, table: TableId) {
+        let keys: Vec<KeyIx> =
+            self.keys.iter().filter(|(_, entry)| entry.key.table() == table).map(|(ix, _)| ix).collect();
+        for ix in keys {
+            self.give_up(ix, "its table changed while it was being judged");
         }
     }
 

@@ -72,6 +72,7 @@ impl Engine {
             Input::Committed { asked, next, generation } => self.committed(asked, &next, generation),
             Input::AppliedTime { asked, time } => self.applied_time(asked, time),
             Input::OpenFinding { expected, finding } => self.open_finding(*expected, *finding),
+            Input::Replanned { table } => self.replanned(table),
             Input::Tick => self.tick(),
         }
     }

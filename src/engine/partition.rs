@@ -12,6 +12,8 @@ use super::limit::HORIZON_STEPS;
 #[derive(Debug, Default)]
 pub(super) struct Partition {
     pub(super) assigned: bool,
+    /// First offset of the assignment.
+    pub(super) start: u64,
     /// When it was assigned.
     pub(super) began: Tick,
     /// Counts assignments: what was asked under an earlier one is void.
@@ -114,7 +116,7 @@ impl Partition {
         self.gone += self.track.len() as u64;
         self.track.clear();
         (self.applied_cursor, self.settled_cursor) = (self.gone, self.gone);
-        self.consumed = next;
+        (self.start, self.consumed) = (next, next);
         self.end = self.end.max(next);
         self.end_moved = now;
         self.committed_out = Some(next);

@@ -66,6 +66,8 @@ pub struct PartitionTally {
     pub partition: PartitionId,
     /// It is ours.
     pub assigned: bool,
+    /// First offset consumed since it was assigned.
+    pub start: u64,
     /// Next offset to be consumed.
     pub consumed: u64,
     /// Last known end of the log.
@@ -169,6 +171,7 @@ impl Engine {
             PartitionTally {
                 partition: *id,
                 assigned: partition.assigned,
+                start: partition.start,
                 consumed: partition.consumed,
                 end: partition.end,
                 committed: partition.committed,

@@ -283,9 +283,9 @@ mod tests {
     fn findings_without_a_row_say_it_in_the_same_shape() {
         let context = Orders::default();
         let line = |finding: &Finding| serde_json::to_string(&Document::of(finding, &context)).unwrap();
-        insta::assert_snapshot!(line(&sample::mass_divergence(&context)), @"");
-        insta::assert_snapshot!(line(&sample::undecodable()), @"");
-        insta::assert_snapshot!(line(&sample::stalled()), @"");
+        insta::assert_snapshot!(line(&sample::mass_divergence(&context)), @r#"{"schema":"afterimage.finding/1","id":"2567e554e3d46cc0cd800c5cac052e59","pipeline":"orders","table":"public.customers","key":null,"kind":"mass_divergence","cause":"op_not_applied","severity":"critical","state":"open","expected":{"op":"delete","row":null,"at":{"tap":"kafka","topic":"orders","partition":3,"offset":500,"source":null,"committed_at":null}},"observed":null,"columns":[],"versions_behind":0,"proof":null,"evidence":"applied watermark 3/1400 (kafka-group) is past 3/991","count":1200,"samples":[{"id":1},{"id":2}],"first_seen":"2026-11-22T10:00:38.000Z","last_seen":"2026-11-22T10:00:40.120Z","observations":2,"healed_at":null,"note":null}"#);
+        insta::assert_snapshot!(line(&sample::undecodable()), @r#"{"schema":"afterimage.finding/1","id":"9050e07e2908dbc2361b3a4a38866210","pipeline":"orders","table":null,"key":null,"kind":"undecodable","cause":"unknown","severity":"info","state":"open","expected":{"op":null,"row":null,"at":{"tap":"kafka","topic":"orders","partition":3,"offset":7,"source":null,"committed_at":null}},"observed":null,"columns":[],"versions_behind":0,"proof":null,"evidence":"applied watermark 3/1400 (kafka-group) is past 3/991","reason":"value is not JSON: expected `{`","first_seen":"2026-11-22T10:00:38.000Z","last_seen":"2026-11-22T10:00:40.120Z","observations":2,"healed_at":null,"note":null}"#);
+        insta::assert_snapshot!(line(&sample::stalled()), @r#"{"schema":"afterimage.finding/1","id":"11a1e5d7d7ae8ba4308ede9d40de0bc3","pipeline":"orders","table":null,"key":null,"kind":"stalled","cause":"unknown","severity":"warning","state":"open","expected":{"op":null,"row":null,"at":{"tap":"kafka","topic":"orders","partition":3,"offset":120,"source":null,"committed_at":null}},"observed":null,"columns":[],"versions_behind":0,"proof":null,"evidence":"applied watermark 3/1400 (kafka-group) is past 3/991","detail":"stands before 3/120 since 10:00:00","first_seen":"2026-11-22T10:00:38.000Z","last_seen":"2026-11-22T10:00:40.120Z","observations":2,"healed_at":null,"note":null}"#);
     }
 
     #[test]

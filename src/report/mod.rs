@@ -6,9 +6,18 @@
 pub mod advice;
 pub mod compose;
 pub mod document;
+pub mod output;
 pub mod summary;
 pub mod value;
 
+mod csv;
+mod html;
+mod json;
+mod junit;
+mod markdown;
+mod show;
+mod table;
+mod text;
 mod wire;
 
 #[cfg(test)]
@@ -16,5 +25,7 @@ mod sample;
 
 pub use compose::{Context, TableNames};
 pub use document::Document;
+pub use output::{Format, Ink, Look, print, print_with};
+pub use show::show;
 pub use summary::Summary;
 pub use value::Values;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Context, Document, TableNames, Values};
+use super::summary::{self, Reached, Span, Unverified};
+use super::{Context, Document, Summary, TableNames, Values};
 use crate::model::finding::{
     Cause, ColumnDifference, Finding, Kind, NamedVersion, Observed, Proof, Severity, State, Subject,
 };
@@ -153,4 +154,31 @@ pub(super) fn documents() -> Vec<Document> {
         stalled(),
     ];
     findings.iter().map(|finding| Document::of(finding, &context)).collect()
+}
+
+/// An audit that is not complete.
+pub(super) fn summary() -> Summary {
+    let topic = || "orders".to_owned();
+    Summary {
+        schema: summary::SCHEMA.to_owned(),
+        range: vec![Span { topic: topic(), partition: 3, from: 0, to: 1_400 }],
+        records: 1_400,
+        changes: 1_399,
+        keys: 600,
+        matched: 1_380,
+        superseded: 10,
+        lagging: 0,
+        unverifiable: 7,
+        unverified: vec![Unverified {
+            topic: topic(),
+            partition: 3,
+            from: 1_300,
+            to: 1_307,
+            reason: "the images <are> no longer known".to_owned(),
+        }],
+        findings: [(Kind::LostUpdate.word().to_owned(), 1), (Kind::UnappliedDelete.word().to_owned(), 1)].into(),
+        complete: false,
+        watermarks: vec![Reached { topic: topic(), partition: 3, verified: 1_300 }],
+        elapsed_s: 2.5,
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::text::printable;
 use super::wire;
 
 /// The value of `schema` in every audit summary of this shape.
@@ -124,5 +125,14 @@ impl Summary {
         );
         text.push_str(if self.complete { "; every key has its verdict" } else { "; NOT every key has its verdict" });
         text
+    }
+}
+
+impl Unverified {
+    /// One sentence for people: `orders/3 from 1300 to 1307: the images are no longer known`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let place = format!("{}/{} from {} to {}: {}", self.topic, self.partition, self.from, self.to, self.reason);
+        printable(&place).into_owned()
     }
 }

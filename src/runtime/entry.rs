@@ -12,6 +12,7 @@ use crate::decode::{Format, Understood};
 use crate::model::Op;
 use crate::model::finding::{Kind, Severity, State};
 use crate::model::position::PartitionName;
+use crate::target::TargetError;
 use crate::telemetry::Metrics;
 
 /// How a command ended that did what it was asked.
@@ -39,6 +40,16 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Whether waiting may mend it: a target that cannot be reached now.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        let source = self.source.as_deref().and_then(|source| source.downcast_ref::<TargetError>());
+        source.is_some_and(|error| match error {
+            TargetError::Unreachable { .. } => true,
+            TargetError::Changed { .. } | TargetError::Refused { .. } => false,
+        })
+    }
+
     /// A failure that says what failed and nothing more.
     #[must_use]
     pub fn new(what: impl Into<String>) -> Failure {
@@ -234,51 +245,55 @@ pub enum FindingsQuery {
 ///
 /// # Errors
 /// What cannot be waited for: a refused configuration, a store that cannot be opened.
-#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
 pub async fn run(args: RunArgs) -> Result<Outcome, Failure> {
-    drop(args);
-    Err(Failure::new("`run` is not wired yet"))
+    super::run::run(args).await
 }
 
 /// Replays a range and judges it. Findings, then the summary, go to `out`.
 ///
 /// # Errors
 /// What kept it from reading or judging at all.
-#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
 pub async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
-    drop((args, out));
-    Err(Failure::new("`audit` is not wired yet"))
+    super::audit::audit(args, out).await
 }
 
 /// Reads a range of a tap and hands each record to `each`, in order within each partition, until it says to break.
 ///
 /// # Errors
 /// What kept it from reading.
-#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
 pub async fn decode(
     args: DecodeArgs,
     each: &mut (dyn FnMut(DecodedRecord<'_>) -> ControlFlow<()> + Send),
 ) -> Result<DecodeEnd, Failure> {
-    drop((args, each));
-    Err(Failure::new("`decode` is not wired yet"))
+    tokio::task::block_in_place(|| super::decode::decode(&args, each))
 }
 
 /// Connects to tap and target and tells what it finds.
 ///
 /// # Errors
 /// What kept it from looking at all.
-#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
 pub async fn doctor(args: DoctorArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
-    drop((args, out));
-    Err(Failure::new("`doctor` is not wired yet"))
+    super::doctor::doctor(args, out).await
 }
 
 /// Prints findings of the store.
 ///
 /// # Errors
 /// The store cannot be read, or no finding has the id.
-#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
 pub async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
-    drop((args, out));
-    Err(Failure::new("`findings` is not wired yet"))
+    super::findings::findings(args, out).await
+}
+
+impl From<OutputFormat> for crate::report::Format {
+    fn from(format: OutputFormat) -> crate::report::Format {
+        match format {
+            OutputFormat::Table => crate::report::Format::Table,
+            OutputFormat::Json => crate::report::Format::Json,
+            OutputFormat::Ndjson => crate::report::Format::Ndjson,
+            OutputFormat::Csv => crate::report::Format::Csv,
+            OutputFormat::Markdown => crate::report::Format::Markdown,
+            OutputFormat::Junit => crate::report::Format::Junit,
+            OutputFormat::Html => crate::report::Format::Html,
+        }
+    }
 }

@@ -1,3 +1,31 @@
-//! The only async orchestration.
+//! The only async orchestration: threads, channels, clock, shutdown.
+//!
+//! One pipeline is: the tap's thread → `ingest` (a thread that decodes and brings changes into canonical form) → `driver`
+//! (a thread with the engine) ⇄ `look` (lookups on the target), `evidence` (the applier's progress, the tap's ends) →
+//! `record` (findings made durable, then commits). Every queue is bounded; a full one stops the tap, and the log keeps
+//! what was not read.
+//!
+//! **Architecture invariant:** nothing here compares or classifies.
 
+pub mod clock;
 pub mod entry;
+
+mod audit;
+mod context;
+mod decode;
+mod doctor;
+mod driver;
+mod evidence;
+mod findings;
+mod images;
+mod ingest;
+mod look;
+mod mapping;
+mod pipeline;
+mod record;
+mod run;
+mod settings;
+mod tables;
+mod tell;
+
+pub use self::clock::Clock;

@@ -133,6 +133,20 @@ pub trait Control: Send + Sync {
     /// When the log does not answer; nothing is learned then.
     fn ends(&self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, TapError>;
 
+    /// Delivers the partition again from `to` on, after an [`TapEvent::Assigned`] of it. Only for taps that follow.
+    ///
+    /// # Errors
+    /// When the tap is gone or cannot go back.
+    fn rewind(&self, partition: PartitionId, to: u64) -> Result<(), TapError> {
+        Err(TapError {
+            what: format!("going back to offset {to} is not possible"),
+            on: format!("partition {}", partition.0),
+            hint: "restart from that position to judge again what the applier applies again".to_owned(),
+            fatal: false,
+            source: None,
+        })
+    }
+
     /// Stops the thread; the channel closes after its last event. Stored commits are made durable first.
     fn stop(&self);
 }

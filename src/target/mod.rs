@@ -4,14 +4,27 @@
 //! it was asked or fails as a whole; a failed or partial read is never evidence, in particular not of absence. Rows are
 //! read from the node that the applier writes, in one read-only statement per batch.
 
+//!
+//! Not here: what a row means. A collation may find a row by a key that only resembles the asked one; whoever asks
+//! compares the key that came back.
+
+mod applied;
+mod budget;
+mod failure;
+pub mod mapping;
 pub mod mysql;
 pub mod postgres;
+mod reader;
+mod sql;
 pub mod sqlite;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
 use crate::model::{Cell, Columns, Row, TableMeta};
+use mapping::{MappingError, TableRef};
 
 /// Where and how to read.
 #[derive(Debug, Clone)]
@@ -38,6 +51,16 @@ pub enum Pooler {
     None,
     /// A pooler in transaction mode: every read runs inside one explicit transaction.
     Transaction,
+}
+
+impl Pooler {
+    /// Whether statements may stay prepared on a connection.
+    fn keeps_statements(self) -> bool {
+        match self {
+            Pooler::None => true,
+            Pooler::Transaction => false,
+        }
+    }
 }
 
 /// One lookup: the table, its key columns and the keys' cells.
@@ -96,6 +119,76 @@ pub enum Target {
     Mysql(mysql::Mysql),
     /// SQLite.
     Sqlite(sqlite::Sqlite),
+}
+
+impl Target {
+    /// Connects once, so that what is wrong with the URL, the password or the pooler is said at once. Later reads open
+    /// and reopen connections as they need them.
+    pub async fn connect(options: Options) -> Result<Target, TargetError> {
+        let url = options.url.clone();
+        let url = url.expose_secret();
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("postgres" | "postgresql") => postgres::Postgres::connect(options, url).await.map(Target::Postgres),
+            Some("mysql" | "mariadb") => mysql::Mysql::connect(options, url).await.map(Target::Mysql),
+            Some("sqlite") => {
+                let path = url.trim_start_matches("sqlite:");
+                let path = path.strip_prefix("//").unwrap_or(path);
+                sqlite::Sqlite::connect(options, path).await.map(Target::Sqlite)
+            }
+            Some(_) | None => Err(failure::refused(
+                "the URL is of no kind known here: it must begin with `postgres://`, `mysql://` or `sqlite:`",
+            )),
+        }
+    }
+
+    /// What is known of a table; `None` if there is none of that name. Without a schema the session's own counts: the
+    /// search path (PostgreSQL), the URL's database (MySQL).
+    pub async fn describe(&self, schema: Option<&str>, table: &str) -> Result<Option<TableMeta>, TargetError> {
+        match self {
+            Target::Postgres(target) => target.describe(schema, table).await,
+            Target::Mysql(target) => target.describe(schema, table).await,
+            Target::Sqlite(target) => target.describe(table).await,
+        }
+    }
+
+    /// The table that a tap table means where no rule says so: see [`mapping`].
+    pub async fn locate(&self, tap: &str, topic: &str) -> Result<Result<TableRef, MappingError>, TargetError> {
+        let names = mapping::names(tap, topic);
+        let known = match self {
+            Target::Postgres(target) => target.named(&names).await,
+            Target::Mysql(target) => target.named(&names).await,
+            Target::Sqlite(target) => target.named(&names).await,
+        }?;
+        Ok(mapping::choose(tap, topic, &known))
+    }
+
+    /// Reads the rows of the asked keys in one statement. Answers for every key or fails as a whole. Keys that the
+    /// table's types cannot hold have no row and are not asked for.
+    pub async fn lookup(&self, ask: &Ask) -> Result<Answer, TargetError> {
+        match self {
+            Target::Postgres(target) => target.lookup(ask).await,
+            Target::Mysql(target) => target.lookup(ask).await,
+            Target::Sqlite(target) => target.lookup(ask).await,
+        }
+    }
+
+    /// Runs the operator's `query:SQL`, which cannot write.
+    pub async fn applied(&self, sql: &str) -> Result<Vec<AppliedRow>, TargetError> {
+        match self {
+            Target::Postgres(target) => target.applied(sql).await,
+            Target::Mysql(target) => target.applied(sql).await,
+            Target::Sqlite(target) => target.applied(sql).await,
+        }
+    }
+
+    /// Looks at what stands at the other end.
+    pub async fn probe(&self) -> Result<Probe, TargetError> {
+        match self {
+            Target::Postgres(target) => target.probe().await,
+            Target::Mysql(target) => target.probe().await,
+            Target::Sqlite(target) => target.probe().await,
+        }
+    }
 }
 
 /// A read that did not answer. Never evidence about a row.

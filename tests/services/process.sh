@@ -18,20 +18,25 @@ pid_of() {
   printf '%s\n' "$pid"
 }
 
+# keep_pid NAME PID: writes the pid file that pid_of reads. A process that is gone already leaves none.
+keep_pid() {
+  local stat
+  stat=$(process_stat "$2") || return 0
+  printf '%s %s\n' "$2" "${stat#* }" >"$home/run/$1.pid"
+}
+
 alive() { pid_of "$1" >/dev/null; }
 
 # launch NAME COMMAND...: runs COMMAND detached, in a directory of the data tree (which is how `sweep` knows it).
 launch() {
-  local name=$1 dir pid stat
+  local name=$1 dir
   shift
   dir=$(data)/$name
   (
     cd "$dir" || exit 1
     exec setsid "$@"
   ) >>"$home/log/$name.log" 2>&1 </dev/null 9>&- &
-  pid=$!
-  stat=$(process_stat "$pid") || fail "$name did not start: see $home/log/$name.log"
-  printf '%s %s\n' "$pid" "${stat#* }" >"$home/run/$name.pid"
+  keep_pid "$name" $!
 }
 
 # await NAME SECONDS: until ready_NAME succeeds; gives up when the process dies or the time is over.

@@ -1,0 +1,161 @@
+//! From a broker: a bare consumer that only counts bytes, then the whole road up to the tracked version, on one topic.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use afterimage::decode::{self, Understood};
+use afterimage::engine::{Engine, Input, Options};
+use afterimage::model::{Position, Tick};
+use afterimage::tap::kafka::{Brokers, KafkaOptions, Reading};
+use afterimage::tap::position::{Place, Places};
+use afterimage::tap::{self, Partitions, TapEvent, TapOptions};
+use rdkafka::ClientConfig;
+use rdkafka::Message;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use crate::record::{NoImages, Tracker, update};
+
+const RECORDS: u64 = 1_000_000;
+const PARTITIONS: i32 = 4;
+
+/// Runs both, bare first and last, so that neither has the warmer cache.
+pub fn consume_decode_track(brokers: &str) {
+    let topic = format!("afterimage-bench-{}", std::process::id());
+    fill(brokers, &topic);
+    let settings: [&[(&str, &str)]; 2] =
+        [&[], &[("queued.max.messages.kbytes", "262144"), ("queued.min.messages", "500000"), ("check.crcs", "false")]];
+    let mut bare: Vec<(f64, f64)> = settings.iter().map(|extra| bare_consumer(brokers, &topic, extra)).collect();
+    let whole: Vec<(f64, f64)> = (0..2).map(|_| whole_road(brokers, &topic)).collect();
+    bare.push(bare_consumer(brokers, &topic, settings[0]));
+    let best = |runs: &[(f64, f64)]| runs.iter().copied().fold((0.0, 0.0), |best, run| if run.0 > best.0 { run } else { best });
+    let (bare, whole) = (best(&bare), best(&whole));
+    let line = serde_json::json!({
+        "bench": "consume + decode + track", "records": RECORDS, "partitions": PARTITIONS,
+        "bare_per_s": bare.0.round(), "bare_cpu_us": bare.1, "whole_per_s": whole.0.round(), "whole_cpu_us": whole.1,
+        "share": (whole.0 / bare.0 * 1000.0).round() / 1000.0,
+    });
+    println!("{line}");
+    remove(brokers, &topic);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts")
+}
+
+fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an admin client starts")
+}
+
+fn fill(brokers: &str, topic: &str) {
+    let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
+    runtime().block_on(admin(brokers).create_topics([&new], &AdminOptions::new())).expect("the topic can be made");
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("linger.ms", "50")
+        .set("queue.buffering.max.messages", "2000000")
+        .set("queue.buffering.max.kbytes", "2000000")
+        .create()
+        .expect("a producer starts");
+    for id in 0..RECORDS {
+        let (key, value) = update(id, id);
+        let mut record = BaseRecord::to(topic).key(&key).payload(&value).partition((id % PARTITIONS as u64) as i32);
+        while let Err((_, back)) = producer.send(record) {
+            producer.poll(Duration::from_millis(10));
+            record = back;
+        }
+        if id % 10_000 == 0 {
+            producer.poll(Duration::ZERO);
+        }
+    }
+    producer.flush(Duration::from_secs(120)).expect("everything is written");
+}
+
+fn remove(brokers: &str, topic: &str) {
+    let _ = runtime().block_on(admin(brokers).delete_topics(&[topic], &AdminOptions::new()));
+}
+
+/// User and system time of this process so far, in seconds.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: f64 = [11, 12].iter().filter_map(|index| fields.get(*index)?.parse::<f64>().ok()).sum();
+    ticks / 100.0
+}
+
+fn bare_consumer(brokers: &str, topic: &str, extra: &[(&str, &str)]) -> (f64, f64) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("group.id", "afterimage-bench").set("enable.auto.commit", "false");
+    extra.iter().for_each(|(name, value)| {
+        config.set(*name, *value);
+    });
+    let consumer: BaseConsumer = config.create().expect("a consumer starts");
+    let mut partitions = rdkafka::TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        partitions.add_partition_offset(topic, partition, rdkafka::Offset::Beginning).expect("it is a partition");
+    }
+    consumer.assign(&partitions).expect("it can be assigned");
+    let (mut records, mut bytes) = (0u64, 0usize);
+    let (began, cpu_before) = (Instant::now(), cpu());
+    while records < RECORDS {
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+            records += 1;
+            bytes += message.payload().map_or(0, <[u8]>::len);
+        }
+    }
+    assert!(bytes > 0, "records have bytes");
+    rate(began, cpu_before)
+}
+
+fn rate(began: Instant, cpu_before: f64) -> (f64, f64) {
+    let took = began.elapsed().as_secs_f64();
+    let micros = (cpu() - cpu_before) * 1e6 / RECORDS as f64;
+    (RECORDS as f64 / took, (micros * 100.0).round() / 100.0)
+}
+
+/// Tap thread → decode thread → engine thread, as in the runtime.
+fn whole_road(brokers: &str, topic: &str) -> (f64, f64) {
+    let options = KafkaOptions {
+        brokers: Brokers { bootstrap: brokers.to_owned(), properties: BTreeMap::new() },
+        topics: vec![topic.to_owned()],
+        group: String::new(),
+        reading: Reading::Range { from: Places::all(Place::Beginning), to: Places::all(Place::End) },
+    };
+    let (began, cpu_before) = (Instant::now(), cpu());
+    let (events, control) = tap::start(TapOptions::Kafka(options), Partitions::default()).expect("the tap starts");
+    let (tracked, inputs) = sync_channel::<Vec<Input>>(8);
+    let decoding = std::thread::spawn(move || {
+        let mut decoder = decode::decoder(&decode::Options::default());
+        let mut tracker = Tracker::new();
+        while let Ok(event) = events.recv() {
+            match event {
+                TapEvent::Records(batch) => {
+                    let of = |record: afterimage::model::Record<'_>| {
+                        let at = Position { partition: record.partition, offset: record.offset };
+                        match decoder.decode("orders", record) {
+                            Understood::Change(change) => Input::Change(tracker.track(at, change)),
+                            other => unreachable!("updates only: {other:?}"),
+                        }
+                    };
+                    let _ = tracked.send(batch.records().map(of).collect());
+                }
+                TapEvent::Assigned { partition, next } => drop(tracked.send(vec![Input::Assigned { partition, next }])),
+                TapEvent::Ended => break,
+                _ => {}
+            }
+        }
+    });
+    let mut engine = Engine::new(Options { memory: usize::MAX, ..Options::default() }, Box::new(NoImages));
+    for batch in inputs {
+        for input in batch {
+            engine.handle(input, Tick(1));
+        }
+    }
+    decoding.join().expect("decoding ends");
+    control.stop();
+    assert_eq!(engine.counters().changes, RECORDS, "every record is tracked");
+    rate(began, cpu_before)
+}

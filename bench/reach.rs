@@ -1,0 +1,28 @@
+//! How fast changes are read, understood and tracked, beside a bare consumer of the same topic; what a pending version
+//! costs in memory; how fast keys are looked up.
+//!
+//! ```sh
+//! cargo bench --bench reach                                        # from memory only
+//! AFTERIMAGE_BENCH_BROKER=127.0.0.1:9092 cargo bench --bench reach  # and from a broker
+//! AFTERIMAGE_BENCH_PG=postgres://… cargo bench --bench reach        # and lookups
+//! ```
+//! Prints one JSON object a line. Topics and tables it makes are its own and are removed.
+#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used, reason = "a benchmark prints and measures")]
+
+mod broker;
+mod lookup;
+mod memory;
+mod record;
+
+fn main() {
+    memory::changes_per_second();
+    memory::bytes_per_version();
+    match std::env::var("AFTERIMAGE_BENCH_BROKER") {
+        Ok(brokers) => broker::consume_decode_track(&brokers),
+        Err(_) => println!("{}", serde_json::json!({"bench": "broker", "skipped": "AFTERIMAGE_BENCH_BROKER is not set"})),
+    }
+    match std::env::var("AFTERIMAGE_BENCH_PG") {
+        Ok(url) => lookup::keys_per_second(&url),
+        Err(_) => println!("{}", serde_json::json!({"bench": "lookup", "skipped": "AFTERIMAGE_BENCH_PG is not set"})),
+    }
+}

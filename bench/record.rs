@@ -1,0 +1,149 @@
+//! Records of about 1 KB as Debezium's PostgreSQL connector writes them without schemas, and the table they are for.
+
+use std::sync::Arc;
+
+use afterimage::canon::{Binding, Plan, Rules};
+use afterimage::engine::event::{ColumnVerdict, Image, Images, Role, Tracked, Verified};
+use afterimage::model::{
+    Batch, Change, ColumnMeta, Columns, Dialect, Key, Op, PartitionId, Position, Row, TableId, TableMeta,
+};
+
+/// The columns of the table and their types on the target.
+const COLUMNS: &[(&str, &str)] = &[
+    ("id", "bigint"),
+    ("customer", "character varying(64)"),
+    ("email", "text"),
+    ("street", "text"),
+    ("city", "text"),
+    ("country", "character(2)"),
+    ("status", "text"),
+    ("quantity", "integer"),
+    ("total", "double precision"),
+    ("paid", "boolean"),
+    ("note", "text"),
+    ("version", "bigint"),
+];
+
+/// The table.
+pub fn table() -> Arc<TableMeta> {
+    let column = |(name, declared): &(&str, &str)| ColumnMeta {
+        name: (*name).into(),
+        declared: (*declared).into(),
+        nullable: *name != "id",
+        collation: None,
+    };
+    Arc::new(TableMeta {
+        dialect: Dialect::Postgres,
+        schema: "public".into(),
+        name: "orders".into(),
+        columns: COLUMNS.iter().map(column).collect(),
+        primary_key: vec![0],
+    })
+}
+
+fn row(id: u64, version: u64) -> String {
+    format!(
+        r#"{{"id":{id},"customer":"customer-{id:08}","email":"someone.{id:08}@example.org","street":"{} Long Street, back entrance","city":"Somewhere","country":"NL","status":"open","quantity":{},"total":{}.25,"paid":true,"note":"leave at the door, ring twice, mind the dog","version":{version}}}"#,
+        id % 977,
+        id % 13,
+        id % 9973
+    )
+}
+
+/// Key and value of an update.
+pub fn update(id: u64, version: u64) -> (String, String) {
+    let (before, after) = (row(id, version), row(id, version + 1));
+    let lsn = 24_000_000 + version * 8;
+    let value = format!(
+        r#"{{"before":{before},"after":{after},"source":{{"version":"3.5.0.Final","connector":"postgresql","name":"shop","ts_ms":1795312813127,"snapshot":"false","db":"shop","sequence":"[\"{lsn}\",\"{lsn}\"]","ts_us":1795312813127123,"ts_ns":1795312813127123000,"schema":"public","table":"orders","txId":700,"lsn":{lsn},"xmin":null}},"transaction":null,"op":"u","ts_ms":1795312813200}}"#
+    );
+    (format!(r#"{{"id":{id}}}"#), value)
+}
+
+/// A batch of updates of distinct keys.
+pub fn batch(first: u64, count: u64) -> Batch {
+    let mut batch = Batch::default();
+    for offset in first..first + count {
+        let (key, value) = update(offset, offset);
+        let no_headers = std::iter::empty::<(&[u8], Option<&[u8]>)>();
+        batch.push((PartitionId(0), offset, Some(0)), Some(key.as_bytes()), Some(value.as_bytes()), no_headers);
+    }
+    batch
+}
+
+/// Brings changes into the form that the engine takes, as the runtime does.
+pub struct Tracker {
+    plan: Plan,
+    binding: Option<(Arc<Columns>, Binding)>,
+}
+
+impl Tracker {
+    /// For the table above.
+    pub fn new() -> Tracker {
+        let plan = Plan::new(TableId(0), table(), &Rules::default(), None).expect("the table has a key");
+        Tracker { plan, binding: None }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// One change, tracked.
+    pub fn track(&mut self, at: Position, change: Change) -> Tracked {
+        let key = self.plan.key(change.key.as_ref().expect("records have keys")).expect("the key is whole");
+        let after = change.after.expect("updates have a row");
+        let expected = self.expect(&after);
+        let before = change.before.map(|before| self.expect(&before).0);
+        Tracked {
+            key,
+            at,
+            order: at.offset,
+            op: Op::Update,
+            fingerprint: expected.0,
+            mask: expected.1,
+            before,
+            committed_at: change.committed_at,
+            appended_at: None,
+            key_change: change.key_change,
+            role: Role::Rows,
+        }
+    }
+
+    fn expect(&mut self, row: &Row) -> (u128, Arc<afterimage::canon::Mask>) {
+        let known = self.binding.as_ref().is_some_and(|(columns, _)| Arc::ptr_eq(columns, &row.columns));
+        if !known {
+            self.binding = Some((Arc::clone(&row.columns), self.plan.bind(&row.columns, row.typing)));
+        }
+        let (_, binding) = self.binding.as_ref().expect("it was just made");
+        let expected = self.plan.expect(binding, row);
+        (expected.fingerprint, expected.mask)
+    }
+}
+
+/// A table-version cache that keeps nothing.
+pub struct NoImages;
+
+impl Images for NoImages {
+    fn image(&self, _: Position, _: &Key) -> Option<Image> {
+        None
+    }
+
+    fn compare(&self, _: &Key, _: &Row, _: &Row) -> Vec<ColumnVerdict> {
+        Vec::new()
+    }
+
+    fn remember(&mut self, _: &Key, _: Verified) {}
+
+    fn recall(&self, _: &Key) -> Option<Verified> {
+        None
+    }
+
+    fn partition_name(&self, partition: PartitionId) -> String {
+        partition.0.to_string()
+    }
+
+    fn table_name(&self, _: TableId) -> Arc<str> {
+        "public.orders".into()
+    }
+}

@@ -1,0 +1,111 @@
+//! Asks, at every poll, how far the applier came and where the tap ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::model::{PartitionId, SourceTime};
+use crate::tap::kafka::evidence::Applied;
+use crate::tap::{Control, Partitions, TapError};
+use crate::target::{AppliedRow, Target, TargetError};
+
+use super::clock::Clock;
+use super::tell;
+use super::driver::Reply;
+
+/// Where the applier's own positions come from.
+pub(super) enum Positions {
+    /// Only rows tell.
+    None,
+    /// Its consumer group.
+    Group(Arc<Applied>),
+    /// A query on the target.
+    Query(String),
+}
+
+/// The poller.
+pub(super) struct Evidence {
+    pub(super) clock: Clock,
+    pub(super) every: Duration,
+    pub(super) partitions: Partitions,
+    pub(super) control: Arc<dyn Control>,
+    pub(super) positions: Positions,
+    pub(super) target: Target,
+    pub(super) replies: mpsc::Sender<Reply>,
+    pub(super) pipeline: Arc<str>,
+}
+
+impl Evidence {
+    /// Runs until nobody listens any more. A question that is not answered is asked again at the next poll.
+    pub(super) async fn run(self) {
+        let mut pace = tokio::time::interval(self.every.max(Duration::from_millis(20)));
+        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !self.replies.is_closed() {
+            pace.tick().await;
+            let known: Vec<PartitionId> = self.partitions.all().into_iter().map(|(id, _)| id).collect();
+            if known.is_empty() {
+                continue;
+            }
+            self.ask_positions(&known).await;
+            self.ask_ends(known).await;
+        }
+    }
+
+    async fn ask_ends(&self, known: Vec<PartitionId>) {
+        let asked = self.clock.now();
+        let control = Arc::clone(&self.control);
+        match tokio::task::spawn_blocking(move || control.ends(&known)).await {
+            Ok(Ok(ends)) => self.send(Reply::Ends { asked, ends }).await,
+            Ok(Err(error)) => tell::tap_failed(&self.pipeline, &error),
+            Err(_) => {}
+        }
+    }
+
+    async fn ask_positions(&self, known: &[PartitionId]) {
+        let asked = self.clock.now();
+        match &self.positions {
+            Positions::None => {}
+            Positions::Group(group) => {
+                let (group, known) = (Arc::clone(group), known.to_vec());
+                let answer = tokio::task::spawn_blocking(move || -> Result<_, TapError> {
+                    let generation = group.generation();
+                    Ok((group.committed(&known)?, generation))
+                });
+                match answer.await {
+                    Ok(Ok((next, generation))) => self.send(Reply::Committed { asked, next, generation }).await,
+                    Ok(Err(error)) => tell::tap_failed(&self.pipeline, &error),
+                    Err(_) => {}
+                }
+            }
+            Positions::Query(sql) => match self.target.applied(sql).await {
+                Ok(rows) => self.rows(asked, rows).await,
+                Err(error) => self.failed(&error),
+            },
+        }
+    }
+
+    fn failed(&self, error: &TargetError) {
+        tell::target_failed(&self.pipeline, error, 0);
+    }
+
+    async fn rows(&self, asked: crate::model::Tick, rows: Vec<AppliedRow>) {
+        let names = super::look::by_name(self.partitions.all());
+        let mut next = Vec::new();
+        for row in rows {
+            match row {
+                AppliedRow::Position { topic, partition, next_offset } => {
+                    next.extend(names.get(&(topic, partition)).map(|id| (*id, next_offset)));
+                }
+                AppliedRow::Time(time) => self.send(Reply::AppliedTime { asked, time: SourceTime(time) }).await,
+            }
+        }
+        if !next.is_empty() {
+            self.send(Reply::Committed { asked, next, generation: None }).await;
+        }
+    }
+
+    async fn send(&self, reply: Reply) {
+        let _ = self.replies.send(reply).await;
+    }
+}

@@ -1,0 +1,74 @@
+//! `findings`: what the store holds.
+
+use std::io::Write;
+
+use secrecy::ExposeSecret;
+
+use crate::report::{self, Document};
+use crate::store::{Cursor, Filter, Store, StoreError};
+
+use super::entry::{Failure, FindingsArgs, FindingsQuery, Outcome};
+
+pub(super) fn store_failure(error: StoreError) -> Failure {
+    Failure { source: Some(Box::new(error)), ..Failure::new("the store cannot be used") }
+}
+
+pub(super) fn writing(error: std::io::Error) -> Failure {
+    Failure { source: Some(Box::new(error)), ..Failure::new("the result cannot be written") }
+}
+
+/// Opens a store that must exist already: reading findings makes none.
+pub(super) async fn open(store: &crate::config::Store) -> Result<Store, Failure> {
+    let url = store.url.expose_secret();
+    if let Some(path) = url.strip_prefix("sqlite:")
+        && !path.starts_with(":memory:")
+        && !std::path::Path::new(path.trim_start_matches("//").split('?').next().unwrap_or(path)).exists()
+    {
+        let hint = "name the configuration with `-c`, or run `afterimage run` first";
+        return Err(Failure { hint: Some(hint.into()), ..Failure::new(format!("there is no store at `{path}`")) });
+    }
+    Store::open(url).await.map_err(store_failure)
+}
+
+pub(super) async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
+    let store = open(&args.store).await?;
+    match args.query {
+        FindingsQuery::Show { id } => {
+            let found = store.get(&id).await.map_err(store_failure)?;
+            let hint = "`afterimage findings list` shows the ids there are";
+            let none = || Failure { hint: Some(hint.into()), ..Failure::new(format!("no finding's id begins with `{id}`")) };
+            let document = found.ok_or_else(none)?;
+            match args.format {
+                super::entry::OutputFormat::Table => report::show(&document, out).map_err(writing)?,
+                format => report::print(format.into(), &[document], None, out).map_err(writing)?,
+            }
+        }
+        FindingsQuery::List { pipeline, tables, kinds, states, severity, limit } => {
+            let filter = Filter { pipeline, kinds, states, severity, ..Filter::default() };
+            let documents = listed(&store, filter, &tables, limit).await?;
+            report::print(args.format.into(), &documents, None, out).map_err(writing)?;
+        }
+    }
+    out.flush().map_err(writing)?;
+    Ok(Outcome::Clean)
+}
+
+/// Pages until `limit` findings fit, or there are no more.
+async fn listed(store: &Store, mut filter: Filter, tables: &[String], limit: u64) -> Result<Vec<Document>, Failure> {
+    let mut found = Vec::new();
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    loop {
+        let page = store.list(&filter).await.map_err(store_failure)?;
+        let Some(last) = page.last() else { break };
+        filter.after = Some(Cursor::behind(last));
+        let fits = |document: &Document| {
+            tables.is_empty() || document.table.as_ref().is_some_and(|table| tables.contains(table))
+        };
+        found.extend(page.into_iter().filter(fits));
+        if found.len() >= limit {
+            break;
+        }
+    }
+    found.truncate(limit);
+    Ok(found)
+}

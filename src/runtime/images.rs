@@ -1,0 +1,140 @@
+//! The table-version cache: recent images of changes, and what keys were last read as. Bounded by bytes; what it forgets
+//! costs detail of a finding, never a verdict.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use moka::sync::Cache;
+
+use crate::engine::event::{ColumnVerdict, Image, Images, Verified};
+use crate::model::{Key, PartitionId, Position, Row, TableId};
+use crate::tap::Partitions;
+
+use super::tables::Tables;
+
+/// Consecutive offsets that share one cache entry: one entry a change would cost more than the change.
+const CHUNK_BITS: u32 = 8;
+
+/// Share of the cache, in eighths, that keeps what keys were last read as.
+const VERIFIED_EIGHTHS: u64 = 2;
+
+type ChunkId = (PartitionId, u64);
+
+#[derive(Debug, Clone)]
+struct Kept {
+    offset: u64,
+    key: u64,
+    image: Image,
+}
+
+/// Images by position, written by ingest and read by the judge.
+#[derive(Debug)]
+pub(super) struct ImageStore {
+    open: Mutex<BTreeMap<PartitionId, (u64, Vec<Kept>)>>,
+    closed: Cache<ChunkId, Arc<[Kept]>>,
+}
+
+impl ImageStore {
+    pub(super) fn new(bytes: u64) -> ImageStore {
+        let weigh = |_: &ChunkId, chunk: &Arc<[Kept]>| {
+            let rows = chunk.iter().map(|kept| 64 + kept.image.row.as_ref().map_or(0, |row| row.weight()));
+            u32::try_from(rows.sum::<usize>()).unwrap_or(u32::MAX)
+        };
+        let closed = Cache::builder()
+            .max_capacity(bytes / 8 * (8 - VERIFIED_EIGHTHS))
+            .weigher(weigh)
+            .eviction_policy(moka::policy::EvictionPolicy::lru())
+            .build();
+        ImageStore { open: Mutex::default(), closed }
+    }
+
+    /// Keeps the image of a change. Positions of a partition come in order, or again after a restart.
+    pub(super) fn keep(&self, at: Position, key: &Key, image: Image) {
+        let chunk = at.offset >> CHUNK_BITS;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let (current, kept) = open.entry(at.partition).or_insert_with(|| (chunk, Vec::new()));
+        if *current != chunk {
+            let full = std::mem::take(kept);
+            self.closed.insert((at.partition, *current), full.into());
+            *current = chunk;
+        }
+        kept.push(Kept { offset: at.offset, key: hash(key), image });
+    }
+
+    fn find(&self, at: Position, key: &Key) -> Option<Image> {
+        let chunk = at.offset >> CHUNK_BITS;
+        let wanted = hash(key);
+        let is_it = |kept: &&Kept| kept.offset == at.offset && kept.key == wanted;
+        {
+            let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((current, kept)) = open.get(&at.partition)
+                && *current == chunk
+                && let Some(kept) = kept.iter().rev().find(is_it)
+            {
+                return Some(kept.image.clone());
+            }
+        }
+        self.closed.get(&(at.partition, chunk))?.iter().rev().find(is_it).map(|kept| kept.image.clone())
+    }
+}
+
+fn hash(key: &Key) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(key.bytes())
+}
+
+/// What the judge may ask at once.
+pub(super) struct TableVersions {
+    store: Arc<ImageStore>,
+    verified: Cache<u128, Verified>,
+    tables: Arc<Tables>,
+    partitions: Partitions,
+}
+
+impl TableVersions {
+    pub(super) fn new(store: Arc<ImageStore>, bytes: u64, tables: Arc<Tables>, partitions: Partitions) -> TableVersions {
+        let weigh = |_: &u128, verified: &Verified| 400 + 40 * u32::try_from(verified.earlier.len()).unwrap_or(u32::MAX / 80);
+        let verified = Cache::builder()
+            .max_capacity(bytes / 8 * VERIFIED_EIGHTHS)
+            .weigher(weigh)
+            .eviction_policy(moka::policy::EvictionPolicy::lru())
+            .build();
+        TableVersions { store, verified, tables, partitions }
+    }
+}
+
+impl Images for TableVersions {
+    fn image(&self, at: Position, key: &Key) -> Option<Image> {
+        self.store.find(at, key)
+    }
+
+    fn compare(&self, key: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict> {
+        let Some(plan) = self.tables.plan(key.table()) else { return Vec::new() };
+        let compared = plan.differ(expected, observed).into_iter();
+        compared
+            .map(|column| ColumnVerdict {
+                index: column.index,
+                name: column.name,
+                outcome: column.outcome,
+                expected: column.expected,
+                observed: column.observed,
+                placeholder: column.placeholder,
+            })
+            .collect()
+    }
+
+    fn remember(&mut self, key: &Key, verified: Verified) {
+        self.verified.insert(key.hash128(), verified);
+    }
+
+    fn recall(&self, key: &Key) -> Option<Verified> {
+        self.verified.get(&key.hash128())
+    }
+
+    fn partition_name(&self, partition: PartitionId) -> String {
+        self.partitions.name(partition).to_string()
+    }
+
+    fn table_name(&self, table: TableId) -> Arc<str> {
+        self.tables.tap_name(table)
+    }
+}

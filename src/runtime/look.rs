@@ -1,0 +1,138 @@
+//! Lookups: keys out, rows back, and the tap's ends asked after the rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::engine::event::{LookFailure, Lookup, Looked, Seen};
+use crate::model::{Key, Row};
+use crate::tap::Control;
+use crate::target::{Ask, Target, TargetError};
+use crate::telemetry::event::TargetRead;
+
+use super::clock::Clock;
+use super::tell;
+use super::driver::Reply;
+use super::mapping::Remap;
+use super::tables::{Table, Tables};
+
+/// What a lookup needs of the world.
+#[derive(Clone)]
+pub(super) struct Looker {
+    pub(super) clock: Clock,
+    pub(super) target: Target,
+    pub(super) tables: Arc<Tables>,
+    pub(super) control: Arc<dyn Control>,
+    pub(super) replies: mpsc::Sender<Reply>,
+    pub(super) remap: Remap,
+    pub(super) pipeline: Arc<str>,
+}
+
+impl Looker {
+    /// Answers lookups, several at a time, until nobody asks any more. The engine bounds how many are in flight.
+    pub(super) async fn run(self, mut lookups: mpsc::Receiver<Lookup>) {
+        let mut running = JoinSet::new();
+        loop {
+            tokio::select! {
+                lookup = lookups.recv() => match lookup {
+                    Some(lookup) => {
+                        let looker = self.clone();
+                        running.spawn(async move { looker.look(lookup).await });
+                    }
+                    None => break,
+                },
+                Some(_) = running.join_next(), if !running.is_empty() => {}
+            }
+        }
+        running.shutdown().await;
+    }
+
+    async fn look(&self, lookup: Lookup) {
+        let rows = self.read(&lookup).await;
+        let ended = self.clock.now();
+        if !lookup.lead.is_zero() && rows.is_ok() {
+            tokio::time::sleep(lookup.lead).await;
+        }
+        let ends = match rows {
+            Ok(_) => self.ends(&lookup).await,
+            Err(_) => Ok(Vec::new()),
+        };
+        let (rows, ends) = match ends {
+            Ok(ends) => (rows, ends),
+            Err(failure) => (Err(failure), Vec::new()),
+        };
+        let looked = Looked { id: lookup.id, ended, rows, ends };
+        let _ = self.replies.send(Reply::Looked(looked)).await;
+    }
+
+    async fn read(&self, lookup: &Lookup) -> Result<Vec<Seen>, LookFailure> {
+        let Some(table) = self.tables.get(lookup.table) else { return Err(LookFailure::Replanned) };
+        let began = self.clock.elapsed();
+        let asked = self.target.lookup(&ask(&table, &lookup.keys)).await;
+        let took = self.clock.elapsed().saturating_sub(began);
+        TargetRead { pipeline: &self.pipeline, keys: lookup.keys.len(), took }.emit();
+        match asked {
+            Ok(answer) => {
+                let seen = lookup.keys.iter().zip(answer).map(|(key, rows)| seen(&table, key, rows));
+                Ok(seen.collect())
+            }
+            Err(error) => {
+                tell::target_failed(&self.pipeline, &error, lookup.keys.len());
+                match error {
+                    TargetError::Changed { .. } => {
+                        self.remap.table(&table).await;
+                        Err(LookFailure::Replanned)
+                    }
+                    TargetError::Unreachable { .. } | TargetError::Refused { .. } => Err(LookFailure::Unreachable),
+                }
+            }
+        }
+    }
+
+    async fn ends(&self, lookup: &Lookup) -> Result<Vec<(crate::model::PartitionId, u64)>, LookFailure> {
+        let (control, partitions) = (Arc::clone(&self.control), lookup.partitions.clone());
+        let asked = tokio::task::spawn_blocking(move || control.ends(&partitions)).await;
+        match asked {
+            Ok(Ok(ends)) => Ok(ends),
+            Ok(Err(error)) => {
+                tell::tap_failed(&self.pipeline, &error);
+                Err(LookFailure::Unreachable)
+            }
+            Err(_) => Err(LookFailure::Unreachable),
+        }
+    }
+}
+
+fn ask(table: &Table, keys: &[Key]) -> Ask {
+    Ask {
+        table: Arc::clone(table.plan.meta()),
+        key_columns: table.key_columns.clone(),
+        columns: table.columns.clone(),
+        names: Arc::clone(table.plan.names()),
+        keys: keys.iter().map(Key::cells).collect(),
+    }
+}
+
+/// A collation may find rows of another key: they say nothing about this one.
+fn seen(table: &Table, key: &Key, rows: Vec<Row>) -> Seen {
+    let found = rows.len();
+    let own = rows.into_iter().filter(|row| table.plan.observed_key(row).is_ok_and(|observed| observed == *key));
+    let mut own: Vec<Row> = own.collect();
+    match (own.len(), found) {
+        (0, 0) => Seen::Absent,
+        (0, _) => Seen::Incomparable,
+        (1, _) => {
+            let row = own.remove(0);
+            let placeholder = !table.plan.placeholders(&row).is_empty();
+            Seen::Row { hashes: table.plan.observe(&row), row: Arc::new(row), placeholder }
+        }
+        (count, _) => Seen::Several { count, row: Arc::new(own.remove(0)) },
+    }
+}
+
+/// Names of partitions by topic and number, for evidence that comes by name.
+pub(super) fn by_name(all: Vec<(crate::model::PartitionId, crate::model::position::PartitionName)>) -> BTreeMap<(String, i32), crate::model::PartitionId> {
+    all.into_iter().map(|(id, name)| ((name.topic.to_string(), name.partition), id)).collect()
+}

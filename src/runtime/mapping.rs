@@ -1,0 +1,219 @@
+//! Finds the target table of each tap table, and makes its plan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::canon::{Rules, Tolerance};
+use crate::config::{self, Evidence, Format, SentNulls, TableRule};
+use crate::engine::event::Role;
+use crate::model::{Columns, TableId, TableMeta, Tick};
+use crate::target::{Target, TargetError};
+
+use super::clock::Clock;
+use super::context::rule_for;
+use super::driver::Reply;
+use super::tables::{Mapped, Table, Tables};
+use super::tell;
+
+/// How long a table that is not on the target yet is waited for: a sink that makes its tables does so with the first
+/// record it writes.
+const APPEARS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked for meanwhile, and an unreachable target asked again.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often a table without a counterpart is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// What a plan is made of, besides the target's table.
+#[derive(Debug, Clone)]
+pub(super) struct PlanRules {
+    rules: Vec<TableRule>,
+    heartbeats: Vec<String>,
+    empty_is_null: bool,
+    placeholder: Option<String>,
+}
+
+impl PlanRules {
+    pub(super) fn of(pipeline: &config::Pipeline) -> PlanRules {
+        let heartbeat = |evidence: &Evidence| match evidence {
+            Evidence::Heartbeat { table, .. } => Some(table.clone()),
+            Evidence::KafkaGroup(_)
+            | Evidence::KclLease(_)
+            | Evidence::Query(_)
+            | Evidence::Inferred
+            | Evidence::Assumed => None,
+        };
+        let dms = pipeline.decode.format == Format::Dms && pipeline.decode.nulls == SentNulls::LeftOut;
+        PlanRules {
+            rules: pipeline.tables.clone(),
+            heartbeats: pipeline.progress.applied.iter().filter_map(heartbeat).collect(),
+            empty_is_null: dms,
+            placeholder: pipeline.decode.placeholder.clone(),
+        }
+    }
+
+    fn role(&self, tap_name: &str) -> Role {
+        if self.heartbeats.iter().any(|name| name == tap_name) { Role::Heartbeat } else { Role::Rows }
+    }
+
+    fn canon(&self, tap_name: &str) -> Rules {
+        let Some(rule) = rule_for(&self.rules, tap_name) else {
+            return Rules { empty_is_null: self.empty_is_null, ..Rules::default() };
+        };
+        let tolerance = |tolerance: &config::Tolerance| match tolerance {
+            config::Tolerance::Number(by) => Tolerance::Number(*by),
+            config::Tolerance::Time(by) => Tolerance::Time(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)),
+        };
+        Rules {
+            rename: rule.columns.clone(),
+            ignore: rule.ignore.clone(),
+            tolerance: rule.tolerance.iter().map(|(column, by)| (column.clone(), tolerance(by))).collect(),
+            key: rule.key.clone(),
+            empty_is_null: self.empty_is_null,
+        }
+    }
+
+    fn target_of(&self, tap_name: &str) -> Option<&str> {
+        rule_for(&self.rules, tap_name).and_then(|rule| rule.target.as_deref())
+    }
+
+    /// Finds the table's counterpart and makes its plan.
+    ///
+    /// # Errors
+    /// When the target does not answer. A table that cannot be judged is no error.
+    pub(super) async fn make(
+        &self,
+        target: &Target,
+        (id, tap_name, topic): (TableId, &Arc<str>, &str),
+        record_key: Option<&Columns>,
+    ) -> Result<Mapped, TargetError> {
+        let meta = match self.locate(target, tap_name, topic).await? {
+            Ok(meta) => Arc::new(meta),
+            Err(why) => return Ok(Mapped::NotJudged(why.into())),
+        };
+        let role = self.role(tap_name);
+        let made = Table::plan((id, tap_name, role), meta, &self.canon(tap_name), record_key, self.placeholder.as_deref());
+        Ok(match made {
+            Ok(table) => Mapped::Judged(Arc::new(table)),
+            Err(error) => Mapped::NotJudged(error.to_string().into()),
+        })
+    }
+
+    async fn locate(&self, target: &Target, tap_name: &str, topic: &str) -> Result<Result<TableMeta, String>, TargetError> {
+        let place = match self.target_of(tap_name) {
+            Some(named) => {
+                let (schema, name) = named.rsplit_once('.').map_or((None, named), |(schema, name)| (Some(schema), name));
+                (schema.map(str::to_owned), name.to_owned())
+            }
+            None => match target.locate(tap_name, topic).await? {
+                Ok(found) => (Some(found.schema).filter(|schema| !schema.is_empty()), found.name),
+                Err(why) => return Ok(Err(why.to_string())),
+            },
+        };
+        let described = target.describe(place.0.as_deref(), &place.1).await?;
+        let missing = || format!("the target has no table `{}`: name it in the table's rule", place.1);
+        Ok(described.ok_or_else(missing))
+    }
+}
+
+/// Makes plans anew when a table changed under us.
+#[derive(Clone)]
+pub(super) struct Remap {
+    pub(super) rules: Arc<PlanRules>,
+    pub(super) target: Target,
+    pub(super) tables: Arc<Tables>,
+    pub(super) epoch: Arc<AtomicU64>,
+    pub(super) replies: mpsc::Sender<Reply>,
+    pub(super) pipeline: Arc<str>,
+}
+
+impl Remap {
+    /// Reads the table's metadata again; what was fingerprinted under the old plan ends without a verdict.
+    pub(super) async fn table(&self, table: &Arc<Table>) {
+        let known = self.tables.get(table.id);
+        if known.is_some_and(|known| !Arc::ptr_eq(&known, table)) {
+            return;
+        }
+        let keys = Columns::new(table.plan.key_names());
+        let place = (table.id, &table.tap_name, &*table.tap_name);
+        match self.rules.make(&self.target, place, Some(&keys)).await {
+            Ok(mapped) => {
+                self.tables.set(table.id, mapped);
+                self.epoch.fetch_add(1, Ordering::Release);
+                let _ = self.replies.send(Reply::Replanned(table.id)).await;
+            }
+            Err(error) => tell::target_failed(&self.pipeline, &error, 0),
+        }
+    }
+}
+
+/// Ingest's view of the tables: asks the target at first sight, and waits for it.
+pub(super) struct Mapper {
+    pub(super) rules: Arc<PlanRules>,
+    pub(super) target: Target,
+    pub(super) tables: Arc<Tables>,
+    pub(super) epoch: Arc<AtomicU64>,
+    pub(super) clock: Clock,
+    pub(super) handle: Handle,
+    pub(super) stopped: Arc<AtomicBool>,
+    pub(super) pipeline: Arc<str>,
+    pub(super) known: BTreeMap<Arc<str>, Mapped>,
+    pub(super) known_epoch: u64,
+    pub(super) look_again: BTreeMap<Arc<str>, Tick>,
+}
+
+impl Mapper {
+    /// What stands for a tap table. Blocks while the target cannot be asked: the tap waits meanwhile.
+    pub(super) fn mapped(&mut self, tap_name: &Arc<str>, topic: &str, record_key: Option<&Columns>) -> Mapped {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        if epoch != self.known_epoch {
+            self.known.clear();
+            self.known_epoch = epoch;
+        }
+        match self.known.get(tap_name) {
+            Some(judged @ Mapped::Judged(_)) => return judged.clone(),
+            Some(other @ Mapped::NotJudged(_)) if !self.is_due(tap_name) => return other.clone(),
+            Some(Mapped::NotJudged(_)) | None => {}
+        }
+        let mapped = match self.tables.mapped(tap_name) {
+            Some(judged @ Mapped::Judged(_)) => judged,
+            Some(Mapped::NotJudged(_)) | None => self.find(tap_name, topic, record_key),
+        };
+        self.known.insert(Arc::clone(tap_name), mapped.clone());
+        mapped
+    }
+
+    fn is_due(&self, tap_name: &str) -> bool {
+        self.look_again.get(tap_name).is_some_and(|at| *at <= self.clock.now())
+    }
+
+    fn find(&mut self, tap_name: &Arc<str>, topic: &str, record_key: Option<&Columns>) -> Mapped {
+        let id = self.tables.id(tap_name);
+        let first = !self.look_again.contains_key(tap_name);
+        let patience = self.clock.now() + if first { APPEARS_WITHIN } else { Duration::ZERO };
+        let mapped = loop {
+            let made = self.handle.block_on(self.rules.make(&self.target, (id, tap_name, topic), record_key));
+            let stopped = self.stopped.load(Ordering::Relaxed);
+            match made {
+                Ok(judged @ Mapped::Judged(_)) => break judged,
+                Ok(other @ Mapped::NotJudged(_)) if self.clock.now() >= patience || stopped => break other,
+                Err(_) if stopped => break Mapped::NotJudged("stopped before the target answered".into()),
+                Ok(Mapped::NotJudged(_)) => {}
+                Err(error) => tell::target_failed(&self.pipeline, &error, 0),
+            }
+            self.handle.block_on(tokio::time::sleep(ASK_EVERY));
+        };
+        self.look_again.insert(Arc::clone(tap_name), self.clock.now() + LOOK_AGAIN);
+        self.tables.set(id, mapped.clone());
+        if first {
+            tell::mapped(&self.pipeline, tap_name, &mapped);
+        }
+        mapped
+    }
+}

@@ -1,0 +1,306 @@
+//! One pipeline, put together: its threads, its tasks, its channels.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::config::{Evidence as Applied, Pipeline, Tap};
+use crate::decode;
+use crate::engine::Engine;
+use crate::engine::tally::Tally;
+use crate::tap::kafka::Brokers;
+use crate::tap::kafka::evidence;
+use crate::tap::{self, Control, Partitions, TapEvent};
+use crate::target::Target;
+
+use super::clock::Clock;
+use super::context::PipelineContext;
+use super::driver::{Driver, FED, Fed, REPLIES, RECORDS, Record, Reply, TapState};
+use super::entry::Failure;
+use super::evidence::{Evidence, Positions};
+use super::images::{ImageStore, TableVersions};
+use super::ingest::{Counts, Ingest, Window};
+use super::look::Looker;
+use super::mapping::{Mapper, PlanRules, Remap};
+use super::record::{News, Recorder, Sink, StoreState};
+use super::settings::{self, Read};
+use super::tables::Tables;
+
+/// Longest wait for the stages to end once they were told to.
+const END_WITHIN: Duration = Duration::from_secs(12);
+
+/// A running pipeline.
+pub(super) struct Running {
+    pub(super) clock: Clock,
+    pub(super) tables: Arc<Tables>,
+    pub(super) partitions: Partitions,
+    pub(super) counts: Arc<Counts>,
+    pub(super) tally: watch::Receiver<Tally>,
+    pub(super) tap: watch::Receiver<TapState>,
+    pub(super) store: watch::Receiver<StoreState>,
+    pub(super) target: Target,
+    pub(super) control: Arc<dyn Control>,
+    pub(super) replies: mpsc::Sender<Reply>,
+    records: mpsc::Sender<Record>,
+    fed: mpsc::Sender<Fed>,
+    taps: Option<SyncSender<Receiver<TapEvent>>>,
+    rules: Arc<PlanRules>,
+    epoch: Arc<AtomicU64>,
+    images: Arc<ImageStore>,
+    name: Arc<str>,
+    stopped: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
+}
+
+/// What a pipeline is started with.
+pub(super) struct Start<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) read: Read,
+    pub(super) sink: Sink,
+    pub(super) news: mpsc::Sender<News>,
+    pub(super) window: Option<Window>,
+    pub(super) clock: Clock,
+}
+
+fn refused(what: impl Into<String>, hint: Option<&str>) -> Failure {
+    Failure { hint: hint.map(str::to_owned), ..Failure::new(what) }
+}
+
+impl Running {
+    /// Starts every stage. The target need not answer yet; the tap and the options must make sense.
+    ///
+    /// # Errors
+    /// What cannot be waited for.
+    pub(super) async fn start(start: Start<'_>) -> Result<Running, Failure> {
+        let Start { pipeline, read, sink, news, window, clock } = start;
+        let name: Arc<str> = pipeline.name.as_str().into();
+        let target = Target::connect(settings::target(&pipeline.target)).await;
+        let target = target.map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("the target cannot be used") })?;
+        let partitions = Partitions::default();
+        let options = settings::tap(&pipeline.tap, read, clock.wall(clock.now())).map_err(|error| refused(error, None))?;
+        let positions = positions(pipeline, &partitions)?;
+        let (events, control) = tap::start(options, partitions.clone()).map_err(tap_failure)?;
+        let tables = Arc::new(Tables::default());
+        let images = Arc::new(ImageStore::new(pipeline.limits.cache_bytes));
+        let versions =
+            TableVersions::new(Arc::clone(&images), pipeline.limits.cache_bytes, Arc::clone(&tables), partitions.clone());
+        let engine = Engine::new(settings::engine(pipeline), Box::new(versions));
+        let (fed, fed_here) = mpsc::channel(FED);
+        let (replies, replies_here) = mpsc::channel(REPLIES);
+        let (records, records_here) = mpsc::channel(RECORDS);
+        let (lookups, lookups_here) = mpsc::channel(FED);
+        let (tally_here, tally) = watch::channel(engine.tally());
+        let (tap_here, tap) = watch::channel(TapState::Running);
+        let (store_here, store) = watch::channel(StoreState::Taking);
+        let mut running = Running {
+            clock,
+            tables,
+            partitions,
+            counts: Arc::default(),
+            tally,
+            tap,
+            store,
+            target,
+            control,
+            replies,
+            records: records.clone(),
+            fed,
+            taps: None,
+            rules: Arc::new(PlanRules::of(pipeline)),
+            epoch: Arc::default(),
+            images,
+            name,
+            stopped: Arc::default(),
+            threads: Vec::new(),
+            tasks: JoinSet::new(),
+        };
+        let (control, pipeline_name) = (Arc::clone(&running.control), Arc::clone(&running.name));
+        let driver = Driver {
+            engine,
+            clock,
+            fed: fed_here,
+            replies: replies_here,
+            lookups,
+            records,
+            control,
+            tally: tally_here,
+            tap: tap_here,
+            pipeline: pipeline_name,
+            partitions: running.partitions.clone(),
+        };
+        running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
+        running.spawn_ingest(pipeline, events, window)?;
+        running.spawn_tasks(pipeline, positions, lookups_here);
+        let context = running.context(pipeline);
+        let recorder = Recorder { context, sink, control: Arc::clone(&running.control), news, state: store_here };
+        running.tasks.spawn(recorder.run(records_here));
+        Ok(running)
+    }
+
+    pub(super) fn context(&self, pipeline: &Pipeline) -> PipelineContext {
+        PipelineContext::new(pipeline, Arc::clone(&self.tables), self.partitions.clone(), self.clock)
+    }
+
+    fn spawn_tasks(&mut self, pipeline: &Pipeline, positions: Positions, lookups: mpsc::Receiver<crate::engine::event::Lookup>) {
+        let remap = Remap {
+            rules: Arc::clone(&self.rules),
+            target: self.target.clone(),
+            tables: Arc::clone(&self.tables),
+            epoch: Arc::clone(&self.epoch),
+            replies: self.replies.clone(),
+            pipeline: Arc::clone(&self.name),
+        };
+        let looker = Looker {
+            clock: self.clock,
+            target: self.target.clone(),
+            tables: Arc::clone(&self.tables),
+            control: Arc::clone(&self.control),
+            replies: self.replies.clone(),
+            remap,
+            pipeline: Arc::clone(&self.name),
+        };
+        let evidence = Evidence {
+            clock: self.clock,
+            every: pipeline.judging.poll,
+            partitions: self.partitions.clone(),
+            control: Arc::clone(&self.control),
+            positions,
+            target: self.target.clone(),
+            replies: self.replies.clone(),
+            pipeline: Arc::clone(&self.name),
+        };
+        self.tasks.spawn(looker.run(lookups));
+        self.tasks.spawn(evidence.run());
+    }
+
+    fn spawn_ingest(&mut self, pipeline: &Pipeline, events: Receiver<TapEvent>, window: Option<Window>) -> Result<(), Failure> {
+        let mapper = Mapper {
+            rules: Arc::clone(&self.rules),
+            target: self.target.clone(),
+            tables: Arc::clone(&self.tables),
+            epoch: Arc::clone(&self.epoch),
+            clock: self.clock,
+            handle: Handle::current(),
+            stopped: Arc::clone(&self.stopped),
+            pipeline: Arc::clone(&self.name),
+            known: BTreeMap::new(),
+            known_epoch: 0,
+            look_again: BTreeMap::new(),
+        };
+        let mut ingest = Ingest {
+            decoder: decode::decoder(&settings::decoder(&pipeline.decode, &pipeline.tables)),
+            mapper,
+            images: Arc::clone(&self.images),
+            partitions: self.partitions.clone(),
+            counts: Arc::clone(&self.counts),
+            window,
+            shapes: BTreeMap::new(),
+            next: BTreeMap::new(),
+        };
+        let fed = self.fed.clone();
+        let (taps, taps_here) = sync_channel(1);
+        let _ = taps.send(events);
+        self.taps = ingest.window.is_some().then_some(taps);
+        self.spawn_thread("ingest", move |_| ingest.run(&taps_here, &fed))
+    }
+
+    fn spawn_thread(&mut self, stage: &str, work: impl FnOnce(Handle) + Send + 'static) -> Result<(), Failure> {
+        let handle = Handle::current();
+        let name = format!("{stage}-{}", self.name);
+        let thread = std::thread::Builder::new().name(name).spawn(move || work(handle));
+        self.threads.push(thread.map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("no thread can be started") })?);
+        Ok(())
+    }
+
+    /// Reads on behind the end of a range that was read, if the log has grown: rows are judged only when the tap was
+    /// consumed up to where it ended when they were read.
+    ///
+    /// # Errors
+    /// When the tap cannot be started again.
+    pub(super) fn follow_on(&self, pipeline: &Pipeline, tally: &Tally) -> Result<(), Failure> {
+        let grown = tally.partitions.iter().any(|partition| partition.end > partition.consumed);
+        let Some(taps) = self.taps.as_ref().filter(|_| grown) else { return Ok(()) };
+        let places = tally.partitions.iter().map(|mark| {
+            let partition = self.partitions.name(mark.partition).partition;
+            (partition, crate::config::Start::Offset(mark.consumed))
+        });
+        let from = crate::config::Bound { everywhere: None, pinned: places.collect() };
+        let read = Read::Range { from, to: crate::config::Start::End.into() };
+        let options = settings::tap(&pipeline.tap, read, self.clock.wall(self.clock.now()));
+        let options = options.map_err(|error| refused(error, None))?;
+        let (events, _) = tap::start(options, self.partitions.clone()).map_err(tap_failure)?;
+        taps.try_send(events).map_err(|_| Failure::new("the tap is still being read"))
+    }
+
+    /// The picture as of now, walked by the engine itself; `None` once it is gone.
+    pub(super) async fn tally_now(&self) -> Option<Tally> {
+        let (asker, answer) = oneshot::channel();
+        self.replies.send(Reply::Tally(asker)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Waits until everything said so far is durable.
+    pub(super) async fn flush(&self) {
+        let (asker, answer) = oneshot::channel();
+        if self.records.send(Record::Flush(asker)).await.is_ok() {
+            let _ = answer.await;
+        }
+    }
+
+    /// Stops taking in, makes what was found durable, commits, ends. Bounded in time.
+    pub(super) async fn stop(mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        let _ = self.replies.send(Reply::Stop).await;
+        self.control.stop();
+        drop((self.records, self.fed, self.replies, self.taps));
+        let ended = tokio::time::timeout(END_WITHIN, async {
+            while self.tasks.join_next().await.is_some() {}
+        });
+        if ended.await.is_err() {
+            tracing::warn!(pipeline = &*self.name, "some stage did not end in time; uncommitted changes will be read again");
+            self.tasks.abort_all();
+        }
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        let _ = tokio::time::timeout(END_WITHIN, joined).await;
+    }
+}
+
+pub(super) fn tap_failure(error: tap::TapError) -> Failure {
+    Failure { source: Some(Box::new(error)), ..Failure::new("the tap cannot be read") }
+}
+
+fn positions(pipeline: &Pipeline, partitions: &Partitions) -> Result<Positions, Failure> {
+    let applied = settings::applied(pipeline);
+    for one in &applied {
+        match (one, &pipeline.tap) {
+            (Applied::KafkaGroup(group), Tap::Kafka(kafka)) => {
+                let properties = kafka.properties.iter();
+                let brokers = Brokers {
+                    bootstrap: kafka.brokers.clone(),
+                    properties: properties.map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect(),
+                };
+                let group = evidence::Applied::new(brokers, group, partitions.clone()).map_err(tap_failure)?;
+                return Ok(Positions::Group(Arc::new(group)));
+            }
+            (Applied::Query(sql), _) => return Ok(Positions::Query(sql.clone())),
+            (Applied::KafkaGroup(_), Tap::File(_)) => {
+                return Err(refused("a file has no consumer group: `kafka-group` is no evidence for it", Some("use `assumed`, or read the topic itself")));
+            }
+            (Applied::KclLease(_), _) => {
+                return Err(refused("`kcl-lease` is not supported by this version", None));
+            }
+            (Applied::Heartbeat { .. } | Applied::Inferred | Applied::Assumed, _) => {}
+        }
+    }
+    Ok(Positions::None)
+}

@@ -1,0 +1,219 @@
+//! The checked configuration, as each adapter and the engine want it.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use crate::config::{
+    self, Applier, Auto, Bound, Chosen, Commits, Evidence, FilePath, Format, Order, Pipeline, Pooler, QueryTrust,
+    SentNulls, Start, Tap, Topic,
+};
+use crate::decode;
+use crate::engine::limit::{self, Options};
+use crate::model::Wall;
+use crate::tap::file::FileOptions;
+use crate::tap::kafka::{Brokers, KafkaOptions, Reading};
+use crate::tap::position::{Place, Places};
+use crate::tap::TapOptions;
+use crate::target;
+
+/// The re-application margin where nothing is known of the applier's checkpoints.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// The re-application margin of a Kafka Connect sink: twice its default commit interval of 60 s.
+const SETTLE_CONNECT: Duration = Duration::from_secs(120);
+
+/// A lead that nothing measured: appliers that read the source's own log are this far ahead of the tap at least.
+const LEAD: Duration = Duration::from_secs(2);
+
+/// A statement that runs longer is of no use: its keys are read again.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What is read of the tap.
+pub(super) enum Read {
+    /// From the group's commits on.
+    Follow,
+    /// A range, as written.
+    Range { from: Bound, to: Bound },
+    /// A range, by offsets.
+    Places { from: Places, to: Places },
+}
+
+/// The tap's options.
+///
+/// # Errors
+/// A sentence about what the tap cannot do.
+pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String> {
+    match tap {
+        Tap::Kafka(kafka) => {
+            let properties = kafka.properties.iter();
+            let brokers = Brokers {
+                bootstrap: kafka.brokers.clone(),
+                properties: properties.map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect(),
+            };
+            let topics = kafka.topics.iter().map(|topic| match topic {
+                Topic::Name(name) => name.clone(),
+                Topic::Pattern(pattern) => format!("/{pattern}/"),
+            });
+            let reading = match read {
+                Read::Follow => Reading::Follow { from: places(&kafka.from, Place::Stored, now)? },
+                Read::Range { from, to } => {
+                    Reading::Range { from: places(&from, Place::End, now)?, to: places(&to, Place::End, now)? }
+                }
+                Read::Places { from, to } => Reading::Range { from, to },
+            };
+            Ok(TapOptions::Kafka(KafkaOptions { brokers, topics: topics.collect(), group: kafka.group.clone(), reading }))
+        }
+        Tap::File(file) => {
+            let path = match &file.path {
+                FilePath::Stdin => "-".to_owned(),
+                FilePath::Path(path) => path.display().to_string(),
+            };
+            let (from, to) = match read {
+                Read::Follow => (places(&file.from, Place::Beginning, now)?, Places::all(Place::End)),
+                Read::Range { from, to } => (places(&from, Place::End, now)?, places(&to, Place::End, now)?),
+                Read::Places { from, to } => (from, to),
+            };
+            Ok(TapOptions::File(FileOptions { path, from, to }))
+        }
+    }
+}
+
+/// One grammar, two forms: what the user wrote and what the tap takes. Partitions that are not named take `default`.
+fn places(bound: &Bound, default: Place, now: Wall) -> Result<Places, String> {
+    let everywhere = bound.everywhere.map(|start| written(start, now));
+    let pinned = bound.pinned.iter().map(|(partition, start)| format!("{partition}:{}", written(*start, now)));
+    let texts: Vec<String> = everywhere.into_iter().chain(pinned).collect();
+    Places::parse(texts.iter().map(String::as_str), default, now).map_err(|error| error.to_string())
+}
+
+fn written(start: Start, now: Wall) -> String {
+    match start {
+        Start::Last(ago) => format!("s@{}", now.0 - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
+        Start::Beginning | Start::End | Start::Stored | Start::Offset(_) | Start::Tail(_) | Start::Time(_) => {
+            start.to_string()
+        }
+    }
+}
+
+/// The target's options.
+pub(super) fn target(target: &config::Target) -> target::Options {
+    target::Options {
+        url: target.url.clone(),
+        pooler: match target.pooler {
+            Pooler::None => target::Pooler::None,
+            Pooler::Transaction => target::Pooler::Transaction,
+        },
+        max_connections: target.max_connections,
+        reads_per_second: target.reads_per_second,
+        statement_timeout: STATEMENT_TIMEOUT,
+        dead_rows: target.dead_rows.clone(),
+    }
+}
+
+/// The decoder's options.
+pub(super) fn decoder(decode: &config::Decode, rules: &[config::TableRule]) -> decode::Options {
+    let named = rules.iter().filter(|rule| !rule.key.is_empty()).filter_map(|rule| match &rule.matches {
+        config::TableMatch::Name(name) => Some((name.clone(), rule.key.clone())),
+        config::TableMatch::Pattern(_) => None,
+    });
+    decode::Options {
+        format: match decode.format {
+            // The others are refused by the configuration's check.
+            Format::Auto | Format::Maxwell | Format::Canal | Format::Dynamodb => decode::Format::Auto,
+            Format::Debezium => decode::Format::Debezium,
+            Format::Dms => decode::Format::Dms,
+        },
+        before_image: decode.before_image.clone(),
+        include_null_and_empty: decode.nulls == SentNulls::Sent,
+        placeholder: decode.placeholder.clone(),
+        keys: named.collect(),
+    }
+}
+
+fn auto<T: Copy>(value: &Auto<T>) -> Option<T> {
+    match value {
+        Auto::Auto => None,
+        Auto::Fixed(value) => Some(*value),
+    }
+}
+
+/// The evidence in use, where nobody chose one and the tap is a file: the user's word, which every finding then says.
+pub(super) fn applied(pipeline: &Pipeline) -> Vec<Evidence> {
+    match (&pipeline.tap, pipeline.progress.chosen) {
+        (Tap::File(_), Chosen::ByDefault) => vec![Evidence::Assumed],
+        (Tap::File(_) | Tap::Kafka(_), _) => pipeline.progress.applied.clone(),
+    }
+}
+
+/// The engine's options.
+pub(super) fn engine(pipeline: &Pipeline) -> Options {
+    let applied = applied(pipeline);
+    let mut evidence = limit::Evidence::default();
+    let mut connect = false;
+    let mut durable = false;
+    for one in &applied {
+        match one {
+            Evidence::KafkaGroup(group) => {
+                evidence.committed = true;
+                connect |= group.starts_with("connect-");
+            }
+            Evidence::KclLease(_) => evidence.committed = true,
+            Evidence::Query(_) => {
+                evidence.committed = true;
+                durable = pipeline.progress.query == QueryTrust::Durable;
+            }
+            Evidence::Heartbeat { .. } => evidence.heartbeat = true,
+            Evidence::Inferred => evidence.inferred = true,
+            Evidence::Assumed => evidence.assumed = true,
+        }
+    }
+    let after_write = match pipeline.progress.commits {
+        Commits::AfterWrite => true,
+        Commits::Unknown => false,
+        Commits::Auto => connect || durable,
+    };
+    let judging = &pipeline.judging;
+    let lead = match (auto(&pipeline.progress.lead), evidence.committed || evidence.assumed) {
+        (Some(lead), _) => lead,
+        (None, true) => Duration::ZERO,
+        (None, false) if pipeline.progress.order == Order::Partition => Duration::ZERO,
+        (None, false) => LEAD,
+    };
+    Options {
+        evidence,
+        commits: if after_write { limit::Commits::AfterWrite } else { limit::Commits::Unknown },
+        evidence_name: evidence_name(&applied).to_owned(),
+        order: match pipeline.progress.order {
+            Order::Partition => limit::Order::Partition,
+            Order::Key => limit::Order::Key,
+            Order::Table => limit::Order::Table,
+            Order::Pipeline => limit::Order::Pipeline,
+        },
+        applier: match pipeline.progress.applier {
+            Applier::Batch => limit::Applier::Batch,
+            Applier::Transactional => limit::Applier::Transactional,
+        },
+        lead,
+        settle: auto(&judging.settle).unwrap_or(if connect { SETTLE_CONNECT } else { SETTLE }),
+        zombie_after: judging.zombie_after,
+        poll: judging.poll,
+        confirmations: auto(&judging.confirmations),
+        confirm_after: judging.confirm_after,
+        stall_after: auto(&judging.stall_after),
+        reread: pipeline.limits.reread,
+        versions_per_key: pipeline.limits.versions_per_key as usize,
+        memory: usize::try_from(pipeline.limits.memory_bytes).unwrap_or(usize::MAX),
+    }
+}
+
+fn evidence_name(applied: &[Evidence]) -> &'static str {
+    applied.first().map_or("inferred", |first| match first {
+        Evidence::KafkaGroup(_) => "kafka-group",
+        Evidence::KclLease(_) => "kcl-lease",
+        Evidence::Query(_) => "query",
+        Evidence::Heartbeat { .. } => "heartbeat",
+        Evidence::Inferred => "inferred",
+        Evidence::Assumed => "assumed",
+    })
+}

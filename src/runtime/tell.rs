@@ -1,0 +1,92 @@
+//! What the runtime tells the log and the counters: the engine's notes and the adapters' troubles, as telemetry events.
+
+use std::error::Error;
+
+use crate::engine::event::Note;
+use crate::report::document::Document;
+use crate::tap::{Partitions, TapError};
+use crate::target::TargetError;
+use crate::telemetry::event;
+
+use super::tables::Mapped;
+
+/// An error and the errors below it, as one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(error) = below {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        below = error.source();
+    }
+    text
+}
+
+/// A tap that does not deliver.
+pub(super) fn tap_failed(pipeline: &str, error: &TapError) {
+    let end = if error.fatal { event::TapEnd::Ended } else { event::TapEnd::GoesOn };
+    event::TapFailed { pipeline, error, end }.emit();
+}
+
+/// A target that does not answer for so many keys.
+pub(super) fn target_failed(pipeline: &str, error: &TargetError, keys: usize) {
+    event::TargetFailed { pipeline, error, keys }.emit();
+}
+
+/// Something the judge wants a person to be able to read.
+pub(super) fn noted(pipeline: &str, note: &Note, partitions: &Partitions) {
+    match note {
+        Note::Frozen { partition, why } => {
+            let partition = partition.map(|id| partitions.name(id));
+            event::Frozen { pipeline, partition: partition.as_ref(), why }.emit();
+        }
+        Note::Demoted { why } => tracing::warn!(pipeline, "committed offsets no longer convict: {why}"),
+        Note::Coalesced { partition, range } => {
+            let partition = partitions.name(*partition);
+            let versions = range.1.saturating_sub(range.0) + 1;
+            event::Coalesced { pipeline, partition: &partition, range: *range, versions }.emit();
+        }
+        Note::Unverifiable { partition, range, why } => {
+            let partition = partitions.name(*partition).to_string();
+            tracing::warn!(pipeline, partition, from = range.0, to = range.1, "unverifiable: {why}");
+        }
+        Note::Transient => {}
+        Note::SlowEqual { table } => {
+            tracing::debug!(pipeline, table = table.0, "fingerprints differ and the rows are equal");
+        }
+    }
+}
+
+/// A finding became open.
+pub(super) fn opened(finding: &Document) {
+    let position = finding.position();
+    event::FindingOpened {
+        pipeline: &finding.pipeline,
+        id: &finding.id,
+        kind: finding.kind,
+        cause: finding.cause.word(),
+        severity: finding.severity,
+        table: finding.table.as_deref(),
+        position: Some(position.as_str()).filter(|position| !position.is_empty()),
+        evidence: &finding.evidence,
+    }
+    .emit();
+}
+
+/// A finding healed.
+pub(super) fn closed(finding: &Document) {
+    event::FindingHealed { pipeline: &finding.pipeline, id: &finding.id, kind: finding.kind }.emit();
+}
+
+/// A table was met for the first time.
+pub(super) fn mapped(pipeline: &str, tap_name: &str, mapped: &Mapped) {
+    match mapped {
+        Mapped::Judged(table) => {
+            let left_out = table.plan.not_compared().iter();
+            let left_out: Vec<String> = left_out.map(|column| format!("{} ({})", column.column, column.why)).collect();
+            let target = table.target_name();
+            tracing::info!(pipeline, table = tap_name, target, not_compared = left_out.join(", "), "table is judged");
+        }
+        Mapped::NotJudged(why) => tracing::warn!(pipeline, table = tap_name, "table is not judged: {why}"),
+    }
+}

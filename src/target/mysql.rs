@@ -1,5 +1,0 @@
-//! Mysql.
-
-/// A Mysql target.
-#[derive(Debug, Clone)]
-pub struct Mysql;

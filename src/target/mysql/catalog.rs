@@ -1,0 +1,68 @@
+//! What MySQL's information schema says of tables.
+
+use sqlx::Row as _;
+use sqlx::mysql::{MySqlConnection, MySqlRow};
+
+use crate::model::{ColumnMeta, Dialect, TableMeta};
+use crate::target::mapping::TableRef;
+
+const COLUMNS: &str = "
+SELECT CAST(c.TABLE_SCHEMA AS CHAR), CAST(c.TABLE_NAME AS CHAR), CAST(c.COLUMN_NAME AS CHAR), CAST(c.COLUMN_TYPE AS CHAR),
+       c.IS_NULLABLE = 'YES', CAST(c.COLLATION_NAME AS CHAR), CAST(COALESCE(s.SEQ_IN_INDEX, 0) AS SIGNED)
+FROM information_schema.COLUMNS c
+LEFT JOIN information_schema.STATISTICS s
+  ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME
+ AND s.INDEX_NAME = 'PRIMARY'
+WHERE c.TABLE_SCHEMA = COALESCE(?, DATABASE()) AND c.TABLE_NAME = ?
+ORDER BY c.ORDINAL_POSITION";
+
+/// A URL that names a database means that database: the server may hold the source's as well.
+const NAMED: &str = "
+SELECT CAST(TABLE_SCHEMA AS CHAR), CAST(TABLE_NAME AS CHAR) FROM information_schema.TABLES
+WHERE LOWER(TABLE_NAME) IN (?, ?) AND TABLE_SCHEMA = COALESCE(DATABASE(), TABLE_SCHEMA)
+  AND TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
+ORDER BY 1, 2";
+
+/// One table's metadata.
+pub(super) async fn describe(
+    conn: &mut MySqlConnection,
+    schema: Option<&str>,
+    table: &str,
+) -> Result<Option<TableMeta>, sqlx::Error> {
+    let rows = sqlx::query(COLUMNS).bind(schema).bind(table).fetch_all(conn).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let mut primary_key = Vec::new();
+    let mut columns = Vec::with_capacity(rows.len());
+    for (place, row) in rows.iter().enumerate() {
+        let rank: i64 = row.try_get(6)?;
+        if rank > 0 {
+            primary_key.push((rank, place));
+        }
+        columns.push(column(row)?);
+    }
+    primary_key.sort_unstable();
+    Ok(Some(TableMeta {
+        dialect: Dialect::Mysql,
+        schema: first.try_get::<String, _>(0)?.into(),
+        name: first.try_get::<String, _>(1)?.into(),
+        columns,
+        primary_key: primary_key.into_iter().map(|(_, place)| place).collect(),
+    }))
+}
+
+fn column(row: &MySqlRow) -> Result<ColumnMeta, sqlx::Error> {
+    Ok(ColumnMeta {
+        name: row.try_get::<String, _>(2)?.into(),
+        declared: row.try_get::<String, _>(3)?.to_lowercase().into(),
+        nullable: row.try_get_unchecked::<i64, _>(4)? != 0,
+        collation: row.try_get::<Option<String>, _>(5)?.map(Into::into),
+    })
+}
+
+/// The tables with one of these names, in any case of letters.
+pub(super) async fn named(conn: &mut MySqlConnection, names: &[String]) -> Result<Vec<TableRef>, sqlx::Error> {
+    let first = names.first().map_or("", String::as_str);
+    let second = names.get(1).map_or(first, String::as_str);
+    let rows = sqlx::query(NAMED).bind(first).bind(second).fetch_all(conn).await?;
+    rows.iter().map(|row| Ok(TableRef { schema: row.try_get(0)?, name: row.try_get(1)? })).collect()
+}

@@ -1,0 +1,338 @@
+//! MySQL and MariaDB.
+//!
+//! One statement a batch: the keys go as one bound JSON document, unpacked by `JSON_TABLE` (MySQL 8.0.4, MariaDB 10.6) with
+//! its ordinal and joined to the table. Sessions are read-only and in UTC, with the server's own limit on a statement.
+
+mod catalog;
+mod key;
+mod value;
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+
+use super::failure::{self, Class};
+use super::mapping::TableRef;
+use super::reader::Reader;
+use super::sql::{backticked, only_living, statement};
+use super::{Answer, AppliedRow, Ask, Options, Pooler, Probe, TargetError, applied};
+use crate::model::{Row, TableMeta, Typing};
+use key::KeyColumn;
+use value::Wire;
+
+const BEGIN: &str = "START TRANSACTION READ ONLY";
+
+/// A MySQL or MariaDB target.
+#[derive(Debug, Clone)]
+pub struct Mysql {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    reader: Reader<sqlx::MySql>,
+    options: Options,
+    version: String,
+}
+
+impl Mysql {
+    /// Connects, and learns which of the two it is.
+    pub(super) async fn connect(options: Options, url: &str) -> Result<Mysql, TargetError> {
+        let connect = connect_options(url)?;
+        let fail = |error| failure::classify("", by_code, error);
+        let mut first = connect.connect().await.map_err(fail)?;
+        let row = first.fetch_one(sqlx::raw_sql("SELECT VERSION()")).await.map_err(fail)?;
+        let version: String = row.try_get(0).map_err(fail)?;
+        // The server closes it as well if this does not reach it.
+        let _ = first.close().await;
+        let session = session_settings(&options, &version);
+        let reader = Reader::new(&options, by_code, |pool| {
+            pool.after_connect(move |conn: &mut MySqlConnection, _| {
+                let session = session.clone();
+                Box::pin(async move {
+                    for setting in session {
+                        conn.execute(sqlx::raw_sql(statement(setting))).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(connect)
+        });
+        Ok(Mysql { inner: Arc::new(Inner { reader, options, version }) })
+    }
+
+    /// One table's metadata.
+    pub(super) async fn describe(&self, schema: Option<&str>, table: &str) -> Result<Option<TableMeta>, TargetError> {
+        let reader = &self.inner.reader;
+        reader
+            .persevering(|| async {
+                let mut lease = reader.lease(0, table).await?;
+                let read = async {
+                    let found = catalog::describe(&mut lease.conn, schema, table).await;
+                    found.map_err(|error| reader.classify(table, error))
+                };
+                let outcome = reader.bounded(read).await;
+                lease.settle(&outcome);
+                outcome
+            })
+            .await
+    }
+
+    /// The tables with one of these names (lower case), in the URL's database or, if it names none, in any.
+    pub(super) async fn named(&self, names: &[String]) -> Result<Vec<TableRef>, TargetError> {
+        let reader = &self.inner.reader;
+        reader
+            .persevering(|| async {
+                let mut lease = reader.lease(0, "").await?;
+                let read = async {
+                    let found = catalog::named(&mut lease.conn, names).await;
+                    found.map_err(|error| reader.classify("", error))
+                };
+                let outcome = reader.bounded(read).await;
+                lease.settle(&outcome);
+                outcome
+            })
+            .await
+    }
+
+    /// The rows of the asked keys.
+    pub(super) async fn lookup(&self, ask: &Ask) -> Result<Answer, TargetError> {
+        let question = Question::of(ask, &self.inner.options.dead_rows);
+        let mut answer: Answer = vec![Vec::new(); ask.keys.len()];
+        if question.asked.is_empty() {
+            return Ok(answer);
+        }
+        let reader = &self.inner.reader;
+        let rows = reader
+            .persevering(|| async {
+                let mut lease = reader.lease(question.asked.len(), &ask.table.name).await?;
+                let outcome = reader.bounded(self.rows(&mut lease.conn, &question, ask)).await;
+                lease.settle(&outcome);
+                outcome
+            })
+            .await?;
+        question.sort_in(rows, ask, &mut answer)?;
+        Ok(answer)
+    }
+
+    async fn rows(
+        &self,
+        conn: &mut MySqlConnection,
+        question: &Question,
+        ask: &Ask,
+    ) -> Result<Vec<MySqlRow>, TargetError> {
+        let fail = |error| self.inner.reader.classify(&ask.table.name, error);
+        let query = sqlx::query(statement(question.sql.clone())).bind(&question.keys);
+        match self.inner.options.pooler {
+            Pooler::None => query.fetch_all(conn).await.map_err(fail),
+            Pooler::Transaction => {
+                let mut transaction = conn.begin_with(BEGIN).await.map_err(fail)?;
+                let rows = query.persistent(false).fetch_all(&mut *transaction).await.map_err(fail)?;
+                transaction.commit().await.map_err(fail)?;
+                Ok(rows)
+            }
+        }
+    }
+
+    /// The rows of the operator's query, run in a read-only transaction.
+    pub(super) async fn applied(&self, sql: &str) -> Result<Vec<AppliedRow>, TargetError> {
+        let reader = &self.inner.reader;
+        let fail = |error| reader.classify("query of `applied`", error);
+        let rows = reader
+            .persevering(|| async {
+                let mut lease = reader.lease(1, "").await?;
+                let read = async {
+                    let mut transaction = lease.conn.begin_with(BEGIN).await.map_err(fail)?;
+                    let query = sqlx::raw_sql(statement(sql.to_owned()));
+                    let rows = transaction.fetch_all(query).await.map_err(fail)?;
+                    transaction.commit().await.map_err(fail)?;
+                    Ok(rows)
+                };
+                let outcome = reader.bounded(read).await;
+                lease.settle(&outcome);
+                outcome
+            })
+            .await?;
+        let texts: Vec<Vec<Option<String>>> = rows.iter().map(texts).collect();
+        applied::rows(&texts)
+    }
+
+    /// What stands at the other end.
+    pub(super) async fn probe(&self) -> Result<Probe, TargetError> {
+        let reader = &self.inner.reader;
+        let mut lease = reader.lease(0, "").await?;
+        let outcome = reader.bounded(self.facts(&mut lease.conn)).await;
+        lease.settle(&outcome);
+        outcome
+    }
+
+    async fn facts(&self, conn: &mut MySqlConnection) -> Result<Probe, TargetError> {
+        let fail = |error| self.inner.reader.classify("", error);
+        let row = conn.fetch_one(sqlx::raw_sql("SELECT @@global.read_only")).await.map_err(fail)?;
+        let read_only = row.try_get_unchecked::<String, _>(0).is_ok_and(|text| text != "0");
+        let mut warnings = Vec::new();
+        let replica = match replica_status(conn).await {
+            Ok(replica) => replica,
+            Err(sqlx::Error::Database(_)) => {
+                let grant = "whether this server is a replica cannot be asked: grant REPLICATION CLIENT (MariaDB: SLAVE MONITOR)";
+                warnings.push(grant.to_owned());
+                read_only
+            }
+            Err(error) => return Err(fail(error)),
+        };
+        if read_only && !replica {
+            warnings.push("the server is read-only and no replica: the applier cannot write here".to_owned());
+        }
+        let version = &self.inner.version;
+        let name = if is_mariadb(version) { "MariaDB" } else { "MySQL" };
+        Ok(Probe { version: format!("{name} {version}"), transaction_pooler: false, replica, warnings })
+    }
+}
+
+/// MySQL 8.4 knows only the new name of the statement, MariaDB before 10.5 only the old one.
+async fn replica_status(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+    match conn.fetch_all(sqlx::raw_sql("SHOW REPLICA STATUS")).await {
+        Ok(rows) => Ok(!rows.is_empty()),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42000") => {
+            conn.fetch_all(sqlx::raw_sql("SHOW SLAVE STATUS")).await.map(|rows| !rows.is_empty())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A lookup as SQL, its keys, and how to read the answer.
+struct Question {
+    sql: String,
+    keys: String,
+    /// Which asked key each element stands for: keys that no row can have are not sent.
+    asked: Vec<usize>,
+    wires: Vec<Wire>,
+}
+
+impl Question {
+    fn of(ask: &Ask, dead_rows: &str) -> Question {
+        let columns = &ask.table.columns;
+        let mut key_columns: Vec<KeyColumn<'_>> =
+            ask.key_columns.iter().map(|place| KeyColumn::of(&columns[*place])).collect();
+        let mut asked = Vec::with_capacity(ask.keys.len());
+        let mut documents = Vec::with_capacity(ask.keys.len());
+        for (index, key) in ask.keys.iter().enumerate() {
+            let parts: Option<Vec<_>> =
+                key_columns.iter_mut().zip(key).map(|(column, cell)| column.json(cell)).collect();
+            if let Some(parts) = parts.filter(|parts| parts.len() == ask.key_columns.len()) {
+                documents.push(serde_json::Value::Array(parts));
+                asked.push(index);
+            }
+        }
+        let wires: Vec<Wire> = ask.columns.iter().map(|place| Wire::of(&columns[*place].declared)).collect();
+        let sql = lookup_sql(ask, &key_columns, &wires, dead_rows);
+        Question { sql, keys: serde_json::Value::Array(documents).to_string(), asked, wires }
+    }
+
+    fn sort_in(&self, rows: Vec<MySqlRow>, ask: &Ask, answer: &mut Answer) -> Result<(), TargetError> {
+        let unfit = |hint: &str| failure::changed(&ask.table.name, hint);
+        if let Some(row) = rows.first() {
+            self.check_types(row, ask)?;
+        }
+        for row in rows {
+            let ordinal: i64 = row.try_get_unchecked(0).map_err(|_| unfit("the answer has no ordinal"))?;
+            let index = usize::try_from(ordinal - 1).ok().and_then(|index| self.asked.get(index));
+            let Some(index) = index else { return Err(unfit("the answer names a key that was not asked for")) };
+            let mut cells = Vec::with_capacity(self.wires.len());
+            for (column, (wire, place)) in self.wires.iter().zip(&ask.columns).enumerate() {
+                let cell = wire.cell(&row, column + 1, &ask.table.columns[*place]);
+                cells.push(cell.ok_or_else(|| unfit("a value is not of its column's type"))?);
+            }
+            answer[*index].push(Row::new(ask.names.clone(), cells, Typing::Declared));
+        }
+        Ok(())
+    }
+
+    fn check_types(&self, row: &MySqlRow, ask: &Ask) -> Result<(), TargetError> {
+        for (index, (wire, place)) in self.wires.iter().zip(&ask.columns).enumerate() {
+            if !wire.fits(row, index + 1) {
+                let column = &ask.table.columns[*place];
+                let hint = format!("column `{}` is no longer `{}`", column.name, column.declared);
+                return Err(failure::changed(&ask.table.name, &hint));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Our own names are unlike any column's, so that the operator's condition can name columns without a prefix. The asked
+/// keys drive the join: the optimizer cannot know how few they are.
+fn lookup_sql(ask: &Ask, key_columns: &[KeyColumn<'_>], wires: &[Wire], dead_rows: &str) -> String {
+    let columns = &ask.table.columns;
+    let quoted = |place: &usize| format!("t.{}", backticked(&columns[*place].name));
+    let selected: String =
+        wires.iter().zip(&ask.columns).map(|(wire, place)| format!(", {}", wire.select(&quoted(place)))).collect();
+    let unpacked: String = key_columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| format!(", afterimage_key_{index} {} PATH '$[{index}]'", column.unpacked()))
+        .collect();
+    let conditions: Vec<String> = key_columns
+        .iter()
+        .zip(&ask.key_columns)
+        .enumerate()
+        .map(|(index, (column, place))| column.condition(&quoted(place), &format!("k.afterimage_key_{index}")))
+        .collect();
+    format!(
+        "SELECT CAST(k.afterimage_ordinal AS SIGNED){selected} FROM JSON_TABLE(?, '$[*]' COLUMNS (afterimage_ordinal FOR \
+         ORDINALITY{unpacked})) AS k STRAIGHT_JOIN {}.{} AS t ON {}{}",
+        backticked(&ask.table.schema),
+        backticked(&ask.table.name),
+        conditions.join(" AND "),
+        only_living(dead_rows),
+    )
+}
+
+fn connect_options(url: &str) -> Result<MySqlConnectOptions, TargetError> {
+    let options = MySqlConnectOptions::from_str(url)
+        .map_err(|_| failure::refused("the URL is not right: it must be `mysql://user:password@host:port/database`"))?;
+    Ok(options.timezone(Some("+00:00".to_owned())).disable_statement_logging())
+}
+
+fn session_settings(options: &Options, version: &str) -> Vec<String> {
+    let timeout = options.statement_timeout;
+    let limit = if is_mariadb(version) {
+        format!("SET SESSION max_statement_time = {}", timeout.as_secs_f64())
+    } else {
+        format!("SET SESSION max_execution_time = {}", timeout.as_millis())
+    };
+    vec!["SET SESSION TRANSACTION READ ONLY".to_owned(), limit]
+}
+
+fn is_mariadb(version: &str) -> bool {
+    version.contains("MariaDB")
+}
+
+fn texts(row: &MySqlRow) -> Vec<Option<String>> {
+    (0..row.len()).map(|index| row.try_get_unchecked::<Option<String>, _>(index).ok().flatten()).collect()
+}
+
+/// MySQL's SQLSTATEs are coarse; its error numbers (<https://dev.mysql.com/doc/mysql-errors/8.0/en/>) are not.
+fn by_code(error: &dyn sqlx::error::DatabaseError) -> Class {
+    let number = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map_or(0, |error| error.number());
+    match number {
+        1040 | 1203 | 1226 => Class::Unreachable("the server has no connection to spare"),
+        1053 | 1077 | 1079 | 1080 | 1927 | 2006 | 2013 => Class::Unreachable("the server ended the connection"),
+        1969 | 3024 | 1317 => Class::Unreachable("the statement timeout cancelled the read"),
+        1205 | 1213 => Class::Unreachable("the table is locked"),
+        1146 | 1051 | 1049 => Class::Changed("the table is gone or was renamed"),
+        1054 => Class::Changed("a column is gone or was renamed"),
+        1412 | 1615 => Class::Changed("the table was altered while it was read"),
+        1267 | 1253 | 1115 | 1273 => Class::Changed("a key column's collation is not what it was"),
+        1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1698 => {
+            Class::Refused("the user may not read this: check the password, and grant SELECT on the table")
+        }
+        1792 => Class::Refused("the statement tried to write, and reads here are read-only"),
+        1064 => Class::Refused(
+            "the server cannot parse the statement: check `dead_rows` and `query:SQL`; MySQL 8.0.4 or MariaDB 10.6 is needed",
+        ),
+        _ => Class::Refused("the server reports an error that retrying does not mend"),
+    }
+}

@@ -1,5 +1,0 @@
-//! Postgres.
-
-/// A Postgres target.
-#[derive(Debug, Clone)]
-pub struct Postgres;

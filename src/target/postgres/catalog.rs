@@ -1,0 +1,98 @@
+//! What PostgreSQL's catalog says of tables.
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
+
+use crate::model::{ColumnMeta, Dialect, TableMeta};
+use crate::target::Pooler;
+use crate::target::mapping::TableRef;
+
+/// Domains are followed to their base types: values travel as those.
+const COLUMNS: &str = "
+WITH RECURSIVE base(attnum, typid, typmod) AS (
+  SELECT a.attnum, a.atttypid, a.atttypmod FROM pg_catalog.pg_attribute a
+  WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL
+  SELECT b.attnum, t.typbasetype, t.typtypmod FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typid
+  WHERE t.typtype = 'd')
+SELECT a.attname::text,
+       CASE WHEN t.typtype = 'e' THEN 'enum(' || t.typname || ')'
+            ELSE pg_catalog.format_type(b.typid, b.typmod) END,
+       NOT a.attnotnull, c.collname::text,
+       COALESCE(pg_catalog.array_position(i.indkey::int2[], a.attnum), -1)::int4
+FROM pg_catalog.pg_attribute a
+JOIN base b ON b.attnum = a.attnum
+JOIN pg_catalog.pg_type t ON t.oid = b.typid AND t.typtype <> 'd'
+LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation AND c.collname <> 'default'
+LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
+WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum";
+
+/// Tables, partitioned tables, views and foreign tables; without a schema, the one that the search path finds.
+const TABLE: &str = "
+SELECT c.oid::int8, n.nspname::text, c.relname::text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = $2::text AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND CASE WHEN $1::text IS NULL THEN pg_catalog.pg_table_is_visible(c.oid) ELSE n.nspname = $1::text END
+LIMIT 1";
+
+const NAMED: &str = "
+SELECT n.nspname::text, c.relname::text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE lower(c.relname) = ANY($1::text[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'
+ORDER BY 1, 2";
+
+/// One table's metadata.
+pub(super) async fn describe(
+    conn: &mut PgConnection,
+    pooler: Pooler,
+    schema: Option<&str>,
+    table: &str,
+) -> Result<Option<TableMeta>, sqlx::Error> {
+    let found = sqlx::query(TABLE)
+        .persistent(pooler.keeps_statements())
+        .bind(schema)
+        .bind(table)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(found) = found else { return Ok(None) };
+    let oid: i64 = found.try_get(0)?;
+    let rows = sqlx::query(COLUMNS).persistent(pooler.keeps_statements()).bind(oid).fetch_all(&mut *conn).await?;
+    let mut primary_key = Vec::new();
+    let mut columns = Vec::with_capacity(rows.len());
+    for (place, row) in rows.iter().enumerate() {
+        let rank: i32 = row.try_get(4)?;
+        if rank >= 0 {
+            primary_key.push((rank, place));
+        }
+        columns.push(column(row)?);
+    }
+    primary_key.sort_unstable();
+    Ok(Some(TableMeta {
+        dialect: Dialect::Postgres,
+        schema: found.try_get::<String, _>(1)?.into(),
+        name: found.try_get::<String, _>(2)?.into(),
+        columns,
+        primary_key: primary_key.into_iter().map(|(_, place)| place).collect(),
+    }))
+}
+
+fn column(row: &PgRow) -> Result<ColumnMeta, sqlx::Error> {
+    Ok(ColumnMeta {
+        name: row.try_get::<String, _>(0)?.into(),
+        declared: row.try_get::<String, _>(1)?.to_lowercase().into(),
+        nullable: row.try_get(2)?,
+        collation: row.try_get::<Option<String>, _>(3)?.map(Into::into),
+    })
+}
+
+/// The tables with one of these names, in any case of letters.
+pub(super) async fn named(
+    conn: &mut PgConnection,
+    pooler: Pooler,
+    names: &[String],
+) -> Result<Vec<TableRef>, sqlx::Error> {
+    let rows = sqlx::query(NAMED).persistent(pooler.keeps_statements()).bind(names).fetch_all(conn).await?;
+    rows.iter().map(|row| Ok(TableRef { schema: row.try_get(0)?, name: row.try_get(1)? })).collect()
+}

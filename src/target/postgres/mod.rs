@@ -1,0 +1,385 @@
+//! PostgreSQL.
+//!
+//! One statement a batch: the keys go as bound arrays, unnested with their ordinal and joined to the table. Directly, the
+//! session is read-only with a statement timeout, and statements stay prepared, planned anew for each batch. Behind a
+//! transaction-mode pooler every batch is one explicit read-only transaction with nothing prepared and nothing set beyond it:
+//! without the transaction, sqlx's unnamed statement could be executed on a server that had parsed somebody else's.
+
+mod catalog;
+mod key;
+mod pooler;
+mod value;
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+
+use super::failure::{self, Class};
+use super::mapping::TableRef;
+use super::reader::Reader;
+use super::sql::{double_quoted, only_living, statement};
+use super::{Answer, AppliedRow, Ask, Options, Pooler, Probe, TargetError, applied};
+use crate::model::{Row, TableMeta, Typing};
+use key::KeyArray;
+use value::Wire;
+
+/// How long a read waits for a lock: an exclusive lock means a schema change under way.
+const LOCK_TIMEOUT_MS: u32 = 2_000;
+
+/// A PostgreSQL target.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    reader: Reader<sqlx::Postgres>,
+    options: Options,
+    connect: PgConnectOptions,
+}
+
+impl Postgres {
+    /// Connects, and refuses a transaction-mode pooler that was not declared.
+    pub(super) async fn connect(options: Options, url: &str) -> Result<Postgres, TargetError> {
+        let connect = connect_options(url)?;
+        let fail = |error| failure::classify("", by_code, error);
+        let seen = match options.pooler {
+            Pooler::None => pooler::is_seen(&connect).await.map_err(fail)?,
+            Pooler::Transaction => {
+                connect.connect().await.map_err(fail)?.close().await.map_err(fail)?;
+                false
+            }
+        };
+        if seen {
+            return Err(failure::refused(
+                "a transaction-mode pooler stands between here and the server: declare it (`pooler = \"transaction\"`) \
+                 or connect to the server itself, since reads through an undeclared one can return other queries' rows",
+            ));
+        }
+        let session = session_settings(&options);
+        let reader = Reader::new(&options, by_code, |pool| match options.pooler {
+            Pooler::Transaction => pool.connect_lazy_with(connect.clone()),
+            Pooler::None => pool
+                .after_connect(move |conn: &mut PgConnection, _| {
+                    let session = session.clone();
+                    Box::pin(async move { conn.execute(sqlx::raw_sql(statement(session))).await.map(|_| ()) })
+                })
+                .connect_lazy_with(connect.clone()),
+        });
+        Ok(Postgres { inner: Arc::new(Inner { reader, options, connect }) })
+    }
+
+    /// One table's metadata.
+    pub(super) async fn describe(&self, schema: Option<&str>, table: &str) -> Result<Option<TableMeta>, TargetError> {
+        let reader = &self.inner.reader;
+        let pooler = self.inner.options.pooler;
+        reader
+            .persevering(|| async {
+                let mut lease = reader.lease(0, table).await?;
+                let outcome = reader
+                    .bounded(async {
+                        let mut read = self.begin(&mut lease.conn, table).await?;
+                        let found = catalog::describe(read.conn(), pooler, schema, table).await;
+                        let found = found.map_err(|error| reader.classify(table, error))?;
+                        read.end().await.map_err(|error| reader.classify(table, error))?;
+                        Ok(found)
+                    })
+                    .await;
+                lease.settle(&outcome);
+                outcome
+            })
+            .await
+    }
+
+    /// The tables with one of these names (lower case), in any schema.
+    pub(super) async fn named(&self, names: &[String]) -> Result<Vec<TableRef>, TargetError> {
+        let reader = &self.inner.reader;
+        let pooler = self.inner.options.pooler;
+        reader
+            .persevering(|| async {
+                let mut lease = reader.lease(0, "").await?;
+                let outcome = reader
+                    .bounded(async {
+                        let mut read = self.begin(&mut lease.conn, "").await?;
+                        let found = catalog::named(read.conn(), pooler, names).await;
+                        let found = found.map_err(|error| reader.classify("", error))?;
+                        read.end().await.map_err(|error| reader.classify("", error))?;
+                        Ok(found)
+                    })
+                    .await;
+                lease.settle(&outcome);
+                outcome
+            })
+            .await
+    }
+
+    /// The rows of the asked keys.
+    pub(super) async fn lookup(&self, ask: &Ask) -> Result<Answer, TargetError> {
+        let question = Question::of(ask, &self.inner.options.dead_rows);
+        let mut answer: Answer = vec![Vec::new(); ask.keys.len()];
+        if question.asked.is_empty() {
+            return Ok(answer);
+        }
+        let reader = &self.inner.reader;
+        let rows = reader
+            .persevering(|| async {
+                let mut lease = reader.lease(question.asked.len(), &ask.table.name).await?;
+                let outcome = reader.bounded(self.rows(&mut lease.conn, &question, ask)).await;
+                lease.settle(&outcome);
+                outcome
+            })
+            .await?;
+        question.sort_in(rows, ask, &mut answer)?;
+        Ok(answer)
+    }
+
+    async fn rows(&self, conn: &mut PgConnection, question: &Question, ask: &Ask) -> Result<Vec<PgRow>, TargetError> {
+        let fail = |error| self.inner.reader.classify(&ask.table.name, error);
+        let mut arguments = PgArguments::default();
+        for array in &question.arrays {
+            array.clone().bind(&mut arguments).map_err(|error| fail(sqlx::Error::Encode(error)))?;
+        }
+        let mut read = self.begin(conn, &ask.table.name).await?;
+        let query = sqlx::query_with(statement(question.sql.clone()), arguments);
+        let persistent = self.inner.options.pooler.keeps_statements();
+        let rows = query.persistent(persistent).fetch_all(read.conn()).await.map_err(fail)?;
+        read.end().await.map_err(fail)?;
+        Ok(rows)
+    }
+
+    /// The rows of the operator's query, run in a read-only transaction.
+    pub(super) async fn applied(&self, sql: &str) -> Result<Vec<AppliedRow>, TargetError> {
+        let reader = &self.inner.reader;
+        let fail = |error| reader.classify("query of `applied`", error);
+        let rows = reader
+            .persevering(|| async {
+                let mut lease = reader.lease(1, "").await?;
+                let outcome = reader
+                    .bounded(async {
+                        let begin = statement(transaction_begin(&self.inner.options));
+                        let mut transaction = lease.conn.begin_with(begin).await.map_err(fail)?;
+                        let query = sqlx::raw_sql(statement(sql.to_owned()));
+                        let rows = transaction.fetch_all(query).await.map_err(fail)?;
+                        transaction.commit().await.map_err(fail)?;
+                        Ok(rows)
+                    })
+                    .await;
+                lease.settle(&outcome);
+                outcome
+            })
+            .await?;
+        let texts: Vec<Vec<Option<String>>> = rows.iter().map(texts).collect();
+        applied::rows(&texts)
+    }
+
+    /// What stands at the other end.
+    pub(super) async fn probe(&self) -> Result<Probe, TargetError> {
+        let reader = &self.inner.reader;
+        let fail = |error| reader.classify("", error);
+        let transaction_pooler = pooler::is_seen(&self.inner.connect).await.map_err(fail)?;
+        let mut lease = reader.lease(0, "").await?;
+        let facts = "SELECT pg_catalog.current_setting('server_version'), pg_catalog.pg_is_in_recovery(), \
+                     pg_catalog.current_setting('server_encoding')";
+        let outcome = reader.bounded(async { lease.conn.fetch_one(sqlx::raw_sql(facts)).await.map_err(fail) }).await;
+        lease.settle(&outcome);
+        let row = outcome?;
+        let text = |index: usize| row.try_get_unchecked::<String, _>(index).unwrap_or_default();
+        let mut warnings = Vec::new();
+        if text(2) != "UTF8" {
+            warnings.push(format!("the server stores text as {}: characters outside of it cannot match", text(2)));
+        }
+        if self.inner.options.pooler == Pooler::Transaction && !transaction_pooler {
+            warnings.push("`pooler = \"transaction\"` is declared and no such pooler was seen: reads cost two round trips more than they need".to_owned());
+        }
+        Ok(Probe {
+            version: format!("PostgreSQL {}", text(0)),
+            transaction_pooler,
+            replica: row.try_get_unchecked(1).unwrap_or(false),
+            warnings,
+        })
+    }
+
+    /// Begins a read: a transaction where a pooler may switch servers, nothing otherwise.
+    async fn begin<'c>(&self, conn: &'c mut PgConnection, table: &str) -> Result<Read<'c>, TargetError> {
+        match self.inner.options.pooler {
+            Pooler::None => Ok(Read::Statement(conn)),
+            Pooler::Transaction => {
+                let begin = statement(transaction_begin(&self.inner.options));
+                let transaction = conn.begin_with(begin).await;
+                Ok(Read::Transaction(transaction.map_err(|error| self.inner.reader.classify(table, error))?))
+            }
+        }
+    }
+}
+
+/// One read: inside a transaction of its own, or as the single statement it is.
+enum Read<'c> {
+    Statement(&'c mut PgConnection),
+    Transaction(sqlx::Transaction<'c, sqlx::Postgres>),
+}
+
+impl Read<'_> {
+    fn conn(&mut self) -> &mut PgConnection {
+        match self {
+            Read::Statement(conn) => conn,
+            Read::Transaction(transaction) => transaction,
+        }
+    }
+
+    async fn end(self) -> Result<(), sqlx::Error> {
+        match self {
+            Read::Statement(_) => Ok(()),
+            Read::Transaction(transaction) => transaction.commit().await,
+        }
+    }
+}
+
+/// A lookup as SQL, its arrays, and how to read the answer.
+struct Question {
+    sql: String,
+    arrays: Vec<KeyArray>,
+    /// Which asked key each array element stands for: keys that no row can have are not sent.
+    asked: Vec<usize>,
+    wires: Vec<Wire>,
+}
+
+impl Question {
+    fn of(ask: &Ask, dead_rows: &str) -> Question {
+        let columns = &ask.table.columns;
+        let mut arrays: Vec<KeyArray> =
+            ask.key_columns.iter().map(|place| KeyArray::for_column(&columns[*place])).collect();
+        let mut asked = Vec::with_capacity(ask.keys.len());
+        for (index, key) in ask.keys.iter().enumerate() {
+            let fits = key.len() == arrays.len() && arrays.iter().zip(key).all(|(array, cell)| array.can_hold(cell));
+            if fits {
+                arrays.iter_mut().zip(key).for_each(|(array, cell)| array.push(cell));
+                asked.push(index);
+            }
+        }
+        let wires: Vec<Wire> = ask.columns.iter().map(|place| Wire::of(&columns[*place].declared)).collect();
+        Question { sql: lookup_sql(ask, &wires, dead_rows), arrays, asked, wires }
+    }
+
+    fn sort_in(&self, rows: Vec<PgRow>, ask: &Ask, answer: &mut Answer) -> Result<(), TargetError> {
+        let unfit = |hint: &str| failure::changed(&ask.table.name, hint);
+        if let Some(row) = rows.first() {
+            self.check_types(row, ask)?;
+        }
+        for row in rows {
+            let ordinal: i64 = row.try_get(0).map_err(|_| unfit("the answer has no ordinal"))?;
+            let index = usize::try_from(ordinal - 1).ok().and_then(|index| self.asked.get(index));
+            let Some(index) = index else { return Err(unfit("the answer names a key that was not asked for")) };
+            let mut cells = Vec::with_capacity(self.wires.len());
+            for (column, (wire, place)) in self.wires.iter().zip(&ask.columns).enumerate() {
+                let cell = wire.cell(&row, column + 1, &ask.table.columns[*place]);
+                cells.push(cell.ok_or_else(|| unfit("a value is not of its column's type"))?);
+            }
+            answer[*index].push(Row::new(ask.names.clone(), cells, Typing::Declared));
+        }
+        Ok(())
+    }
+
+    fn check_types(&self, row: &PgRow, ask: &Ask) -> Result<(), TargetError> {
+        for (index, (wire, place)) in self.wires.iter().zip(&ask.columns).enumerate() {
+            let oid = row.columns().get(index + 1).and_then(|column| sqlx::Column::type_info(column).oid());
+            if !oid.is_some_and(|oid| wire.accepts(oid.0)) {
+                let column = &ask.table.columns[*place];
+                let hint = format!("column `{}` is no longer `{}`", column.name, column.declared);
+                return Err(failure::changed(&ask.table.name, &hint));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Our own names are unlike any column's, so that the operator's condition can name columns without a prefix.
+fn lookup_sql(ask: &Ask, wires: &[Wire], dead_rows: &str) -> String {
+    let columns = &ask.table.columns;
+    let quoted = |place: &usize| format!("t.{}", double_quoted(&columns[*place].name));
+    let asked = |number: usize| format!("afterimage_key_{number}");
+    let selected: String =
+        wires.iter().zip(&ask.columns).map(|(wire, place)| format!(", {}", wire.select(&quoted(place)))).collect();
+    let numbered = || ask.key_columns.iter().enumerate().map(|(index, place)| (index + 1, place));
+    let parameters: Vec<String> = numbered().map(|(number, place)| key::parameter(&columns[*place], number)).collect();
+    let names: String = numbered().map(|(number, _)| format!("{}, ", asked(number))).collect();
+    let conditions: Vec<String> = numbered()
+        .map(|(number, place)| key::condition(&columns[*place], &quoted(place), &format!("k.{}", asked(number))))
+        .collect();
+    format!(
+        "SELECT k.afterimage_ordinal{selected} FROM unnest({}) WITH ORDINALITY AS k({names}afterimage_ordinal) \
+         JOIN {}.{} AS t ON {}{}",
+        parameters.join(", "),
+        double_quoted(&ask.table.schema),
+        double_quoted(&ask.table.name),
+        conditions.join(" AND "),
+        only_living(dead_rows),
+    )
+}
+
+fn connect_options(url: &str) -> Result<PgConnectOptions, TargetError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| {
+        failure::refused("the URL is not right: it must be `postgres://user:password@host:port/database`")
+    })?;
+    // Poolers refuse start-up parameters that they do not track; floats travel as bits and need no digits.
+    Ok(options.application_name("afterimage").extra_float_digits(None).disable_statement_logging())
+}
+
+fn settings(options: &Options, scope: &str) -> String {
+    let timeout = options.statement_timeout.as_millis();
+    [
+        format!("statement_timeout = {timeout}"),
+        format!("lock_timeout = {LOCK_TIMEOUT_MS}"),
+        "TimeZone = 'UTC'".to_owned(),
+        "DateStyle = 'ISO, MDY'".to_owned(),
+        "extra_float_digits = 2".to_owned(),
+        "plan_cache_mode = force_custom_plan".to_owned(),
+    ]
+    .iter()
+    .map(|setting| format!("; {scope} {setting}"))
+    .collect()
+}
+
+fn session_settings(options: &Options) -> String {
+    let idle = "SET idle_in_transaction_session_timeout = 60000";
+    format!("SET default_transaction_read_only = on; {idle}{}", settings(options, "SET"))
+}
+
+fn transaction_begin(options: &Options) -> String {
+    format!("BEGIN READ ONLY{}", settings(options, "SET LOCAL"))
+}
+
+fn texts(row: &PgRow) -> Vec<Option<String>> {
+    (0..row.len())
+        .map(|index| row.try_get_raw(index).ok().and_then(|value| value.as_str().ok().map(str::to_owned)))
+        .collect()
+}
+
+/// PostgreSQL's SQLSTATEs: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn by_code(error: &dyn sqlx::error::DatabaseError) -> Class {
+    let code = error.code().unwrap_or_default();
+    match &*code {
+        "57014" => Class::Unreachable("the statement timeout cancelled the read"),
+        "55P03" => Class::Unreachable("the table is locked"),
+        "42501" => Class::Refused("the role may not read this: grant SELECT on the table (and USAGE on its schema)"),
+        "42P01" | "3F000" => Class::Changed("the table is gone or was renamed"),
+        "42703" => Class::Changed("a column is gone or was renamed"),
+        "0A000" | "42883" | "42804" | "42846" | "22P02" | "22P03" | "42704" => {
+            Class::Changed("a column's type is not what it was")
+        }
+        "25006" => Class::Refused("the statement tried to write, and reads here are read-only"),
+        "3D000" => Class::Refused("the server has no such database: check the URL"),
+        "42601" => Class::Refused("the server cannot parse the statement: check `dead_rows` and `query:SQL`"),
+        "08P01" => Class::Refused("the pooler or server refuses the way we connect: check the URL and `pooler`"),
+        code if code.starts_with("28") => Class::Refused("the server refuses the role or its password"),
+        code if code.starts_with("08") || code.starts_with("57") => {
+            Class::Unreachable("the server ended the connection")
+        }
+        code if code.starts_with("53") || code.starts_with("40") || code.starts_with("58") => {
+            Class::Unreachable("the server lacks resources at the moment")
+        }
+        _ => Class::Refused("the server reports an error that retrying does not mend"),
+    }
+}

@@ -1,0 +1,44 @@
+//! The only place where text becomes SQL.
+//!
+//! Statements are made of fixed text, quoted identifiers from the database's own catalog, and conditions that the
+//! operator wrote in the configuration. Values are always bound.
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+/// An identifier in double quotes: PostgreSQL, SQLite.
+pub(super) fn double_quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// An identifier in backticks: MySQL, MariaDB.
+pub(super) fn backticked(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// A statement put together by this module's callers, under the rule above.
+pub(super) fn statement(text: String) -> SqlStr {
+    AssertSqlSafe(text).into_sql_str()
+}
+
+/// The condition that keeps dead rows out of a read: they count as absent. A condition that is NULL is not met. The line
+/// break ends a comment that the operator's text may end in.
+pub(super) fn only_living(dead_rows: &str) -> String {
+    if dead_rows.trim().is_empty() { String::new() } else { format!(" WHERE NOT COALESCE(({dead_rows}\n), FALSE)") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_cannot_leave_their_quotes() {
+        assert_eq!(double_quoted("a\"; DROP TABLE x; --"), "\"a\"\"; DROP TABLE x; --\"");
+        assert_eq!(backticked("a`b"), "`a``b`");
+    }
+
+    #[test]
+    fn no_condition_adds_nothing() {
+        assert_eq!(only_living(" "), "");
+        assert_eq!(only_living("gone -- soft"), " WHERE NOT COALESCE((gone -- soft\n), FALSE)");
+    }
+}
