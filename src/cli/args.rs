@@ -25,10 +25,10 @@ const HELP_WIDTH: usize = 100;
 
 /// Watches a change stream beside any batch applier and says, with the offset in hand, which change was lost.
 #[derive(Debug, Parser)]
-#[command(name = "afterimage", version, max_term_width = HELP_WIDTH, after_help = AFTER_HELP, propagate_version = true)]
+#[command(name = "afterimage", version, max_term_width = HELP_WIDTH, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// How the log on standard error is written
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Auto, value_name = "FORMAT", help_heading = "Log")]
+    /// How the log on standard error is written: text, json, or auto (text on a terminal, else json)
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Auto, value_name = "FORMAT", help_heading = "Log", hide_possible_values = true)]
     pub log_format: LogFormat,
     /// Say more; twice says everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Log")]
@@ -247,9 +247,9 @@ pub struct FindingsList {
     /// Only of this pipeline
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,
-    /// Only of this table of the tap; may be repeated
+    /// Only of this table of the tap
     #[arg(long, value_name = "TABLE")]
-    pub table: Vec<String>,
+    pub table: Option<String>,
     /// Only of this kind, such as unapplied_delete; may be repeated
     #[arg(long, value_name = "KIND")]
     pub kind: Vec<String>,
@@ -261,7 +261,7 @@ pub struct FindingsList {
     pub severity: String,
     /// At most so many
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1000)]
-    pub limit: u64,
+    pub limit: u32,
     /// How to print [default: table on a terminal, else ndjson]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,

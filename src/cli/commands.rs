@@ -84,8 +84,17 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
             clap_complete::generate(shell, &mut Cli::command(), "afterimage", out);
             Ok(())
         }),
-        Command::Man => print(|out| clap_mangen::Man::new(Cli::command()).render(out)),
+        Command::Man => print(|out| manual(&Cli::command(), "", out)),
     }
+}
+
+/// The manual page of a command, and behind it those of the commands inside it.
+fn manual(command: &clap::Command, above: &str, out: &mut Vec<u8>) -> io::Result<()> {
+    let name = format!("{above}{}", command.get_name());
+    let spoken = name.replace('-', " ");
+    clap_mangen::Man::new(command.clone().display_name(name.clone()).bin_name(spoken)).render(out)?;
+    let inside = command.get_subcommands().filter(|inside| inside.get_name() != "help");
+    inside.into_iter().try_for_each(|inside| manual(inside, &format!("{name}-"), out))
 }
 
 /// Commands that go on for long say what they do; the others only what is wrong.
@@ -318,7 +327,7 @@ fn listed(args: args::FindingsList, problems: &mut Problems) -> Option<FindingsQ
     let severity: Option<Severity> = understand::severity("--severity", &args.severity, problems);
     Some(FindingsQuery::List {
         pipeline: args.pipeline,
-        tables: args.table,
+        table: args.table,
         kinds,
         states,
         severity: severity?,

@@ -5,19 +5,16 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
-use serde::ser::SerializeMap;
-use serde_json::Value;
 
 use super::args::DecodeFormat;
 use crate::decode::{Format, Understood};
-use crate::model::{Cell, Change, Op, Row};
+use crate::model::{Change, Op, Row};
+use crate::report::Values;
+use crate::report::document::Fields;
 use crate::runtime::entry::DecodedRecord;
 
 /// The value of `schema` in every object of a record.
 pub(super) const SCHEMA: &str = "afterimage.decoded/1";
-
-/// Integers up to this survive every JSON reader; larger ones are printed as text.
-const LARGEST_EXACT: u64 = 1 << 53;
 
 /// One record as it is printed.
 #[derive(Debug, Serialize)]
@@ -28,11 +25,11 @@ struct Decoded<'a> {
     format: &'static str,
     table: Option<&'a str>,
     op: Option<&'static str>,
-    key: Option<Fields<'a>>,
+    key: Option<Fields>,
     /// The key before, where one record changes the key of its row.
     #[serde(skip_serializing_if = "Option::is_none")]
-    old_key: Option<Fields<'a>>,
-    row: Option<Fields<'a>>,
+    old_key: Option<Fields>,
+    row: Option<Fields>,
     reason: Option<&'a str>,
 }
 
@@ -48,45 +45,9 @@ struct At<'a> {
     committed_at: Option<String>,
 }
 
-/// Columns in their order. What was not sent, or was left out, is left out here too.
-#[derive(Debug)]
-struct Fields<'a>(&'a Row);
-
-impl Serialize for Fields<'_> {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut map = to.serialize_map(None)?;
-        for (name, cell) in self.0.iter().filter(|(_, cell)| !matches!(cell, Cell::NotSent | Cell::Absent)) {
-            map.serialize_entry(name, &json(cell))?;
-        }
-        map.end()
-    }
-}
-
-fn json(cell: &Cell) -> Value {
-    let number = |value: f64| serde_json::Number::from_f64(value).map(Value::Number);
-    match cell {
-        Cell::Null | Cell::Absent | Cell::NotSent => Value::Null,
-        Cell::Bool(value) => Value::Bool(*value),
-        Cell::Int(value) if value.unsigned_abs() <= LARGEST_EXACT => Value::from(*value),
-        Cell::Float64(value) => number(*value).unwrap_or_else(|| cell.to_string().into()),
-        // The shortest text of a 32-bit float, read as 64 bits, prints as that text: 0.1 stays 0.1.
-        Cell::Float32(value) => {
-            value.to_string().parse().ok().and_then(number).unwrap_or_else(|| cell.to_string().into())
-        }
-        Cell::Int(_)
-        | Cell::Redacted
-        | Cell::Decimal(_)
-        | Cell::Text(_)
-        | Cell::Bytes(_)
-        | Cell::Date(_)
-        | Cell::Time(_)
-        | Cell::Local(..)
-        | Cell::Instant(..)
-        | Cell::Infinity(_)
-        | Cell::Uuid(_)
-        | Cell::Json(_)
-        | Cell::Opaque(_) => cell.to_string().into(),
-    }
+/// What was not sent, or was left out, is left out here too.
+fn fields(row: &Row) -> Fields {
+    Values::Full.row(row)
 }
 
 impl<'a> Decoded<'a> {
@@ -119,7 +80,7 @@ impl<'a> Decoded<'a> {
         match record.understood {
             Understood::Change(change) => nothing.with(change),
             Understood::KeyChange(pair) => {
-                let old_key = pair.0.key.as_ref().map(Fields);
+                let old_key = pair.0.key.as_ref().map(fields);
                 Decoded { old_key, op: Some(Op::Update.word()), ..nothing.with(&pair.1) }
             }
             Understood::Tombstone => nothing,
@@ -141,8 +102,8 @@ impl<'a> Decoded<'a> {
             status: "change",
             table: Some(&change.table),
             op: Some(change.op.word()),
-            key: change.key.as_ref().map(Fields),
-            row: change.after.as_ref().map(Fields),
+            key: change.key.as_ref().map(fields),
+            row: change.after.as_ref().map(fields),
             ..self
         }
     }
@@ -279,7 +240,7 @@ mod tests {
     use super::*;
     use crate::model::change::KeyChange;
     use crate::model::position::PartitionName;
-    use crate::model::{Columns, Reject, SourceTime, Typing};
+    use crate::model::{Cell, Columns, Reject, SourceTime, Typing};
 
     fn row(cells: &[(&str, Cell)]) -> Row {
         let columns = Columns::new(cells.iter().map(|(name, _)| *name));

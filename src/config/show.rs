@@ -62,7 +62,8 @@ fn is_table(value: &Value) -> bool {
 
 fn table(loaded: &Loaded, origins: Origins, value: &Value, path: &Path, out: &mut String) {
     let Value::Object(entries) = value else { return };
-    let plain = entries.iter().filter(|(_, value)| !is_table(value)).map(|(key, value)| {
+    let empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    let plain = entries.iter().filter(|(_, value)| !is_table(value) && !empty(value)).map(|(key, value)| {
         let path = path.key(key);
         (format!("{} = {}", quoted(key), inline(&shown(value, &path))), loaded.origin(&path))
     });

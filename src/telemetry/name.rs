@@ -46,7 +46,11 @@ names! {
         "Age of the position up to which every change has its verdict.";
     gauge APPLY_LAG = "afterimage_apply_lag_seconds", Seconds, "From the commit at the source to its proof on the target.";
     counter UNVERIFIED_EVICTIONS = "afterimage_unverified_evictions_total", Count,
-        "Versions that lost their own verdict to a bound.";
+        "Ranges of the tap that ended without a verdict of their own.";
+    counter TRANSIENTS = "afterimage_transients_total", Count,
+        "Keys that differed and turned out right before they were proven wrong.";
+    counter SLOW_EQUALS = "afterimage_slow_equals_total", Count,
+        "Equal values whose fingerprints differed: a canonical form of ours is wrong, at a cost of speed.";
     counter COVERAGE_GAPS = "afterimage_coverage_gaps_total", Count, "Ranges of the tap that were gone before they were read.";
     counter FREEZES = "afterimage_freezes_total", Count, "Times that verdicts of a scope were held.";
     histogram TARGET_QUERY_DURATION = "afterimage_target_query_duration_seconds", Seconds, "Time of one lookup.";

@@ -1,1 +1,98 @@
-//! Liveness, readiness, metrics and the API on one loopback port.
+//! Liveness, readiness, metrics and the API on one port, loopback unless told otherwise.
+//!
+//! Everything served is a picture that the runtime publishes, or a read of the findings store: a request never touches
+//! the tap, the engine or the target. Nothing can be changed through it.
+//!
+//! On a loopback address the `Host` header must name it, so that no web page can reach it under a name of its own. On any
+//! other address everything but the probes demands the token, which such a page does not know.
+
+mod api;
+mod guard;
+pub mod view;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use view::{Health, Status};
+
+/// How long requests under way may take after the end was asked for. Reads of the store are done within a second; a client
+/// that reads slower than this must not hold the process.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A port that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on `{listen}`; set web.listen to a free port, or to \"\" for none")]
+pub struct WebError {
+    /// Where.
+    pub listen: SocketAddr,
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// What is served.
+#[derive(Clone)]
+pub struct Site {
+    /// The address and the token.
+    pub web: config::Web,
+    /// How the parts of the process are. The runtime sends a new picture whenever it changes.
+    pub health: watch::Receiver<Health>,
+    /// How the pipelines stand. The runtime sends a new picture every second or so.
+    pub status: watch::Receiver<Arc<Status>>,
+    /// Findings.
+    pub store: Store,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+/// Takes the port, so that a taken one is told before anything starts.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn bind(web: &config::Web) -> Result<TcpListener, WebError> {
+    TcpListener::bind(web.listen).await.map_err(|source| WebError { listen: web.listen, source })
+}
+
+/// Serves until `stop` is cancelled and the requests under way are answered.
+///
+/// # Errors
+/// The listener fails for good.
+pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) -> std::io::Result<()> {
+    let server = axum::serve(listener, router(site)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::timeout(GRACE, std::future::pending::<()>()).await
+    };
+    tokio::select! {
+        ended = async { server.await } => ended,
+        _ = patience => Ok(()),
+    }
+}
+
+fn router(site: Site) -> Router {
+    let site = Arc::new(site);
+    Router::new()
+        .route("/livez", get(api::livez))
+        .route("/readyz", get(api::readyz))
+        .route("/startupz", get(api::startupz))
+        .route("/metrics", get(api::metrics))
+        .route("/api/v1/status", get(api::status))
+        .route("/api/v1/findings", get(api::findings))
+        .route("/api/v1/findings/{id}", get(api::finding))
+        .fallback(api::unknown)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&site), guard::check))
+        .with_state(site)
+}
+
+#[cfg(test)]
+mod tests;

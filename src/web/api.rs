@@ -1,0 +1,134 @@
+//! The routes: each answers JSON, except for the metrics.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::Site;
+use super::view::{Check, CheckState, Probe};
+use crate::model::finding::{Kind, Severity, State as FindingState};
+use crate::store::{Cursor, Filter, PAGE, StoreError};
+
+/// The media type of Prometheus' text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+type Shared = State<Arc<Site>>;
+
+/// An answer that says what is wrong.
+pub(super) fn problem(status: StatusCode, error: impl Into<String>) -> Response {
+    (status, Json(serde_json::json!({ "error": error.into() }))).into_response()
+}
+
+pub(super) async fn livez(State(site): Shared) -> Response {
+    probe(&site.health.borrow().live)
+}
+
+pub(super) async fn readyz(State(site): Shared) -> Response {
+    probe(&site.health.borrow().ready)
+}
+
+pub(super) async fn startupz(State(site): Shared) -> Response {
+    probe(&site.health.borrow().started)
+}
+
+fn probe(checks: &[Check]) -> Response {
+    let failing = checks.iter().any(|check| check.state == CheckState::Failing);
+    let (code, status) = match failing {
+        true => (StatusCode::SERVICE_UNAVAILABLE, CheckState::Failing),
+        false => (StatusCode::OK, CheckState::Ok),
+    };
+    (code, Json(Probe { status, checks })).into_response()
+}
+
+pub(super) async fn metrics(State(site): Shared) -> Response {
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], site.metrics.render()).into_response()
+}
+
+pub(super) async fn status(State(site): Shared) -> Response {
+    let status = Arc::clone(&site.status.borrow());
+    Json(&*status).into_response()
+}
+
+pub(super) async fn unknown() -> Response {
+    problem(StatusCode::NOT_FOUND, "no such path")
+}
+
+/// What may be asked of the list of findings. Several kinds or states stand behind commas.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Asked {
+    pipeline: Option<String>,
+    table: Option<String>,
+    kind: Option<String>,
+    state: Option<String>,
+    severity: Option<String>,
+    /// The id of the last finding of the page before.
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn findings(State(site): Shared, asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>) -> Response {
+    let asked = match asked {
+        Ok(Query(asked)) => asked,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, rejection.body_text()),
+    };
+    let mut filter = match filter(&asked) {
+        Ok(filter) => filter,
+        Err(message) => return problem(StatusCode::BAD_REQUEST, message),
+    };
+    if let Some(id) = &asked.after {
+        match site.store.get(id).await {
+            Ok(Some(last)) => filter.after = Some(Cursor::behind(&last)),
+            Ok(None) => return problem(StatusCode::BAD_REQUEST, "`after` names no finding"),
+            Err(error) => return failed(&error),
+        }
+    }
+    match site.store.list(&filter).await {
+        Ok(findings) => {
+            let whole = findings.len() < filter.limit as usize;
+            let next = findings.last().filter(|_| !whole).map(|last| last.id.clone());
+            Json(serde_json::json!({ "findings": findings, "next": next })).into_response()
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn filter(asked: &Asked) -> Result<Filter, String> {
+    let severity = asked.severity.as_deref().map_or(Ok(Severity::Info), |word| known("severity", word, Severity::parse));
+    Ok(Filter {
+        pipeline: asked.pipeline.clone(),
+        table: asked.table.clone(),
+        kinds: each("kind", asked.kind.as_deref(), Kind::parse)?,
+        states: each("state", asked.state.as_deref(), FindingState::parse)?,
+        severity: severity?,
+        limit: asked.limit.unwrap_or(PAGE).clamp(1, PAGE),
+        ..Filter::default()
+    })
+}
+
+fn each<T>(name: &str, words: Option<&str>, parse: fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
+    let words = words.into_iter().flat_map(|words| words.split(',')).filter(|word| !word.is_empty());
+    words.map(|word| known(name, word, parse)).collect()
+}
+
+fn known<T>(name: &str, word: &str, parse: fn(&str) -> Option<T>) -> Result<T, String> {
+    parse(word).ok_or_else(|| format!("`{word}` is no {name}"))
+}
+
+pub(super) async fn finding(State(site): Shared, Path(id): Path<String>) -> Response {
+    match site.store.get(&id).await {
+        Ok(Some(finding)) => Json(finding).into_response(),
+        Ok(None) => problem(StatusCode::NOT_FOUND, "no such finding"),
+        Err(error @ StoreError::Ambiguous { .. }) => problem(StatusCode::BAD_REQUEST, error.to_string()),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &StoreError) -> Response {
+    crate::telemetry::event::StoreFailed { error }.emit();
+    problem(StatusCode::SERVICE_UNAVAILABLE, "the findings store does not answer; see the log")
+}

@@ -1,0 +1,48 @@
+//! Who may ask.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+
+use super::Site;
+use super::api::problem;
+
+/// Probes carry no row and no name of one, and their callers seldom can carry a token.
+const PROBES: &[&str] = &["/livez", "/readyz", "/startupz"];
+
+/// Lets a request through, or says why not.
+pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    let loopback = site.web.listen.ip().is_loopback();
+    if loopback && !names_loopback(request.headers(), site.web.listen.ip()) {
+        return problem(StatusCode::MISDIRECTED_REQUEST, "the Host header does not name this address");
+    }
+    if !loopback && !PROBES.contains(&request.uri().path()) && !shows_token(request.headers(), &site) {
+        let refused = problem(StatusCode::UNAUTHORIZED, "expected `Authorization: Bearer` and the token of web.token");
+        return ([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response();
+    }
+    next.run(request).await
+}
+
+fn names_loopback(headers: &HeaderMap, listen: IpAddr) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((v6, _)) => v6,
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    let address = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || address == listen);
+    address || name.eq_ignore_ascii_case("localhost")
+}
+
+/// Hashes are compared, so that the time it takes tells nothing about the token.
+fn shows_token(headers: &HeaderMap, site: &Site) -> bool {
+    let Some(token) = &site.web.token else { return false };
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    Sha256::digest(shown.as_bytes()) == Sha256::digest(token.expose_secret().as_bytes())
+}

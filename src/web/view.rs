@@ -1,0 +1,172 @@
+//! What is published: the state of the process and of its pipelines, as JSON.
+
+use serde::{Serialize, Serializer};
+
+/// The value of `schema` in the status.
+pub const STATUS_SCHEMA: &str = "afterimage.status/1";
+
+/// Integers up to this survive every JSON reader; larger ones are published as text.
+const LARGEST_EXACT: u64 = 1 << 53;
+
+/// How one part of the process is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Which part: `store`, `orders: tap`, `orders: target`.
+    pub name: String,
+    /// How it is.
+    pub state: CheckState,
+    /// What is the matter, or since when all is well. Never holds values or secrets.
+    pub detail: String,
+}
+
+/// How one part of the process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckState {
+    /// As it should be.
+    Ok,
+    /// Not as it should be.
+    Failing,
+}
+
+/// The checks behind the three probes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// The loops turn: what a restart would mend. A target that is down is not among them.
+    pub live: Vec<Check>,
+    /// Partitions are assigned, the target answers, findings can be kept.
+    pub ready: Vec<Check>,
+    /// The first assignment and the first read were made.
+    pub started: Vec<Check>,
+}
+
+impl Health {
+    /// The health of a process that has only begun: alive, and nothing else yet.
+    #[must_use]
+    pub fn starting() -> Health {
+        let starting = Check { name: "start".into(), state: CheckState::Failing, detail: "still starting".into() };
+        Health { live: Vec::new(), ready: vec![starting.clone()], started: vec![starting] }
+    }
+}
+
+/// What a probe answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Probe<'a> {
+    pub(super) status: CheckState,
+    pub(super) checks: &'a [Check],
+}
+
+/// How everything stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// Always `afterimage.status/1`.
+    pub schema: &'static str,
+    /// Version of this program.
+    pub version: &'static str,
+    /// When the process began, RFC 3339.
+    pub started_at: String,
+    /// When the picture was made, RFC 3339.
+    pub at: String,
+    /// Pipelines.
+    pub pipelines: Vec<PipelineStatus>,
+}
+
+impl Status {
+    /// The status of a process that has only begun.
+    #[must_use]
+    pub fn starting(started_at: String) -> Status {
+        let version = env!("CARGO_PKG_VERSION");
+        Status { schema: STATUS_SCHEMA, version, at: started_at.clone(), started_at, pipelines: Vec::new() }
+    }
+}
+
+/// How one pipeline stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PipelineStatus {
+    /// Its name.
+    pub name: String,
+    /// In plain words, what this setup can promise, and within which time.
+    pub guarantee: String,
+    /// The evidence of the applied watermark, best first, as it is configured.
+    pub applied: Vec<String>,
+    /// What would settle what is overdue and unproven; `None` where nothing is.
+    pub would_settle: Option<String>,
+    /// Changes read since the start.
+    pub changes: u64,
+    /// Records that decode to no change, since the start.
+    pub rejects: u64,
+    /// Changes that were seen applied.
+    pub matched: u64,
+    /// Changes that were never seen themselves, whose newer version matched.
+    pub superseded: u64,
+    /// Losses that healed before proof was possible.
+    pub transient: u64,
+    /// Changes that ended without a verdict.
+    pub unverifiable: u64,
+    /// Keys with versions that have no verdict.
+    pub keys: u64,
+    /// Versions without a verdict.
+    pub pending: u64,
+    /// Keys that differ and wait for proof.
+    pub suspects: u64,
+    /// Changes that nothing proves had to be applied yet.
+    pub overdue_unproven: u64,
+    /// Keys that differ at present though nothing proves yet that they are wrong: some of them, by table and key.
+    pub differing: Vec<String>,
+    /// Open findings about rows.
+    pub open_findings: u64,
+    /// Seconds from append to sight, the longest measured.
+    pub lag_s: f64,
+    /// Bytes of versions and keys in memory.
+    pub memory_bytes: u64,
+    /// Why judging or reading is held, in plain words; empty: nothing is.
+    pub held: Vec<String>,
+    /// Partitions that are ours.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// How one partition stands. Positions are those of the next record: everything below was consumed, applied and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionStatus {
+    /// Topic, stream or file.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// The log's end, where it is known.
+    #[serde(serialize_with = "exact_if_known")]
+    pub end: Option<u64>,
+    /// Consumed by us.
+    #[serde(serialize_with = "exact")]
+    pub consumed: u64,
+    /// Committed by the applier, where that is known.
+    #[serde(serialize_with = "exact_if_known")]
+    pub committed: Option<u64>,
+    /// Proven to be applied. A source position where the order scope is wider than a partition.
+    #[serde(serialize_with = "exact")]
+    pub applied: u64,
+    /// Applied, and past the margin in which it might be applied again.
+    #[serde(serialize_with = "exact")]
+    pub settled: u64,
+    /// Every change below it has its verdict.
+    #[serde(serialize_with = "exact")]
+    pub verified: u64,
+    /// Versions without a verdict.
+    pub pending: u64,
+    /// Versions that nothing proves had to be applied yet.
+    pub overdue_unproven: u64,
+    /// Verdicts are held since a backward step.
+    pub frozen: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn exact<S: Serializer>(number: &u64, to: S) -> Result<S::Ok, S::Error> {
+    if *number <= LARGEST_EXACT { to.serialize_u64(*number) } else { to.collect_str(number) }
+}
+
+#[expect(clippy::ref_option, reason = "serde asks for a reference")]
+fn exact_if_known<S: Serializer>(number: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+    match number {
+        Some(number) => exact(number, to),
+        None => to.serialize_none(),
+    }
+}
