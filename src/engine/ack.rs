@@ -3,7 +3,7 @@
 use crate::model::PartitionId;
 
 use super::event::Output;
-use super::keys::KeyIx;
+use super::partition::Tracked;
 use super::state::Engine;
 
 impl Engine {
@@ -15,8 +15,8 @@ impl Engine {
     }
 
     fn acknowledge_partition(&mut self, id: PartitionId) {
-        while let Some((offset, ix)) = self.partitions.get(&id).and_then(|partition| partition.oldest()) {
-            if !self.has_verdict(id, offset, ix) {
+        while let Some(oldest) = self.partitions.get(&id).and_then(|partition| partition.oldest()) {
+            if !self.has_verdict(id, oldest) {
                 break;
             }
             if let Some(partition) = self.partitions.get_mut(&id) {
@@ -32,14 +32,10 @@ impl Engine {
     }
 
     /// A key that is gone has its verdicts. A coalesced version shares the verdict of its key's next settled floor.
-    fn has_verdict(&self, id: PartitionId, offset: u64, ix: KeyIx) -> bool {
-        let Some(entry) = self.keys.get(ix) else { return true };
-        let more = entry.more.as_deref();
-        let held = entry.chain.versions().iter().any(|version| version.partition == id && version.offset == offset);
-        let coalesced = more.and_then(|more| more.hole.as_ref()).is_some_and(|hole| offset <= hole.newest);
-        if more.is_some_and(|more| more.unordered) {
-            return !held;
-        }
-        !(held || coalesced) || entry.is_done(offset)
+    fn has_verdict(&self, id: PartitionId, tracked: Tracked) -> bool {
+        let Some(entry) = self.keys.get(tracked.key) else { return true };
+        let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
+        let coalesced = hole.is_some_and(|hole| tracked.arrival <= hole.newest);
+        entry.is_done(tracked.arrival) || !(coalesced || entry.tracked(id, tracked).is_some())
     }
 }

@@ -1,11 +1,19 @@
 //! The versions of one key that have no verdict yet, oldest first.
 
-use crate::canon::{Mask, ObservedHashes};
+use std::cell::Cell;
+
+use crate::canon::ObservedHashes;
 use crate::model::change::KeyChange;
 use crate::model::{Op, PartitionId, Position, SourceTime};
 
 use super::event::Seen;
 use super::limit::HOLE_WORDS;
+use super::masks::Masks;
+
+/// The order in which a key's versions arrived, counted from its first. Unlike offsets it compares over partitions, and
+/// it tells a key from a later one that was given the same index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Arrival(pub(super) u32);
 
 /// One change of one key: its place, what it did and the fingerprint of what it left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +23,7 @@ pub(super) struct Version {
     pub(super) order: u64,
     committed_ms: i64,
     pub(super) mask: MaskId,
+    pub(super) arrival: Arrival,
     pub(super) partition: PartitionId,
     pub(super) op: Op,
     flags: u8,
@@ -46,6 +55,7 @@ impl Version {
             order,
             committed_ms: marks.committed_at.map_or(i64::MIN, |at| at.0),
             mask: content.1,
+            arrival: Arrival(0),
             partition: at.partition,
             op,
             flags: key_change,
@@ -74,14 +84,41 @@ impl Version {
     pub(super) fn in_key_change(&self) -> bool {
         self.flags & (KEY_CHANGE_OLD | KEY_CHANGE_NEW) != 0
     }
+}
 
-    /// Whether a row with these hashes is what this version left. A row that is not there matches a delete.
-    pub(super) fn equals(&self, content: &Content, masks: &dyn Fn(MaskId) -> std::sync::Arc<Mask>) -> bool {
-        match content {
-            Content::Absent => !self.leaves_row(),
-            Content::Row { hashes, .. } => self.leaves_row() && hashes.sum(&masks(self.mask)) == self.fingerprint(),
+/// One content, compared with many versions: its sum is taken once for each run of versions with the same mask.
+pub(super) struct Probe<'a> {
+    content: &'a Content,
+    masks: &'a Masks,
+    last: Cell<Option<(MaskId, u128)>>,
+}
+
+impl<'a> Probe<'a> {
+    pub(super) fn new(content: &'a Content, masks: &'a Masks) -> Probe<'a> {
+        Probe { content, masks, last: Cell::new(None) }
+    }
+
+    /// Whether the content is what this version left. A row that is not there fits a delete.
+    pub(super) fn fits(&self, version: &Version) -> bool {
+        match self.content {
+            Content::Absent => !version.leaves_row(),
+            Content::Row { .. } => version.leaves_row() && self.sums_to(version.mask, version.fingerprint()),
             Content::Several => false,
         }
+    }
+
+    /// Whether the content is a row with this fingerprint.
+    pub(super) fn sums_to(&self, mask: MaskId, fingerprint: u128) -> bool {
+        let Content::Row { hashes, .. } = self.content else { return false };
+        let sum = match self.last.get() {
+            Some((known, sum)) if known == mask => sum,
+            Some(_) | None => {
+                let sum = hashes.sum(self.masks.get(mask));
+                self.last.set(Some((mask, sum)));
+                sum
+            }
+        };
+        sum == fingerprint
     }
 }
 
@@ -124,10 +161,10 @@ pub(super) enum Base {
     Content(u128, MaskId),
 }
 
-/// A summary of versions that were coalesced: whether a content may be one of them, and the newest of their offsets.
+/// A summary of versions that were coalesced: whether a content may be one of them, and the newest of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hole {
-    pub(super) newest: u64,
+    pub(super) newest: Arrival,
     bloom: [u64; HOLE_WORDS],
     absent: bool,
 }
@@ -141,7 +178,7 @@ impl Hole {
     }
 
     fn add(&mut self, version: &Version) {
-        self.newest = self.newest.max(version.offset);
+        self.newest = self.newest.max(version.arrival);
         if version.leaves_row() {
             Hole::bits(version.fingerprint()).for_each(|(word, bit)| self.bloom[word] |= bit);
         } else {
@@ -149,12 +186,12 @@ impl Hole {
         }
     }
 
-    fn may_hold(&self, content: &Content, masks: &[std::sync::Arc<Mask>]) -> bool {
+    /// Whether a content may be one of the coalesced versions.
+    pub(super) fn may_hold(&self, content: &Content, masks: &Masks) -> bool {
+        let held = |sum: u128| Hole::bits(sum).all(|(word, bit)| self.bloom[word] & bit != 0);
         match content {
             Content::Absent => self.absent,
-            Content::Row { hashes, .. } => {
-                masks.iter().any(|mask| Hole::bits(hashes.sum(mask)).all(|(word, bit)| self.bloom[word] & bit != 0))
-            }
+            Content::Row { hashes, .. } => masks.all().iter().any(|mask| held(hashes.sum(mask))),
             Content::Several => false,
         }
     }
@@ -188,11 +225,25 @@ impl Chain {
         &versions[versions.len() - 1]
     }
 
-    pub(super) fn push(&mut self, version: Version) {
+    /// Where the version of this arrival stands, if it is still held.
+    pub(super) fn find(&self, arrival: Arrival) -> Option<&Version> {
+        let index = self.versions().binary_search_by_key(&arrival, |version| version.arrival).ok()?;
+        Some(&self.versions()[index])
+    }
+
+    /// Where the newest version stands that arrived at or before `arrival`.
+    pub(super) fn at_or_before(&self, arrival: Arrival) -> Option<usize> {
+        self.versions().partition_point(|version| version.arrival <= arrival).checked_sub(1)
+    }
+
+    /// Appends a version and gives back its arrival.
+    pub(super) fn push(&mut self, mut version: Version) -> Arrival {
+        version.arrival = Arrival(self.newest().arrival.0.wrapping_add(1));
         match self {
             Chain::One([first]) => *self = Chain::Many(Box::new(vec![*first, version])),
             Chain::Many(many) => many.push(version),
         }
+        version.arrival
     }
 
     /// Drops the first `count` versions and gives back how many bytes' worth that was; at least one version stays.
@@ -214,19 +265,9 @@ impl Chain {
         if end >= many.len() || start >= end {
             return None;
         }
-        let hole = hole.get_or_insert(Hole { newest: 0, bloom: [0; HOLE_WORDS], absent: false });
+        let hole = hole.get_or_insert(Hole { newest: Arrival(0), bloom: [0; HOLE_WORDS], absent: false });
         let range = (many[start].offset, many[end - 1].offset);
         many.drain(start..end).for_each(|version| hole.add(&version));
         Some((end - start, range.0, range.1))
     }
-}
-
-/// Whether `content` may be one of the coalesced versions at or above `floor`.
-pub(super) fn maybe_in_hole(
-    hole: Option<&Hole>,
-    floor: u64,
-    content: &Content,
-    masks: &[std::sync::Arc<Mask>],
-) -> bool {
-    hole.is_some_and(|hole| hole.newest >= floor && hole.may_hold(content, masks))
 }

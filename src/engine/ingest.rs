@@ -6,10 +6,11 @@ use crate::model::change::KeyChange;
 use crate::model::finding::{Cause, Finding, Kind, State, Subject};
 use crate::model::{Op, PartitionId, Position, TableId};
 
-use super::chain::{Base, Chain, Marks, MaskId, Version};
+use super::chain::{Arrival, Base, Chain, Marks, MaskId, Version};
 use super::event::{Note, Output, Role, Tracked, Verified};
 use super::keys::{Entry, KeyIx, More, Reported};
 use super::limit::{HEARTBEAT_VERSIONS, Order};
+use super::partition::Tracked as Track;
 use super::state::Engine;
 
 impl Engine {
@@ -63,14 +64,14 @@ impl Engine {
             more,
             role: change.role,
             queued: false,
-            in_flight: false,
+            flight: 0,
             base_absent: base == Base::Absent,
         });
         self.memory.versions += 1;
         if heartbeat {
             self.heartbeats.insert(ix);
         } else {
-            self.track(ix, &version);
+            self.track(ix, &version, Arrival(0));
         }
     }
 
@@ -102,7 +103,7 @@ impl Engine {
             self.counters.duplicates += 1;
             return;
         }
-        entry.chain.push(version);
+        let arrival = entry.chain.push(version);
         self.memory.versions += 1;
         if role == Role::Heartbeat {
             if entry.chain.len() > cap {
@@ -110,15 +111,15 @@ impl Engine {
             }
             return;
         }
-        self.track(ix, &version);
+        self.track(ix, &version, arrival);
         if self.keys.get(ix).is_some_and(|entry| entry.chain.len() > cap) {
             self.coalesce(ix);
         }
     }
 
-    fn track(&mut self, ix: KeyIx, version: &Version) {
+    fn track(&mut self, key: KeyIx, version: &Version, arrival: Arrival) {
         let partition = self.partitions.entry(version.partition).or_default();
-        partition.track(version.offset, ix);
+        partition.track(Track { offset: version.offset, key, arrival });
     }
 
     /// Coalesces the middle versions of a key; gives back how many went.
@@ -296,19 +297,20 @@ impl Engine {
         }
         let version = self.version(&expected);
         let mut more = More::new(Base::Unknown);
-        (more.settled_to, more.applied_to) = (Some(version.offset), Some(version.offset));
-        more.reported = Some(Box::new(Reported { finding, content: None, floor: version.offset }));
+        (more.settled_to, more.applied_to) = (Some(version.arrival), Some(version.arrival));
+        let look = self.now + self.options.reread;
+        more.reported = Some(Box::new(Reported { finding, content: None, floor: version.arrival, look }));
         let ix = self.keys.insert(Entry {
             key: expected.key,
             chain: Chain::of(version),
             more: Some(Box::new(more)),
             role: Role::Rows,
             queued: false,
-            in_flight: false,
+            flight: 0,
             base_absent: false,
         });
         self.memory.versions += 1;
-        self.again.insert((self.now + self.options.reread, ix));
+        self.again.insert((look, ix));
     }
 }
 

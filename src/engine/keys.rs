@@ -4,10 +4,11 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::finding::Finding;
-use crate::model::{Key, Tick};
+use crate::model::{Key, PartitionId, Tick};
 
-use super::chain::{Base, Chain, Hole};
+use super::chain::{Arrival, Base, Chain, Content, Hole, Version};
 use super::event::Role;
+use super::partition::Tracked;
 use super::suspect::Suspect;
 
 /// Index of a key in the table; reused after the key is forgotten, so holders check what they find.
@@ -22,7 +23,8 @@ pub(super) struct Entry {
     pub(super) more: Option<Box<More>>,
     pub(super) role: Role,
     pub(super) queued: bool,
-    pub(super) in_flight: bool,
+    /// The lookup that asks for it now; 0 for none. An answer of another lookup was for a key that had this index before.
+    pub(super) flight: u32,
     pub(super) base_absent: bool,
 }
 
@@ -33,12 +35,14 @@ pub(super) struct More {
     pub(super) hole: Option<Hole>,
     pub(super) suspect: Option<Box<Suspect>>,
     pub(super) reported: Option<Box<Reported>>,
-    /// Versions at or below this offset were seen right, or reported, under a settled floor.
-    pub(super) settled_to: Option<u64>,
-    /// Versions at or below this offset were seen right under an applied floor.
-    pub(super) applied_to: Option<u64>,
-    /// Newest version ever seen on the target.
-    pub(super) seen_to: Option<u64>,
+    /// Versions up to this one were seen right, or reported, under a settled floor.
+    pub(super) settled_to: Option<Arrival>,
+    /// Versions up to this one were seen right, or reported, under an applied floor.
+    pub(super) applied_to: Option<Arrival>,
+    /// The version last seen on the target.
+    pub(super) seen_last: Option<Arrival>,
+    /// The newest version ever seen there.
+    pub(super) seen_best: Option<Arrival>,
     pub(super) last_read: Option<Tick>,
     /// A read saw content that differs from the newest version, before anything proved it had to be there.
     pub(super) differs: bool,
@@ -55,7 +59,8 @@ impl More {
             reported: None,
             settled_to: None,
             applied_to: None,
-            seen_to: None,
+            seen_last: None,
+            seen_best: None,
             last_read: None,
             differs: false,
             unordered: false,
@@ -69,9 +74,11 @@ pub(super) struct Reported {
     /// As last stated.
     pub(super) finding: Finding,
     /// The content that convicted; `None` where the finding is known from the store only.
-    pub(super) content: Option<super::chain::Content>,
-    /// Offset of the floor it was last stated against.
-    pub(super) floor: u64,
+    pub(super) content: Option<Content>,
+    /// The floor it was last stated against.
+    pub(super) floor: Arrival,
+    /// When it is looked at again; an appointment of any other time is not this finding's.
+    pub(super) look: Tick,
 }
 
 impl Entry {
@@ -96,13 +103,29 @@ impl Entry {
         self.more.as_ref().and_then(|more| more.reported.as_deref())
     }
 
-    /// Whether the version at `offset` needs nothing more.
-    pub(super) fn is_done(&self, offset: u64) -> bool {
-        self.more.as_ref().and_then(|more| more.settled_to).is_some_and(|to| offset <= to)
+    /// Whether the version needs nothing more.
+    pub(super) fn is_done(&self, version: Arrival) -> bool {
+        self.more.as_ref().and_then(|more| more.settled_to).is_some_and(|to| version <= to)
     }
 
-    pub(super) fn is_applied(&self, offset: u64) -> bool {
-        self.is_done(offset) || self.more.as_ref().and_then(|more| more.applied_to).is_some_and(|to| offset <= to)
+    /// Whether the version was judged under an applied floor.
+    pub(super) fn is_applied(&self, version: Arrival) -> bool {
+        self.is_done(version) || self.more.as_ref().and_then(|more| more.applied_to).is_some_and(|to| version <= to)
+    }
+
+    /// Its versions came from more than one partition, so they have no order among them.
+    pub(super) fn is_unordered(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.unordered)
+    }
+
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.flight != 0
+    }
+
+    /// The version that a partition's track names, unless the index belongs to another key by now.
+    pub(super) fn tracked(&self, partition: PartitionId, tracked: Tracked) -> Option<&Version> {
+        let version = self.chain.find(tracked.arrival)?;
+        (version.partition == partition && version.offset == tracked.offset).then_some(version)
     }
 
     pub(super) fn last_read(&self) -> Option<Tick> {

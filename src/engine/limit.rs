@@ -19,6 +19,12 @@ pub const HEARTBEAT_VERSIONS: usize = 4096;
 /// transaction.
 pub const QUORUM: usize = 3;
 
+/// Reads that must agree before anything rests on the margin R.
+pub const EARLY_READS: u32 = 3;
+
+/// Reads that must agree where the margin, a committed position or the user's word stands behind them.
+pub const SURE_READS: u32 = 2;
+
 /// Judgements remembered for each (table, op) by the group gate.
 pub const GATE_JUDGEMENTS: usize = 64;
 

@@ -19,13 +19,15 @@ const ARRIVED_AT_MOST: usize = 64;
 pub(super) struct Asked {
     pub(super) ix: KeyIx,
     pub(super) partition: PartitionId,
-    pub(super) epoch: u32,
+    /// The low half of the lookup's number, as the key's entry holds it while it waits.
+    pub(super) flight: u32,
     pub(super) floors: Floors,
 }
 
 #[derive(Debug)]
 struct Flight {
     keys: Vec<Asked>,
+    partitions: Vec<PartitionId>,
 }
 
 #[derive(Debug)]
@@ -66,6 +68,18 @@ impl Flights {
     }
 }
 
+impl LookupId {
+    /// What an entry keeps of it: never 0.
+    fn flight(self) -> u32 {
+        (self.0 as u32).max(1)
+    }
+}
+
+/// Whether every asked partition's end is there: an answer that lacks one proves nothing.
+fn names_all(asked: &[PartitionId], ends: &[(PartitionId, u64)]) -> bool {
+    asked.iter().all(|partition| ends.iter().any(|(known, _)| known == partition))
+}
+
 impl Engine {
     /// Sends what is due, as far as there is room.
     pub(super) fn pump(&mut self) {
@@ -77,6 +91,8 @@ impl Engine {
     }
 
     fn send(&mut self, table: TableId, keys: Vec<KeyIx>) {
+        let id = LookupId(self.flights.next + 1);
+        let flight = id.flight();
         let mut asked = Vec::with_capacity(keys.len());
         let mut names = Vec::with_capacity(keys.len());
         let mut partitions = BTreeSet::new();
@@ -86,23 +102,21 @@ impl Engine {
                 continue;
             }
             let partition = entry.chain.newest().partition;
-            let epoch = self.partitions.get(&partition).map_or(0, |state| state.epoch);
             let floors = self.floors(entry);
             partitions.extend(entry.chain.versions().iter().map(|version| version.partition));
-            asked.push(Asked { ix, partition, epoch, floors });
+            asked.push(Asked { ix, partition, flight, floors });
             names.push(entry.key.clone());
             if let Some(entry) = self.keys.get_mut(ix) {
-                (entry.queued, entry.in_flight) = (false, true);
+                (entry.queued, entry.flight) = (false, flight);
             }
         }
         if asked.is_empty() {
             return;
         }
-        self.flights.next += 1;
-        let id = LookupId(self.flights.next);
+        self.flights.next = id.0;
         self.counters.reads += asked.len() as u64;
         let partitions = self.asked_partitions(partitions);
-        self.flights.sent.insert(id, Flight { keys: asked });
+        self.flights.sent.insert(id, Flight { keys: asked, partitions: partitions.clone() });
         self.say(Output::Lookup(Lookup { id, table, keys: names, partitions, lead: self.options.lead }));
     }
 
@@ -117,7 +131,7 @@ impl Engine {
     pub(super) fn looked(&mut self, looked: Looked) {
         let Some(flight) = self.flights.sent.remove(&looked.id) else { return };
         match looked.rows {
-            Ok(rows) if rows.len() == flight.keys.len() => {
+            Ok(rows) if rows.len() == flight.keys.len() && names_all(&flight.partitions, &looked.ends) => {
                 let (ended, ends) = (looked.ended, looked.ends);
                 self.flights.arrived.push_back(Arrived { keys: flight.keys, rows, ended, ends });
                 self.judge_arrived();
@@ -132,8 +146,10 @@ impl Engine {
         self.counters.failed_reads += keys.len() as u64;
         let at = self.now + self.options.reread.min(self.options.poll * 2);
         for asked in keys {
-            let Some(entry) = self.keys.get_mut(asked.ix) else { continue };
-            entry.in_flight = false;
+            let Some(entry) = self.keys.get_mut(asked.ix).filter(|entry| entry.flight == asked.flight) else {
+                continue;
+            };
+            entry.flight = 0;
             let table = entry.key.table();
             match entry.more.as_mut().and_then(|more| more.suspect.as_mut()) {
                 Some(suspect) => suspect.ready = false,
@@ -168,8 +184,7 @@ impl Engine {
 
     fn judge_answer(&mut self, arrived: &Arrived) {
         for (asked, seen) in arrived.keys.iter().zip(&arrived.rows) {
-            let current = self.partitions.get(&asked.partition).is_some_and(|partition| partition.epoch == asked.epoch);
-            if current && self.keys.get(asked.ix).is_some_and(|entry| entry.in_flight) {
+            if self.keys.get(asked.ix).is_some_and(|entry| entry.flight == asked.flight) {
                 let ends: Ends = self.scope_ends(asked.partition, &arrived.ends);
                 self.judge(asked, seen, arrived.ended, &ends);
             }
@@ -181,7 +196,7 @@ impl Engine {
         let mut tables: BTreeMap<TableId, Vec<KeyIx>> = BTreeMap::new();
         for ix in &self.heartbeats {
             if let Some(entry) = self.keys.get(*ix)
-                && !entry.in_flight
+                && !entry.is_in_flight()
             {
                 tables.entry(entry.key.table()).or_default().push(*ix);
             }
@@ -228,7 +243,7 @@ impl Engine {
             let biased = if round % 2 == 0 { unit * unit * unit } else { 1.0 - unit * unit * unit };
             picks.insert(((tracked as f64 * biased) as usize).min(tracked.saturating_sub(1)));
         }
-        let keys: Vec<KeyIx> = picks.iter().filter_map(|index| Some(partition.tracked_at(*index)?.1)).collect();
+        let keys: Vec<KeyIx> = picks.iter().filter_map(|index| Some(partition.tracked_at(*index)?.key)).collect();
         for ix in keys {
             let fresh = self
                 .keys
@@ -249,8 +264,12 @@ impl Engine {
                 break;
             }
             self.again.pop_first();
-            if self.keys.get(ix).is_some_and(|entry| entry.reported().is_some()) {
-                self.again.insert((self.now + spread, ix));
+            let next = self.now + spread;
+            let Some(entry) = self.keys.get_mut(ix) else { continue };
+            let Some(reported) = entry.more.as_mut().and_then(|more| more.reported.as_mut()) else { continue };
+            if reported.look == at {
+                reported.look = next;
+                self.again.insert((next, ix));
                 self.schedule_read(ix);
             }
         }

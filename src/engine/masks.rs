@@ -35,8 +35,8 @@ impl Masks {
         id
     }
 
-    pub(super) fn get(&self, id: MaskId) -> Arc<Mask> {
-        Arc::clone(&self.list[id.0 as usize])
+    pub(super) fn get(&self, id: MaskId) -> &Arc<Mask> {
+        &self.list[id.0 as usize]
     }
 
     /// Every mask, for contents whose version is no longer known.

@@ -24,6 +24,7 @@ pub mod tally;
 mod ack;
 mod cause;
 mod chain;
+mod classify;
 mod gate;
 mod horizon;
 mod ingest;
@@ -35,9 +36,11 @@ mod partition;
 mod progress;
 mod schedule;
 mod stall;
+mod standing;
 mod state;
 mod suspect;
 mod verdict;
+mod witness;
 
 use std::time::Duration;
 

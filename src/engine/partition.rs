@@ -5,8 +5,17 @@ use std::time::Duration;
 
 use crate::model::Tick;
 
+use super::chain::Arrival;
 use super::keys::KeyIx;
 use super::limit::HORIZON_STEPS;
+
+/// One version that has no verdict yet, as its partition knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tracked {
+    pub(super) offset: u64,
+    pub(super) key: KeyIx,
+    pub(super) arrival: Arrival,
+}
 
 /// The state of one partition.
 #[derive(Debug, Default)]
@@ -16,15 +25,13 @@ pub(super) struct Partition {
     pub(super) start: u64,
     /// When it was assigned.
     pub(super) began: Tick,
-    /// Counts assignments: what was asked under an earlier one is void.
-    pub(super) epoch: u32,
     /// Next offset to be consumed.
     pub(super) consumed: u64,
     /// Last known end of the log, when it was asked, and when it was last seen to move.
     pub(super) end: u64,
     pub(super) end_moved: Tick,
     /// Every tracked version in offset order; the front goes when it has its verdict.
-    track: VecDeque<(u64, KeyIx)>,
+    track: VecDeque<Tracked>,
     /// How many were taken from the front of `track` so far, so that cursors stay put.
     gone: u64,
     applied_cursor: u64,
@@ -54,8 +61,8 @@ pub(super) enum Cursor {
 }
 
 impl Partition {
-    pub(super) fn track(&mut self, offset: u64, key: KeyIx) {
-        self.track.push_back((offset, key));
+    pub(super) fn track(&mut self, version: Tracked) {
+        self.track.push_back(version);
     }
 
     pub(super) fn tracked(&self) -> usize {
@@ -63,16 +70,16 @@ impl Partition {
     }
 
     /// The tracked version at a place counted from the oldest.
-    pub(super) fn tracked_at(&self, index: usize) -> Option<(u64, KeyIx)> {
+    pub(super) fn tracked_at(&self, index: usize) -> Option<Tracked> {
         self.track.get(index).copied()
     }
 
     /// Where an offset stands, or would stand, in the track.
     pub(super) fn index_of(&self, offset: u64) -> usize {
-        self.track.partition_point(|(known, _)| *known < offset)
+        self.track.partition_point(|known| known.offset < offset)
     }
 
-    pub(super) fn oldest(&self) -> Option<(u64, KeyIx)> {
+    pub(super) fn oldest(&self) -> Option<Tracked> {
         self.track.front().copied()
     }
 
@@ -83,7 +90,7 @@ impl Partition {
     }
 
     /// The next version a cursor has not passed.
-    pub(super) fn peek(&self, cursor: Cursor) -> Option<(u64, KeyIx)> {
+    pub(super) fn peek(&self, cursor: Cursor) -> Option<Tracked> {
         let at = self.cursor(cursor).max(self.gone);
         self.track.get(usize::try_from(at - self.gone).ok()?).copied()
     }
@@ -111,7 +118,6 @@ impl Partition {
 
     /// Forgets what a former assignment left.
     pub(super) fn restart(&mut self, next: u64, now: Tick) {
-        self.epoch += 1;
         self.began = now;
         self.gone += self.track.len() as u64;
         self.track.clear();
@@ -171,6 +177,6 @@ impl Partition {
 
     /// Below it everything has its verdict.
     pub(super) fn low_watermark(&self) -> u64 {
-        self.oldest().map_or(self.consumed, |(offset, _)| offset)
+        self.oldest().map_or(self.consumed, |oldest| oldest.offset)
     }
 }

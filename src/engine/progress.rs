@@ -4,9 +4,8 @@ use crate::model::finding::{Cause, Finding, Kind, State, Subject};
 use crate::model::{PartitionId, SourceTime, Tick};
 
 use super::event::{Note, Output};
-use super::keys::KeyIx;
 use super::limit::Order;
-use super::partition::Cursor;
+use super::partition::{Cursor, Tracked};
 use super::state::{Engine, ScopeId};
 
 /// Batches of the applier by which a partition is read again when its committed position goes backward: the one that was
@@ -75,10 +74,9 @@ impl Engine {
             .filter(|(_, partition)| partition.assigned)
             .map(|(id, partition)| {
                 let newer = (0..partition.tracked()).find_map(|index| {
-                    let (offset, ix) = partition.tracked_at(index)?;
-                    let entry = self.keys.get(ix)?;
-                    let version = entry.chain.versions().iter().find(|version| version.offset == offset)?;
-                    (version.committed_at()? >= time).then_some(offset)
+                    let tracked = partition.tracked_at(index)?;
+                    let version = self.keys.get(tracked.key)?.tracked(*id, tracked)?;
+                    (version.committed_at()? >= time).then_some(tracked.offset)
                 });
                 (*id, newer.unwrap_or(partition.consumed).max(partition.committed.unwrap_or_default()))
             })
@@ -101,10 +99,10 @@ impl Engine {
     }
 
     fn advance(&mut self, id: PartitionId, cursor: Cursor) {
-        while let Some((offset, ix)) = self.partitions.get(&id).and_then(|partition| partition.peek(cursor)) {
-            match self.passed(id, offset, ix, cursor) {
+        while let Some(next) = self.partitions.get(&id).and_then(|partition| partition.peek(cursor)) {
+            match self.passed(id, next, cursor) {
                 Passed::NotYet => break,
-                Passed::Due => self.schedule_read(ix),
+                Passed::Due => self.schedule_read(next.key),
                 Passed::Done => {}
             }
             if let Some(partition) = self.partitions.get_mut(&id) {
@@ -113,14 +111,13 @@ impl Engine {
         }
     }
 
-    fn passed(&self, id: PartitionId, offset: u64, ix: KeyIx, cursor: Cursor) -> Passed {
-        let Some(entry) = self.keys.get(ix) else { return Passed::Done };
-        let version = entry.chain.versions().iter().find(|version| version.offset == offset && version.partition == id);
-        let Some(version) = version else { return Passed::Done };
+    fn passed(&self, id: PartitionId, tracked: Tracked, cursor: Cursor) -> Passed {
+        let Some(entry) = self.keys.get(tracked.key) else { return Passed::Done };
+        let Some(version) = entry.tracked(id, tracked) else { return Passed::Done };
         let table = entry.key.table();
         let (proven, judged) = match cursor {
-            Cursor::Applied => (self.convicts(version, table).is_some(), entry.is_applied(offset)),
-            Cursor::Settled => (self.settles(version, table), entry.is_done(offset)),
+            Cursor::Applied => (self.convicts(version, table).is_some(), entry.is_applied(tracked.arrival)),
+            Cursor::Settled => (self.settles(version, table), entry.is_done(tracked.arrival)),
         };
         match (proven, judged) {
             (_, true) => Passed::Done,

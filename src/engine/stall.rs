@@ -111,16 +111,18 @@ impl Engine {
         let heartbeat = self.heartbeats.iter().find_map(|ix| {
             let entry = self.keys.get(*ix)?;
             let newest = entry.chain.newest();
-            let seen = entry.more.as_ref()?.seen_to;
-            let behind = newest.partition == id && seen.is_none_or(|seen| seen < newest.offset);
-            behind.then_some(seen.map_or(entry.chain.versions()[0].offset, |seen| seen + 1))
+            let seen = entry.more.as_ref()?.seen_last;
+            let behind = newest.partition == id && seen.is_none_or(|seen| seen < newest.arrival);
+            let next = seen.map_or(0, |seen| entry.chain.at_or_before(seen).map_or(0, |index| index + 1));
+            behind.then(|| entry.chain.versions()[next].offset)
         });
         if let Some(offset) = heartbeat.filter(|_| self.options.evidence.heartbeat) {
             return Some((offset, format!("the heartbeat at {} is not on the target", self.place(id, offset))));
         }
         let differs = (0..partition.tracked().min(1000)).find_map(|index| {
-            let (offset, ix) = partition.tracked_at(index)?;
-            self.keys.get(ix)?.more.as_ref().filter(|more| more.differs && more.reported.is_none()).map(|_| offset)
+            let tracked = partition.tracked_at(index)?;
+            let more = self.keys.get(tracked.key)?.more.as_ref();
+            more.filter(|more| more.differs && more.reported.is_none()).map(|_| tracked.offset)
         });
         differs.map(|offset| (offset, format!("the row changed at {} is not on the target", self.place(id, offset))))
     }
@@ -149,7 +151,7 @@ impl Engine {
         for ix in &self.suspects {
             let Some(entry) = self.keys.get(*ix) else { continue };
             let Some(suspect) = entry.suspect() else { continue };
-            let Some(index) = super::judge::floor_index(entry, suspect.floor) else { continue };
+            let Some(index) = entry.chain.at_or_before(suspect.floor.arrival) else { continue };
             let version = entry.chain.versions()[index];
             let table = entry.key.table();
             let held = suspect.floor.by == Convict::Causal && suspect.count >= 2;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::finding::Finding;
 use crate::model::{PartitionId, TableId, Tick};
 
-use super::chain::{Content, Version};
+use super::chain::{Content, Probe, Version};
 use super::event::{Images, Output};
 use super::gate::{Gate, Group};
 use super::horizon::{Ends, Horizon};
@@ -154,16 +154,25 @@ impl Engine {
             || self.horizon(version, table).is_some_and(|horizon| self.order_of(version) < horizon.settled())
     }
 
-    /// The floors of a key as they stand now.
+    /// The floors of a key as they stand now. Versions without an order among them are passed together or not at all.
     pub(super) fn floors(&self, entry: &Entry) -> Floors {
         let table = entry.key.table();
-        let newest_first = || entry.chain.versions().iter().rev();
-        let applied = newest_first().find_map(|version| {
+        let versions = entry.chain.versions();
+        let floor = |version: &Version| {
             let by = self.convicts(version, table)?;
-            Some(Floor { partition: version.partition, offset: version.offset, by })
-        });
-        let settled = newest_first().find(|version| self.settles(version, table)).map(|version| version.offset);
-        Floors { applied, settled }
+            Some(Floor { partition: version.partition, arrival: version.arrival, by })
+        };
+        let settles = |version: &Version| self.settles(version, table).then_some(version.arrival);
+        if entry.is_unordered() {
+            let all: Option<Vec<Floor>> = versions.iter().map(floor).collect();
+            let weakest = all.and_then(|all| {
+                let by = all.iter().map(|floor| floor.by).min()?;
+                Some(Floor { by, ..*all.last()? })
+            });
+            let settled: Option<Vec<_>> = versions.iter().map(settles).collect();
+            return Floors { applied: weakest, settled: settled.and_then(|all| all.last().copied()) };
+        }
+        Floors { applied: versions.iter().rev().find_map(floor), settled: versions.iter().rev().find_map(settles) }
     }
 
     /// The ends of a scope's partitions, out of the ends of all.
@@ -176,15 +185,16 @@ impl Engine {
         }
     }
 
-    pub(super) fn equals(&self, version: &Version, content: &Content) -> bool {
-        version.equals(content, &|mask| self.masks.get(mask))
+    /// Compares one content with versions.
+    pub(super) fn probe<'a>(&'a self, content: &'a Content) -> Probe<'a> {
+        Probe::new(content, &self.masks)
     }
 
     /// Schedules a read of the key, at once or as soon as its last read is old enough. Suspects are read by their own rule.
     pub(super) fn schedule_read(&mut self, ix: KeyIx) {
         let (now, reread) = (self.now, self.options.reread);
         let Some(entry) = self.keys.get_mut(ix) else { return };
-        if entry.queued || entry.in_flight || entry.suspect().is_some() {
+        if entry.queued || entry.is_in_flight() || entry.suspect().is_some() {
             return;
         }
         entry.queued = true;
@@ -198,7 +208,7 @@ impl Engine {
     /// Schedules a read as soon as it can be sent, whatever the last one was.
     pub(super) fn schedule_now(&mut self, ix: KeyIx) {
         let Some(entry) = self.keys.get_mut(ix) else { return };
-        if !entry.queued && !entry.in_flight {
+        if !entry.queued && !entry.is_in_flight() {
             entry.queued = true;
             self.schedule.now(entry.key.table(), ix);
         }
@@ -208,8 +218,8 @@ impl Engine {
     pub(super) fn schedule_rest(&mut self, ix: KeyIx) {
         let Some(entry) = self.keys.get(ix) else { return };
         let floors = self.floors(entry);
-        let applied = floors.applied.is_some_and(|floor| !entry.is_applied(floor.offset));
-        let settled = floors.settled.is_some_and(|offset| !entry.is_done(offset));
+        let applied = floors.applied.is_some_and(|floor| !entry.is_applied(floor.arrival));
+        let settled = floors.settled.is_some_and(|settled| !entry.is_done(settled));
         if applied || settled {
             self.schedule_read(ix);
         }

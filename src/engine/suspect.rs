@@ -1,11 +1,17 @@
 //! A key that was read wrong and not yet proven lost.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::model::finding::Finding;
 use crate::model::{PartitionId, Row, Tick};
 
-use super::chain::Content;
+use super::chain::{Arrival, Content, Version};
 use super::horizon::Ends;
+use super::judge::Observation;
+use super::keys::{Entry, KeyIx};
+use super::limit::{EARLY_READS, QUORUM};
+use super::state::Engine;
 
 /// What says that a version had to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +28,7 @@ pub(super) enum Convict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Floor {
     pub(super) partition: PartitionId,
-    pub(super) offset: u64,
+    pub(super) arrival: Arrival,
     pub(super) by: Convict,
 }
 
@@ -31,8 +37,8 @@ pub(super) struct Floor {
 pub(super) struct Floors {
     /// To convict.
     pub(super) applied: Option<Floor>,
-    /// To forget: offset of the newest settled version.
-    pub(super) settled: Option<u64>,
+    /// To forget: the newest settled version.
+    pub(super) settled: Option<Arrival>,
 }
 
 /// Reads that agreed so far.
@@ -56,4 +62,147 @@ pub(super) struct Suspect {
     pub(super) ends: Ends,
     /// The next read may count: new progress was seen since the last.
     pub(super) ready: bool,
+    /// The suspicion as it was stated, once it was.
+    pub(super) stated: Option<Box<Finding>>,
+}
+
+impl Engine {
+    /// Counts a wrong read: the same content after new progress counts on, a different one starts again.
+    pub(super) fn suspect(&mut self, ix: KeyIx, floor: Floor, settled: bool, observation: &Observation<'_>) {
+        let Some(entry) = self.keys.get(ix) else { return };
+        let frozen = self.is_frozen(entry, floor);
+        let same = entry.suspect().is_some_and(|suspect| {
+            self.is_same_loss(entry, suspect, observation) && !self.stood_between(entry, suspect, floor, observation)
+        });
+        let Some(entry) = self.keys.get_mut(ix) else { return };
+        let known = entry.more().suspect.take();
+        let next = match known {
+            Some(suspect) if same && !suspect.ready => *suspect,
+            Some(suspect) if same && !frozen => Suspect {
+                count: suspect.count + 1,
+                settled_count: suspect.settled_count + u32::from(settled),
+                content: observation.content.clone(),
+                row: observation.row.clone(),
+                last: observation.ended,
+                ends: Arc::clone(observation.ends),
+                ready: false,
+                ..*suspect
+            },
+            known => Suspect {
+                floor,
+                content: observation.content.clone(),
+                row: observation.row.clone(),
+                count: 1,
+                settled_count: u32::from(settled && !frozen),
+                first: observation.ended,
+                last: observation.ended,
+                ends: Arc::clone(observation.ends),
+                ready: false,
+                stated: known.and_then(|suspect| suspect.stated),
+            },
+        };
+        entry.more().suspect = Some(Box::new(next));
+        self.suspects.insert(ix);
+    }
+
+    /// Whether verdicts against this floor are held by a backward step.
+    pub(super) fn is_frozen(&self, entry: &Entry, floor: Floor) -> bool {
+        let margin = self.margin_after_back(floor);
+        let version = entry.chain.at_or_before(floor.arrival).map(|index| entry.chain.versions()[index]);
+        version
+            .and_then(|version| self.horizon(&version, entry.key.table()))
+            .is_some_and(|horizon| horizon.frozen(self.now, margin))
+    }
+
+    /// A backward committed position holds its partition for two commit intervals at least, any other step for the margin.
+    fn margin_after_back(&self, floor: Floor) -> Duration {
+        let interval =
+            self.partitions.get(&floor.partition).map(|partition| partition.commit_interval).unwrap_or_default();
+        match floor.by {
+            Convict::Causal => self.options.settle,
+            Convict::Committed | Convict::Assumed => (interval * 2).min(self.options.settle),
+        }
+    }
+
+    /// The content was right for a moment between the floors of the two reads: a row that toggles, so the reads say nothing
+    /// together.
+    fn stood_between(&self, entry: &Entry, suspect: &Suspect, floor: Floor, observation: &Observation<'_>) -> bool {
+        let probe = self.probe(&observation.content);
+        let since = suspect.floor.arrival;
+        let between = |version: &&Version| version.arrival > since && version.arrival <= floor.arrival;
+        !observation.content.has_placeholder()
+            && entry.chain.versions().iter().filter(between).any(|version| probe.fits(version))
+    }
+
+    /// The same wrong content, or one column that stays at a value which no allowed version has.
+    fn is_same_loss(&self, entry: &Entry, suspect: &Suspect, observation: &Observation<'_>) -> bool {
+        if suspect.content == observation.content {
+            return true;
+        }
+        let (Some(before), Some(row)) = (&suspect.row, &observation.row) else { return false };
+        let (Content::Row { hashes: was, .. }, Content::Row { hashes: is, .. }) =
+            (&suspect.content, &observation.content)
+        else {
+            return false;
+        };
+        let allowed = entry.chain.versions().iter().filter(|version| version.arrival >= suspect.floor.arrival);
+        let mut stale: Vec<usize> = (0..is.0.len()).filter(|index| was.0.get(*index) == is.0.get(*index)).collect();
+        for version in allowed.filter(|version| version.leaves_row()) {
+            let Some(expected) = self.images.image(version.at(), &entry.key).and_then(|image| image.row) else {
+                return false;
+            };
+            let verdicts = self.images.compare(&entry.key, &expected, row);
+            stale.retain(|index| {
+                verdicts
+                    .iter()
+                    .any(|verdict| verdict.index == *index && verdict.outcome == crate::canon::Compared::Different)
+            });
+        }
+        !stale.is_empty() && before.columns == row.columns
+    }
+
+    /// Suspects whose next read may count: something appended after their last read is visible (or the applier committed a
+    /// standing log whole), and the last read is old enough.
+    pub(super) fn wake_suspects(&mut self) {
+        let mut wake = Vec::new();
+        for ix in &self.suspects {
+            let Some(entry) = self.keys.get(*ix) else { continue };
+            let Some(suspect) = entry.suspect() else { continue };
+            // Reads beyond the third wait for the gate or the margin: no hurry.
+            let pause = if suspect.count < EARLY_READS { self.options.confirm_after } else { self.options.reread };
+            if entry.is_in_flight() || suspect.last + pause > self.now {
+                continue;
+            }
+            if suspect.ready || self.is_post_dated(entry, suspect) {
+                wake.push(*ix);
+            }
+        }
+        for ix in wake {
+            if let Some(suspect) = self.keys.get_mut(ix).and_then(|entry| entry.more().suspect.as_mut()) {
+                suspect.ready = true;
+            }
+            self.schedule_now(ix);
+        }
+    }
+
+    fn is_post_dated(&self, entry: &Entry, suspect: &Suspect) -> bool {
+        let Some(index) = entry.chain.at_or_before(suspect.floor.arrival) else { return true };
+        let version = entry.chain.versions()[index];
+        let horizon = self.horizon(&version, entry.key.table());
+        let visible = |quorum| horizon.is_some_and(|horizon| horizon.post_dates(&suspect.ends, quorum));
+        match suspect.floor.by {
+            Convict::Assumed => true,
+            Convict::Causal => visible(QUORUM),
+            Convict::Committed => visible(1) || self.stands_committed(suspect),
+        }
+    }
+
+    /// Nothing is appended any more, and the applier committed all there is, asked after the last read.
+    fn stands_committed(&self, suspect: &Suspect) -> bool {
+        let zombie = self.options.zombie_after;
+        let Some(partition) = self.partitions.get(&suspect.floor.partition) else { return false };
+        partition.idle_and_committed(self.now, zombie)
+            && partition.committed_asked >= suspect.last
+            && suspect.last + zombie <= self.now
+    }
 }

@@ -1,0 +1,195 @@
+//! 6 ▸ What is wrong with a row, and what its key's history says about why.
+
+use crate::model::finding::Kind;
+use crate::model::{Op, Row};
+
+use super::cause::History;
+use super::chain::{Base, Content, Version};
+use super::event::Verified;
+use super::judge::Observation;
+use super::keys::{Entry, KeyIx};
+use super::standing::Mixed;
+use super::state::Engine;
+use super::suspect::Suspect;
+
+/// How far to either side of a lost version its neighbours are looked at.
+const NEIGHBOURS: usize = 8;
+
+/// One row that is wrong: the key, the version it had to be, and what was read.
+pub(super) struct Case<'a> {
+    pub(super) entry: &'a Entry,
+    /// Of the expected version in the chain.
+    pub(super) index: usize,
+    pub(super) observation: &'a Observation<'a>,
+    pub(super) verified: Option<Verified>,
+}
+
+impl Case<'_> {
+    pub(super) fn expected(&self) -> &Version {
+        &self.entry.chain.versions()[self.index]
+    }
+}
+
+/// Which earlier version an observed row is.
+pub(super) struct SeenVersion {
+    pub(super) named: Option<Version>,
+    /// Operations after it up to the floor.
+    pub(super) since: Vec<Op>,
+    /// Versions after it up to the floor; 0 where it is of no known version.
+    pub(super) behind: u32,
+}
+
+impl Engine {
+    /// Finds the newest version before the floor whose content is seen: in the chain, before it, or among what is remembered.
+    pub(super) fn seen_version(&self, case: &Case<'_>) -> SeenVersion {
+        let (index, content) = (case.index, &case.observation.content);
+        let versions = &case.entry.chain.versions()[..=index];
+        let probe = self.probe(content);
+        let ops = |from: usize| versions[from..].iter().map(|version| version.op).collect::<Vec<_>>();
+        if let Some(at) = versions[..index].iter().rposition(|version| probe.fits(version)) {
+            return SeenVersion { named: Some(versions[at]), since: ops(at + 1), behind: count(index - at) };
+        }
+        match case.entry.base() {
+            Base::Version(version) if probe.fits(&version) => {
+                return SeenVersion { named: Some(version), since: ops(0), behind: count(index + 1) };
+            }
+            Base::Version(_) | Base::Content(..) | Base::Absent | Base::Unknown => {}
+        }
+        let remembered = case.verified.as_ref().is_some_and(|verified| is_earlier(verified, content));
+        let behind = if remembered { count(index + 2) } else { 0 };
+        SeenVersion { named: None, since: ops(0), behind }
+    }
+
+    pub(super) fn kind(&self, case: &Case<'_>, seen: &SeenVersion) -> Kind {
+        let content = &case.observation.content;
+        let once_so = was_read_so(case);
+        let earlier = seen.named.is_some() || seen.behind > 0 || self.may_be_before(case.entry, content);
+        match content {
+            Content::Several => Kind::DuplicateRow,
+            Content::Absent if once_so || stood_there(case) => Kind::VanishedRow,
+            Content::Absent => Kind::MissingRow,
+            Content::Row { placeholder: true, .. } => Kind::DivergedRow,
+            Content::Row { .. } if !case.expected().leaves_row() => match (earlier, once_so) {
+                (true, true) => Kind::ResurrectedRow,
+                (true, false) => Kind::UnappliedDelete,
+                (false, _) => Kind::DivergedRow,
+            },
+            Content::Row { .. } if earlier && once_so => Kind::RegressedRow,
+            Content::Row { .. } if earlier => Kind::LostUpdate,
+            Content::Row { .. } => match &case.observation.row {
+                Some(row) if self.is_torn(case.entry, row) => Kind::TornRow,
+                Some(_) | None => Kind::DivergedRow,
+            },
+        }
+    }
+
+    /// The content may be what stood there before the oldest known version.
+    fn may_be_before(&self, entry: &Entry, content: &Content) -> bool {
+        let probe = self.probe(content);
+        match (entry.base(), content) {
+            (Base::Unknown, Content::Row { placeholder, .. }) => !placeholder,
+            (Base::Content(fingerprint, mask), Content::Row { .. }) => probe.sums_to(mask, fingerprint),
+            (Base::Version(version), _) => probe.fits(&version),
+            (Base::Absent, _) | (Base::Unknown | Base::Content(..), Content::Absent | Content::Several) => false,
+        }
+    }
+
+    /// Every column belongs to some known version.
+    fn is_torn(&self, entry: &Entry, row: &Row) -> bool {
+        let base = match entry.base() {
+            Base::Version(version) => Some(version),
+            Base::Unknown | Base::Absent | Base::Content(..) => None,
+        };
+        let mut mixed = Mixed::default();
+        for version in entry.chain.versions().iter().chain(base.iter()).filter(|version| version.leaves_row()) {
+            if let Some(expected) = self.images.image(version.at(), &entry.key).and_then(|image| image.row) {
+                mixed.add(&self.images.compare(&entry.key, &expected, row));
+            }
+        }
+        mixed.is_whole()
+    }
+
+    pub(super) fn history(&self, case: &Case<'_>, seen: &SeenVersion, kind: Kind, suspect: &Suspect) -> History {
+        let expected = case.expected();
+        let table = case.entry.key.table();
+        let (lost_run, lost_run_keys) = self.lost_run(expected);
+        let horizon = self.horizon(expected, table);
+        let back_step = horizon
+            .and_then(|horizon| horizon.last_back())
+            .is_some_and(|at| at + self.options.settle * 2 >= suspect.first);
+        let before_base = match (seen.named, case.entry.base()) {
+            (None, Base::Version(version)) => Some(version.op),
+            (Some(_), _) | (None, Base::Unknown | Base::Absent | Base::Content(..)) => None,
+        };
+        History {
+            kind,
+            placeholder: case.observation.content.has_placeholder(),
+            op_never_applied: self.gate.never_applied(table, expected.op),
+            key_change: expected.in_key_change(),
+            back_step,
+            lost_run,
+            lost_run_keys,
+            seen: seen.named.map(|version| version.op),
+            since: before_base.into_iter().chain(seen.since.iter().copied()).collect(),
+        }
+    }
+
+    /// The run of adjacent lost positions around a lost version: how long, and of how many keys.
+    fn lost_run(&self, expected: &Version) -> (usize, usize) {
+        let Some(partition) = self.partitions.get(&expected.partition) else { return (1, 1) };
+        let at = partition.index_of(expected.offset);
+        let is_lost = |index: usize| {
+            let tracked = partition.tracked_at(index)?;
+            let entry = self.keys.get(tracked.key)?;
+            let lost = entry.suspect().map(|suspect| suspect.floor.arrival);
+            let lost = lost.or(entry.reported().map(|reported| reported.floor))?;
+            let seen = entry.more.as_ref()?.seen_best;
+            (tracked.arrival <= lost && seen.is_none_or(|seen| seen < tracked.arrival)).then_some(tracked.key)
+        };
+        let after = (at..at + NEIGHBOURS).map_while(is_lost);
+        let before = (at.saturating_sub(NEIGHBOURS)..at).rev().map_while(is_lost);
+        let lost: Vec<KeyIx> = before.chain(after).collect();
+        let mut keys = lost.clone();
+        keys.sort_unstable();
+        keys.dedup();
+        (lost.len(), keys.len())
+    }
+}
+
+fn is_earlier(verified: &Verified, content: &Content) -> bool {
+    let Content::Row { hashes, .. } = content else { return false };
+    let sum = hashes.sum(&verified.mask);
+    let earlier =
+        |(_, op, fingerprint): &(_, Op, u128)| *fingerprint == sum && !matches!(op, Op::Delete | Op::Truncate);
+    verified.earlier.iter().any(earlier)
+}
+
+/// The row was once read as the expected version or a later one.
+fn was_read_so(case: &Case<'_>) -> bool {
+    let expected = case.expected();
+    let more = case.entry.more.as_deref();
+    let seen = more.and_then(|more| more.seen_best).is_some_and(|seen| seen >= expected.arrival);
+    let judged = more.and_then(|more| more.applied_to).is_some_and(|to| to >= expected.arrival);
+    let verified = case
+        .verified
+        .as_ref()
+        .is_some_and(|verified| verified.at.partition == expected.partition && verified.at.offset >= expected.offset);
+    seen || verified || (judged && case.entry.reported().is_none())
+}
+
+/// The key was read as a row that no change has removed since.
+fn stood_there(case: &Case<'_>) -> bool {
+    let versions = &case.entry.chain.versions()[..=case.index];
+    let seen = case.entry.more.as_deref().and_then(|more| more.seen_best);
+    match versions.iter().rposition(|version| !version.leaves_row()) {
+        Some(removed) => seen.is_some_and(|seen| seen > versions[removed].arrival),
+        None => {
+            let verified = case.verified.as_ref();
+            seen.is_some() || verified.is_some_and(|verified| !matches!(verified.op, Op::Delete | Op::Truncate))
+        }
+    }
+}
+
+fn count(versions: usize) -> u32 {
+    u32::try_from(versions).unwrap_or(u32::MAX)
+}

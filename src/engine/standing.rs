@@ -1,0 +1,144 @@
+//! Whether a row may stand where versions from a floor on are allowed.
+
+use std::collections::BTreeSet;
+
+use crate::canon::Compared;
+use crate::model::{Op, Row};
+
+use super::chain::{Base, Content, Version};
+use super::event::ColumnVerdict;
+use super::judge::Observation;
+use super::keys::Entry;
+use super::state::Engine;
+
+/// Newest versions compared column by column where fingerprints differ: a tolerance helps the newest or none.
+const SLOW_VERSIONS: usize = 8;
+
+/// Whether a content may stand under a floor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is a version at or above the floor.
+    Allowed,
+    /// It may be one; nothing can be said.
+    Unclear,
+    /// It is none.
+    Wrong,
+}
+
+/// The columns of a row that some version had so, out of those that any version said something about.
+#[derive(Debug, Default)]
+pub(super) struct Mixed {
+    known: BTreeSet<usize>,
+    fit: BTreeSet<usize>,
+}
+
+impl Mixed {
+    pub(super) fn add(&mut self, verdicts: &[ColumnVerdict]) {
+        for verdict in verdicts {
+            self.known.insert(verdict.index);
+            if is_equal(verdict) {
+                self.fit.insert(verdict.index);
+            }
+        }
+    }
+
+    /// Whether every column is of some version.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.known.is_empty() && self.known == self.fit
+    }
+}
+
+fn is_equal(verdict: &ColumnVerdict) -> bool {
+    match verdict.outcome {
+        Compared::Equal | Compared::Incomparable => true,
+        Compared::Different => false,
+    }
+}
+
+impl Engine {
+    pub(super) fn standing(&self, entry: &Entry, floor: usize, observation: &Observation<'_>) -> Standing {
+        let content = &observation.content;
+        let probe = self.probe(content);
+        let versions = entry.chain.versions();
+        let allowed: Vec<usize> = (0..versions.len()).filter(|index| is_allowed(entry, floor, *index)).collect();
+        let fits = |index: &&usize| probe.fits(&versions[**index]) && self.rest_fits(entry, **index, observation);
+        if !content.has_placeholder() && allowed.iter().any(|index| fits(&index)) {
+            return Standing::Allowed;
+        }
+        let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
+        if hole.is_some_and(|hole| hole.newest >= versions[floor].arrival && hole.may_hold(content, &self.masks)) {
+            return Standing::Unclear;
+        }
+        match (content, &observation.row) {
+            (Content::Row { placeholder: false, .. }, Some(row)) => {
+                self.slow_standing(entry, &allowed, row, observation)
+            }
+            (Content::Row { .. } | Content::Absent | Content::Several, _) => Standing::Wrong,
+        }
+    }
+
+    /// A version that says nothing about some columns left them as earlier versions had them. Where an image is gone they
+    /// are taken to be right.
+    fn rest_fits(&self, entry: &Entry, index: usize, observation: &Observation<'_>) -> bool {
+        let versions = entry.chain.versions();
+        let Some(row) = &observation.row else { return true };
+        let mut covered = vec![versions[index].mask];
+        let base = match entry.base() {
+            Base::Version(version) => Some(version),
+            Base::Unknown | Base::Absent | Base::Content(..) => None,
+        };
+        let mut after = versions[index];
+        for version in versions[..index].iter().rev().chain(base.iter()) {
+            let whole = !matches!(after.op, Op::Update);
+            if whole || entry.is_unordered() || !version.leaves_row() {
+                break;
+            }
+            after = *version;
+            if covered.contains(&version.mask) {
+                continue;
+            }
+            let says_more = |column: usize| !covered.iter().any(|mask| self.masks.get(*mask).has(column));
+            if self.masks.get(version.mask).iter().any(says_more) {
+                let Some(expected) = self.images.image(version.at(), &entry.key).and_then(|image| image.row) else {
+                    return true;
+                };
+                let verdicts = self.images.compare(&entry.key, &expected, row);
+                if verdicts.iter().any(|verdict| says_more(verdict.index) && !is_equal(verdict)) {
+                    return false;
+                }
+            }
+            covered.push(version.mask);
+        }
+        true
+    }
+
+    /// Column by column, with tolerances: equal to one version, or (while newer ones are on their way) a mix of allowed ones.
+    fn slow_standing(&self, entry: &Entry, allowed: &[usize], row: &Row, observation: &Observation<'_>) -> Standing {
+        let mut mixed = Mixed::default();
+        let mut complete = true;
+        let versions = allowed.iter().rev().map(|index| (*index, &entry.chain.versions()[*index]));
+        for (index, version) in versions.take(SLOW_VERSIONS).filter(|(_, version)| version.leaves_row()) {
+            let image = self.images.image(version.at(), &entry.key).and_then(|image| image.row);
+            let Some(expected) = image else {
+                complete = false;
+                continue;
+            };
+            let verdicts = self.images.compare(&entry.key, &expected, row);
+            if verdicts.iter().all(is_equal) && self.rest_fits(entry, index, observation) {
+                return Standing::Allowed;
+            }
+            mixed.add(&verdicts);
+        }
+        if allowed.len() > 1 && complete && mixed.is_whole() { Standing::Unclear } else { Standing::Wrong }
+    }
+}
+
+/// From the floor on every version is allowed; without an order among partitions, the newest of each.
+fn is_allowed(entry: &Entry, floor: usize, index: usize) -> bool {
+    let versions = entry.chain.versions();
+    if !entry.is_unordered() {
+        return index >= floor;
+    }
+    let of = versions[index].partition;
+    index >= floor || !versions[index + 1..=floor].iter().any(|later: &Version| later.partition == of)
+}

@@ -1,0 +1,68 @@
+//! What an observed row says about the applier's progress.
+
+use super::chain::{Base, Content, Version};
+use super::event::{Note, Output, Role};
+use super::horizon::{Ends, Trust, Witness};
+use super::keys::{Entry, KeyIx};
+use super::state::Engine;
+
+impl Engine {
+    /// A row that equals a version proves that the version became visible, if nothing older has the same content.
+    pub(super) fn take_witness(&mut self, ix: KeyIx, content: &Content, ends: &Ends) {
+        let Some(entry) = self.keys.get(ix) else { return };
+        let probe = self.probe(content);
+        let versions = entry.chain.versions();
+        let Some(first) = versions.iter().position(|version| probe.fits(version)) else { return };
+        let last = versions.iter().rposition(|version| probe.fits(version)).unwrap_or(first);
+        let seen_last = entry.more.as_ref().and_then(|more| more.seen_last);
+        let stepped_back = seen_last.is_some_and(|seen| versions[last].arrival < seen);
+        // The same content may be several versions: a row is taken to have moved on where it can have.
+        let since = versions.iter().filter(|version| seen_last.is_none_or(|seen| version.arrival >= seen));
+        let at = since.clone().find(|version| probe.fits(version)).unwrap_or(&versions[last]).arrival;
+        let version = versions[first];
+        let eligible = self.is_eligible(entry, content);
+        let (role, table) = (entry.role, entry.key.table());
+        let key = xxhash_rust::xxh3::xxh3_64(entry.key.bytes());
+        if let Some(entry) = self.keys.get_mut(ix) {
+            let more = entry.more();
+            more.seen_last = Some(at);
+            more.seen_best = more.seen_best.max(Some(at));
+        }
+        let Some(scope) = self.scope(version.partition, table) else { return };
+        let (now, margin, passed) = (self.now, self.options.settle, self.passed_by(&version));
+        let trust = match role {
+            Role::Heartbeat if self.options.evidence.heartbeat => Trust::Heartbeat,
+            Role::Heartbeat => Trust::PostDates,
+            Role::Rows if self.options.evidence.inferred => Trust::Inferred,
+            Role::Rows => Trust::PostDates,
+        };
+        let horizon = self.horizons.entry(scope).or_default();
+        let mut back = role == Role::Rows && stepped_back && horizon.row_went_back(key, now, margin);
+        if role == Role::Heartbeat || eligible {
+            back |= horizon.witness(Witness { key, at: version.at(), passed }, trust, ends, now);
+        }
+        if back {
+            self.froze(version);
+        }
+    }
+
+    fn froze(&mut self, version: Version) {
+        self.counters.back_steps += 1;
+        let why = format!("rows went back to {} or before", self.place(version.partition, version.offset));
+        self.say(Output::Note(Note::Frozen { partition: Some(version.partition), why }));
+    }
+
+    /// Eligible as a witness: present, of one partition, known not to equal what stood there before, not maybe coalesced.
+    fn is_eligible(&self, entry: &Entry, content: &Content) -> bool {
+        let probe = self.probe(content);
+        let hole = entry.more.as_deref().and_then(|more| more.hole.as_ref());
+        let base = match entry.base() {
+            Base::Unknown => false,
+            Base::Absent => true,
+            Base::Version(version) => !probe.fits(&version),
+            Base::Content(fingerprint, mask) => !probe.sums_to(mask, fingerprint),
+        };
+        let present = matches!(content, Content::Row { .. });
+        present && !entry.is_unordered() && base && !hole.is_some_and(|hole| hole.may_hold(content, &self.masks))
+    }
+}

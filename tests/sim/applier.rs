@@ -1,0 +1,297 @@
+//! The applier and the target it writes: in order, in batches that merge a key's changes, with crashes that apply a window
+//! again, and with everything it may get wrong.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use afterimage::engine::limit::Order;
+use afterimage::model::Op;
+
+use crate::model::{Label, Truth};
+use crate::plan::Plan;
+use crate::rng::Rng;
+use crate::source::{ALL, Bits, COLUMNS, Cells, KeyId, Source};
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Put {
+    Row(Option<Cells>),
+    /// Only some columns, and only where there is a row.
+    Columns(Cells, Bits),
+}
+
+#[derive(Debug, Clone)]
+struct Batch {
+    end: usize,
+    keys: BTreeSet<KeyId>,
+    wrong: Vec<(KeyId, Label)>,
+    groups: VecDeque<Vec<(KeyId, Put)>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Worker {
+    queue: Vec<usize>,
+    next: usize,
+    done: usize,
+    checkpoint: usize,
+    checkpointed: u64,
+    batch: Option<Batch>,
+    lag: u64,
+    lag_until: u64,
+    stalled_until: u64,
+    /// Positions that are applied again after a crash, and must be done before their keys are judged.
+    redo: BTreeMap<KeyId, usize>,
+    /// When a change was applied, and how long it had been on the tap.
+    pub(crate) lags: Vec<(u64, u64)>,
+    pub(crate) restarts: Vec<u64>,
+}
+
+pub(crate) struct Applier {
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) target: Vec<Option<Cells>>,
+    pub(crate) truth: Truth,
+    rng: Rng,
+}
+
+impl Applier {
+    pub(crate) fn new(plan: &Plan, source: &Source) -> Applier {
+        let wide = plan.order == Order::Pipeline;
+        let count = if wide { 1 } else { usize::from(plan.partitions) };
+        let mut workers: Vec<Worker> = (0..count).map(|_| Worker::default()).collect();
+        for (index, change) in source.changes.iter().enumerate() {
+            workers[if wide { 0 } else { usize::from(change.partition) }].queue.push(index);
+        }
+        Applier {
+            workers,
+            target: source.before.clone(),
+            truth: Truth::new(source),
+            rng: Rng::new(plan.seed ^ 0x41_50_50_4c),
+        }
+    }
+
+    /// The next offset of a partition that the applier has committed, if it has.
+    pub(crate) fn committed(&self, source: &Source, partition: u16) -> Option<u64> {
+        let worker = &self.workers[usize::from(partition)];
+        worker.checkpoint.checked_sub(1).map(|last| source.changes[worker.queue[last]].offset + 1)
+    }
+
+    /// How often a worker's group changed its members.
+    pub(crate) fn generation(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.restarts.len() as u64).sum()
+    }
+
+    /// One step of a worker; gives back when its next one is.
+    pub(crate) fn step(&mut self, plan: &Plan, source: &Source, at: usize, now: u64) -> u64 {
+        if now < self.workers[at].stalled_until {
+            return self.workers[at].stalled_until;
+        }
+        if self.workers[at].batch.is_some() {
+            return self.write_group(plan, source, at, now);
+        }
+        if now >= self.workers[at].lag_until {
+            self.workers[at].lag = self.rng.range(plan.lag.range());
+            self.workers[at].lag_until = now + self.rng.range((20_000, 120_000));
+        }
+        if self.rng.chance(plan.stalls) {
+            self.workers[at].stalled_until = now + self.rng.range((120_000, 900_000));
+            return self.workers[at].stalled_until;
+        }
+        let end = self.batch_end(plan, source, at, now);
+        if end == self.workers[at].next {
+            self.checkpoint(plan, at, now);
+            return now + plan.window.max(20);
+        }
+        let batch = self.merge(plan, source, at, end);
+        self.workers[at].batch = Some(batch);
+        now + self.rng.range((5, 60))
+    }
+
+    fn batch_end(&mut self, plan: &Plan, source: &Source, at: usize, now: u64) -> usize {
+        let worker = &self.workers[at];
+        let most = worker.next + if self.rng.chance(0.3) { 10 } else { plan.batch_most };
+        let available = |index: &usize| {
+            let change = &source.changes[*index];
+            let since = if plan.source_log { change.commit } else { change.append };
+            since + worker.lag <= now
+        };
+        let mut end = worker.next;
+        while end < most.min(worker.queue.len()) && available(&worker.queue[end]) {
+            end += 1;
+        }
+        end
+    }
+
+    fn write_group(&mut self, plan: &Plan, source: &Source, at: usize, now: u64) -> u64 {
+        let Some(mut batch) = self.workers[at].batch.take() else { return now };
+        for (key, label) in batch.wrong.drain(..) {
+            self.truth.misapplied(key, label, now);
+        }
+        for (key, put) in batch.groups.pop_front().unwrap_or_default() {
+            self.write(source, key, put, now);
+        }
+        if batch.groups.is_empty() {
+            self.complete(source, at, batch.end, &batch.keys, now);
+            self.checkpoint(plan, at, now);
+            let crashes = self.rng.chance(plan.wrongs.crash);
+            return if crashes { self.crash(source, at, batch.end, now) } else { now + plan.window };
+        }
+        let end = batch.end;
+        self.workers[at].batch = Some(batch);
+        // Only soon after a checkpoint: how far back a crash reaches is what the margin R must cover.
+        let recent = self.workers[at].checkpointed + plan.settle() / 2 > now;
+        if recent && self.rng.chance(plan.wrongs.crash * 0.3) {
+            return self.crash(source, at, end, now);
+        }
+        now + self.rng.range((10, plan.group_gap.max(11)))
+    }
+
+    fn write(&mut self, source: &Source, key: KeyId, put: Put, now: u64) {
+        let old = self.target[key as usize];
+        let new = match (put, old) {
+            (Put::Row(row), _) => row,
+            (Put::Columns(from, bits), Some(mut row)) => {
+                (0..COLUMNS).filter(|column| bits >> column & 1 == 1).for_each(|column| row[column] = from[column]);
+                Some(row)
+            }
+            (Put::Columns(..), None) => None,
+        };
+        if new != old {
+            self.target[key as usize] = new;
+            self.truth.written(source, key, put, new, now);
+        }
+    }
+
+    fn checkpoint(&mut self, plan: &Plan, at: usize, now: u64) {
+        let worker = &mut self.workers[at];
+        if now >= worker.checkpointed + plan.checkpoint && worker.next >= worker.checkpoint {
+            (worker.checkpoint, worker.checkpointed) = (worker.next, now);
+        }
+    }
+
+    fn complete(&mut self, source: &Source, at: usize, end: usize, keys: &BTreeSet<KeyId>, now: u64) {
+        let worker = &mut self.workers[at];
+        let fresh = worker.next.max(worker.done)..end.max(worker.done);
+        for index in &worker.queue[fresh] {
+            let change = &source.changes[*index];
+            self.truth.done(*index, change.key);
+            worker.lags.push((now, now.saturating_sub(change.append)));
+        }
+        let again = end < worker.done;
+        worker.next = end;
+        worker.done = worker.done.max(end);
+        let redone: Vec<KeyId> = worker.redo.iter().filter(|(_, to)| **to < end).map(|(key, _)| *key).collect();
+        worker.redo.retain(|_, to| *to >= end);
+        let judged: BTreeSet<KeyId> = if again {
+            redone.into_iter().collect()
+        } else {
+            keys.iter().copied().chain(redone).filter(|key| !worker.redo.contains_key(key)).collect()
+        };
+        for key in judged {
+            self.truth.judged(source, key, at, self.target[key as usize], now);
+        }
+    }
+
+    /// The window since the checkpoint is applied again, with other batch limits.
+    fn crash(&mut self, source: &Source, at: usize, reached: usize, now: u64) -> u64 {
+        let worker = &mut self.workers[at];
+        for place in worker.checkpoint..reached.max(worker.done) {
+            let key = source.changes[worker.queue[place]].key;
+            let to = worker.redo.entry(key).or_insert(place);
+            *to = (*to).max(place);
+        }
+        worker.next = worker.checkpoint;
+        worker.batch = None;
+        worker.restarts.push(now);
+        now + self.rng.range((500, 5_000))
+    }
+
+    /// Reduces a window to one write a key, in groups that become visible one after another.
+    fn merge(&mut self, plan: &Plan, source: &Source, at: usize, end: usize) -> Batch {
+        let worker = &self.workers[at];
+        let mut order = Vec::new();
+        let mut of: BTreeMap<KeyId, Vec<usize>> = BTreeMap::new();
+        for index in &worker.queue[worker.next..end] {
+            let key = source.changes[*index].key;
+            let changes = of.entry(key).or_default();
+            if changes.is_empty() {
+                order.push(key);
+            }
+            changes.push(*index);
+        }
+        let skipped = self.rng.chance(plan.wrongs.batch_skipped);
+        let salt = self.rng.next();
+        let mut wrong = Vec::new();
+        let mut groups: BTreeMap<(u64, u8), Vec<(KeyId, Put)>> = BTreeMap::new();
+        for key in order {
+            let changes = &of[&key];
+            let heartbeat = key >= source.keys;
+            let right = net(source, changes);
+            let (put, label) = match self.wronged(plan, source, changes) {
+                _ if heartbeat => (Some(right), None),
+                _ if skipped => (None, Some(Label::BatchSkipped)),
+                Some((put, label)) => (put, Some(label)),
+                None => (Some(right), None),
+            };
+            wrong.extend(label.map(|label| (key, label)));
+            if let Some(put) = put {
+                let class = if matches!(put, Put::Row(None)) { 0 } else { 1 + u8::from(matches!(put, Put::Row(_))) };
+                let table = u64::from(source.table(key).0 + 1).wrapping_mul(salt | 1) >> 32;
+                groups.entry((table, class)).or_default().push((key, put));
+            }
+        }
+        let keys = of.keys().copied().collect();
+        let groups: VecDeque<Vec<(KeyId, Put)>> = if plan.batches {
+            groups.into_values().collect()
+        } else {
+            [groups.into_values().flatten().collect()].into()
+        };
+        Batch { end, keys, wrong, groups }
+    }
+
+    /// What goes wrong with a key of a batch, if anything does: what is written instead, and why.
+    fn wronged(&mut self, plan: &Plan, source: &Source, changes: &[usize]) -> Option<(Option<Put>, Label)> {
+        let wrongs = plan.wrongs;
+        let change = |at: usize| &source.changes[changes[at]];
+        let last = change(changes.len() - 1);
+        let insert = changes.iter().position(|index| source.changes[*index].op == Op::Insert);
+        let deleted = changes.iter().any(|index| source.changes[*index].op == Op::Delete);
+        let mut falls = |probability: f64| self.rng.chance(probability);
+        match (last.op, insert) {
+            (Op::Update, Some(insert)) if falls(wrongs.insert_update) => {
+                return Some((Some(Put::Row(change(insert).row)), Label::InsertUpdate));
+            }
+            (Op::Delete, Some(insert)) if falls(wrongs.insert_delete) => {
+                return Some((Some(Put::Row(change(insert).row)), Label::InsertDelete));
+            }
+            (Op::Insert | Op::Update, Some(_)) if deleted && falls(wrongs.delete_insert) => {
+                return Some((Some(Put::Row(None)), Label::DeleteInsert));
+            }
+            (Op::Update, None) if changes.len() > 1 && !deleted && falls(wrongs.update_merge) => {
+                return Some((Some(net(source, &changes[..1])), Label::UpdateMerge));
+            }
+            (Op::Delete, _) if falls(wrongs.no_delete) => return Some((None, Label::NoDelete)),
+            (Op::Update, None) if falls(wrongs.torn) => {
+                let bit = 1 << self.rng.below(COLUMNS as u64);
+                return Some((last.row.map(|row| Put::Columns(row, bit)), Label::Torn));
+            }
+            (Op::Insert | Op::Update | Op::Delete | Op::Read | Op::Truncate, _) => {}
+        }
+        if falls(wrongs.skipped) {
+            return Some((None, Label::Skipped));
+        }
+        if falls(wrongs.foreign) {
+            let junk = std::array::from_fn(|_| Some(self.rng.next() as u32));
+            return Some((Some(Put::Row(Some(junk))), Label::Foreign));
+        }
+        None
+    }
+}
+
+/// What a window of one key comes to.
+fn net(source: &Source, changes: &[usize]) -> Put {
+    let last = &source.changes[changes[changes.len() - 1]];
+    let sent = changes.iter().fold(0, |bits, index| bits | source.changes[*index].sent);
+    let updates = changes.iter().all(|index| source.changes[*index].op == Op::Update);
+    match last.row {
+        Some(row) if updates && sent != ALL => Put::Columns(row, sent),
+        row => Put::Row(row),
+    }
+}

@@ -1,0 +1,203 @@
+//! The oracle. It knows what the applier did and when, so it can say of each key and moment whether a loss stood there.
+//! It knows nothing of how the engine finds out.
+
+use afterimage::model::Op;
+use afterimage::model::finding::Cause;
+
+use crate::applier::Put;
+use crate::source::{COLUMNS, Cells, KeyId, Source};
+
+/// What went wrong, as the applier knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Label {
+    InsertUpdate,
+    InsertDelete,
+    DeleteInsert,
+    UpdateMerge,
+    Skipped,
+    NoDelete,
+    Torn,
+    Foreign,
+    BatchSkipped,
+    /// A window applied again left an earlier state.
+    Replayed,
+}
+
+impl Label {
+    /// Whether a cause named for such a loss is not a lie: evidence that was overwritten may leave a weaker or a neighbouring one.
+    pub(crate) fn admits(self, cause: Cause) -> bool {
+        match cause {
+            Cause::ForeignWrite => matches!(self, Label::Foreign | Label::Torn | Label::Replayed),
+            Cause::PlaceholderWritten | Cause::RejectedRow | Cause::ColumnCoercion => false,
+            Cause::InsertUpdateMerge
+            | Cause::InsertDeleteMerge
+            | Cause::DeleteInsertMerge
+            | Cause::UpdateMerge
+            | Cause::SkippedBatch
+            | Cause::ReplayedBatch
+            | Cause::OpNotApplied
+            | Cause::KeyChangeSplit
+            | Cause::Unknown => true,
+        }
+    }
+}
+
+/// One stretch of time in which a key's row was not what the applier had completed.
+#[derive(Debug, Clone)]
+pub(crate) struct Loss {
+    pub(crate) key: KeyId,
+    /// The newest change that the applier had completed when it began.
+    pub(crate) change: usize,
+    pub(crate) content: Option<Cells>,
+    pub(crate) label: Label,
+    pub(crate) worker: usize,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// When a finding said so.
+    pub(crate) found: Option<u64>,
+}
+
+impl Loss {
+    pub(crate) fn covers(&self, moment: u64) -> bool {
+        self.start <= moment && moment <= self.end
+    }
+
+    /// A version on its way, or one that says too little, equals the lost row: nothing can tell them apart.
+    pub(crate) fn masked(&self, source: &Source, until: u64) -> bool {
+        source.by_key[self.key as usize]
+            .iter()
+            .map(|index| (*index, &source.changes[*index]))
+            .skip_while(|(index, _)| *index < self.change)
+            .any(|(_, change)| change.append <= until && change.fits(self.content.as_ref()))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    pub(crate) losses: Vec<Loss>,
+    /// The newest completed change of each key.
+    pub(crate) expected: Vec<Option<usize>>,
+    done: Vec<bool>,
+    open: Vec<Option<usize>>,
+    label: Vec<Option<Label>>,
+    /// Rows that an attempt at a batch really got wrong, completed or not: key, from, to.
+    attempts: Vec<(KeyId, u64, u64)>,
+    attempt: Vec<Option<usize>>,
+}
+
+impl Truth {
+    pub(crate) fn new(source: &Source) -> Truth {
+        let keys = source.by_key.len();
+        Truth {
+            expected: vec![None; keys],
+            done: vec![false; source.changes.len()],
+            open: vec![None; keys],
+            label: vec![None; keys],
+            attempt: vec![None; keys],
+            ..Truth::default()
+        }
+    }
+
+    pub(crate) fn is_done(&self, index: usize) -> bool {
+        self.done[index]
+    }
+
+    pub(crate) fn done(&mut self, index: usize, key: KeyId) {
+        self.done[index] = true;
+        self.expected[key as usize] = Some(index);
+    }
+
+    pub(crate) fn misapplied(&mut self, key: KeyId, label: Label, now: u64) {
+        self.label[key as usize] = Some(label);
+        if self.attempt[key as usize].is_none() {
+            self.attempt[key as usize] = Some(self.attempts.len());
+            self.attempts.push((key, now, u64::MAX));
+        }
+    }
+
+    /// A row changed on the target: what was wrong is wrong no more, unless columns it did not touch are.
+    pub(crate) fn written(&mut self, source: &Source, key: KeyId, put: Put, new: Option<Cells>, now: u64) {
+        if let Some(attempt) = self.attempt[key as usize].take() {
+            self.attempts[attempt].2 = now;
+        }
+        let expected = self.row(source, key);
+        let untouched = match (put, new, expected) {
+            (Put::Columns(_, bits), Some(new), Some(expected)) => {
+                (0..COLUMNS).any(|column| bits >> column & 1 == 0 && new[column] != expected[column])
+            }
+            (Put::Columns(..) | Put::Row(_), _, _) => false,
+        };
+        if let Some(loss) = self.open[key as usize].filter(|_| !untouched) {
+            self.losses[loss].end = now;
+            self.open[key as usize] = None;
+        }
+    }
+
+    /// The row that has to stand there by what is completed.
+    pub(crate) fn row(&self, source: &Source, key: KeyId) -> Option<Cells> {
+        self.expected[key as usize].map_or(source.before[key as usize], |index| source.changes[index].row)
+    }
+
+    /// A batch that held the key is complete: is its row what it has to be?
+    pub(crate) fn judged(&mut self, source: &Source, key: KeyId, worker: usize, row: Option<Cells>, now: u64) {
+        let at = key as usize;
+        let Some(change) = self.expected[at] else { return };
+        let right = self.row(source, key) == row;
+        match self.open[at] {
+            None if !right && key < source.keys => {
+                self.open[at] = Some(self.losses.len());
+                let label = self.label[at].unwrap_or(Label::Replayed);
+                self.losses.push(Loss {
+                    key,
+                    change,
+                    content: row,
+                    label,
+                    worker,
+                    start: now,
+                    end: u64::MAX,
+                    found: None,
+                });
+            }
+            Some(loss) if right => {
+                self.losses[loss].end = now;
+                self.open[at] = None;
+            }
+            None | Some(_) => {}
+        }
+        if right {
+            self.label[at] = None;
+        }
+    }
+
+    /// The loss that stands at a key.
+    pub(crate) fn standing(&self, key: KeyId) -> Option<&Loss> {
+        self.open[key as usize].map(|loss| &self.losses[loss])
+    }
+
+    /// The losses of a key that cover a moment.
+    pub(crate) fn at(&mut self, key: KeyId, moment: u64) -> impl Iterator<Item = &mut Loss> {
+        self.losses.iter_mut().filter(move |loss| loss.key == key && loss.covers(moment))
+    }
+
+    /// Whether an attempt that was given up later had really got the row wrong.
+    pub(crate) fn attempted(&self, key: KeyId, moment: u64) -> bool {
+        self.attempts.iter().any(|(of, from, to)| *of == key && *from <= moment && moment <= *to)
+    }
+}
+
+/// Whether a row was ever what a change of the key (or the time before them) left.
+pub(crate) fn was_ever(source: &Source, key: KeyId, row: Option<&Cells>) -> bool {
+    source.before[key as usize].as_ref() == row
+        || source.by_key[key as usize].iter().any(|index| source.changes[*index].fits(row))
+}
+
+/// Whether every column stood in some version.
+pub(crate) fn is_mix(source: &Source, key: KeyId, row: &Cells) -> bool {
+    let rows = source.by_key[key as usize].iter().filter_map(|index| source.changes[*index].row);
+    let rows: Vec<Cells> = rows.chain(source.before[key as usize]).collect();
+    (0..COLUMNS).all(|column| rows.iter().any(|known| known[column] == row[column]))
+}
+
+pub(crate) fn removes(op: Op) -> bool {
+    matches!(op, Op::Delete | Op::Truncate)
+}

@@ -1,0 +1,258 @@
+//! What one seed stands for: the whole scenario is drawn here, so that a seed and nothing else names a run.
+
+use std::time::Duration;
+
+use afterimage::engine::Options;
+use afterimage::engine::limit::{Applier, Commits, Evidence, Order};
+
+use crate::rng::Rng;
+
+pub(crate) const SECOND: u64 = 1000;
+
+/// Which evidence the judge is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Committed,
+    UnknownCommitsAndHeartbeat,
+    Heartbeat,
+    Inferred,
+    Assumed,
+}
+
+/// How far the applier is behind the tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lag {
+    None,
+    Seconds,
+    HalfMinute,
+    TenMinutes,
+    Wandering,
+    Stalled,
+}
+
+impl Lag {
+    /// Milliseconds between which the lag is drawn anew from time to time.
+    pub(crate) fn range(self) -> (u64, u64) {
+        match self {
+            Lag::None => (0, 200),
+            Lag::Seconds | Lag::Stalled => (1_000, 3_000),
+            Lag::HalfMinute => (10_000, 50_000),
+            Lag::TenMinutes => (300_000, 900_000),
+            Lag::Wandering => (0, 120_000),
+        }
+    }
+}
+
+/// What the applier does wrong, as probabilities for each key of a batch (the last two: for each batch).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Wrongs {
+    pub(crate) insert_update: f64,
+    pub(crate) insert_delete: f64,
+    pub(crate) delete_insert: f64,
+    pub(crate) update_merge: f64,
+    pub(crate) skipped: f64,
+    pub(crate) no_delete: f64,
+    pub(crate) torn: f64,
+    pub(crate) foreign: f64,
+    pub(crate) batch_skipped: f64,
+    pub(crate) crash: f64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) mode: Mode,
+    pub(crate) order: Order,
+    pub(crate) lag: Lag,
+    pub(crate) wrongs: Wrongs,
+    pub(crate) partitions: u16,
+    pub(crate) keys: u32,
+    pub(crate) changes: usize,
+    /// Milliseconds between changes, on average.
+    pub(crate) every: u64,
+    pub(crate) hot: f64,
+    pub(crate) partial: f64,
+    pub(crate) before_images: bool,
+    /// Merges a window's changes of a key and shows groups one after another; else one transaction a batch.
+    pub(crate) batches: bool,
+    pub(crate) batch_most: usize,
+    pub(crate) window: u64,
+    pub(crate) group_gap: u64,
+    /// Interval of the applier's checkpoints and commits.
+    pub(crate) checkpoint: u64,
+    pub(crate) stalls: f64,
+    /// The applier reads the source's log itself, ahead of the tap.
+    pub(crate) source_log: bool,
+    pub(crate) tap_delay: u64,
+    pub(crate) heartbeat: Option<u64>,
+    pub(crate) failed_reads: f64,
+    pub(crate) slow_consumption: bool,
+    pub(crate) our_crashes: u32,
+    pub(crate) rebalances: u32,
+    pub(crate) images: usize,
+    pub(crate) generations: bool,
+    pub(crate) options: Options,
+}
+
+impl Plan {
+    pub(crate) fn of(seed: u64) -> Plan {
+        let rng = &mut Rng::new(seed);
+        let modes = [Mode::Committed, Mode::UnknownCommitsAndHeartbeat, Mode::Heartbeat, Mode::Inferred, Mode::Assumed];
+        let mode = *rng.pick(&modes);
+        let source_log = matches!(mode, Mode::Heartbeat | Mode::Inferred) && rng.chance(0.3);
+        let pipeline = source_log || (matches!(mode, Mode::Heartbeat | Mode::Inferred) && rng.chance(0.3));
+        let order = if pipeline { Order::Pipeline } else { Order::Partition };
+        let lags =
+            [Lag::None, Lag::Seconds, Lag::Seconds, Lag::HalfMinute, Lag::TenMinutes, Lag::Wandering, Lag::Stalled];
+        let lag = *rng.pick(&lags);
+        let batches = rng.chance(0.8);
+        let wrongs = wrongs(rng, batches);
+        let partitions = if rng.chance(0.4) { 1 } else { 1 + rng.below(4) as u16 };
+        let heartbeat = matches!(mode, Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat)
+            .then(|| *rng.pick(&[2 * SECOND, 5 * SECOND, 15 * SECOND]));
+        let checkpoint = *rng.pick(&[2 * SECOND, 5 * SECOND, 15 * SECOND]);
+        let tap_delay = if source_log { 800 } else { 5 };
+        Plan {
+            seed,
+            mode,
+            order,
+            lag,
+            wrongs,
+            partitions,
+            keys: rng.range((40, 400)) as u32,
+            changes: rng.range((800, 3000)) as usize,
+            every: rng.range((50, 600)),
+            hot: if rng.chance(0.5) { 0.1 } else { 0.0 },
+            partial: if rng.chance(0.3) { 0.3 } else { 0.0 },
+            before_images: rng.chance(0.5),
+            batches,
+            batch_most: *rng.pick(&[60, 200, 10_000]),
+            window: if batches { rng.range((200, 5_000)) } else { rng.range((20, 500)) },
+            group_gap: if batches { rng.range((20, 600)) } else { 0 },
+            checkpoint,
+            stalls: if lag == Lag::Stalled { 0.002 } else { 0.0 },
+            source_log,
+            tap_delay,
+            heartbeat,
+            failed_reads: *rng.pick(&[0.0, 0.01, 0.1]),
+            slow_consumption: rng.chance(0.2),
+            our_crashes: if rng.chance(0.2) { 1 + rng.below(2) as u32 } else { 0 },
+            rebalances: if rng.chance(0.15) { 1 + rng.below(3) as u32 } else { 0 },
+            images: *rng.pick(&[100, 100_000]),
+            generations: rng.chance(0.5),
+            options: options(mode, order, batches, source_log, rng),
+        }
+        .fitting()
+    }
+
+    /// Drops what does not go together.
+    fn fitting(mut self) -> Plan {
+        if self.mode == Mode::Assumed {
+            (self.our_crashes, self.rebalances, self.wrongs.crash, self.stalls) = (0, 0, 0.0, 0.0);
+        }
+        if self.order == Order::Pipeline {
+            self.rebalances = 0;
+        }
+        if self.lag == Lag::TenMinutes {
+            self.changes = self.changes.min(1500);
+            self.every = self.every.max(500);
+        }
+        self
+    }
+
+    /// Milliseconds in which changes are made; heartbeats and a trickle of changes go on after it.
+    pub(crate) fn busy(&self) -> u64 {
+        self.changes as u64 * self.every
+    }
+
+    /// Our life begins with the run; where everything is assumed applied, it begins when that is true.
+    pub(crate) fn start(&self) -> u64 {
+        if self.mode == Mode::Assumed { self.busy() + 3 * self.lag.range().1 + 300_000 } else { 0 }
+    }
+
+    /// When the run ends: long enough after the load for everything to settle.
+    pub(crate) fn end(&self) -> u64 {
+        let lag = self.lag.range().1 + if self.stalls > 0.0 { 900_000 } else { 0 };
+        self.busy() + 5 * lag + 600_000 + 4 * self.settle()
+    }
+
+    pub(crate) fn settle(&self) -> u64 {
+        millis(self.options.settle)
+    }
+
+    pub(crate) fn lead(&self) -> u64 {
+        millis(self.options.lead)
+    }
+
+    /// One line that names the scenario.
+    pub(crate) fn words(&self) -> String {
+        let applier = if self.batches { "batch" } else { "transactional" };
+        let faults = [
+            (self.wrongs != Wrongs::default(), "losses"),
+            (self.wrongs.crash > 0.0, "applier crashes"),
+            (self.our_crashes > 0, "our crashes"),
+            (self.rebalances > 0, "rebalances"),
+            (self.source_log, "source log"),
+            (self.partial > 0.0, "partial rows"),
+            (self.hot > 0.0, "hot key"),
+            (self.slow_consumption, "slow consumption"),
+        ];
+        let faults: Vec<&str> = faults.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+        format!(
+            "{:?} {:?} lag {:?} {applier}, {} partitions, {} keys, {} changes; {}",
+            self.mode,
+            self.order,
+            self.lag,
+            self.partitions,
+            self.keys,
+            self.changes,
+            faults.join(", ")
+        )
+    }
+}
+
+fn wrongs(rng: &mut Rng, batches: bool) -> Wrongs {
+    let crash = if rng.chance(0.3) { 0.01 } else { 0.0 };
+    if rng.chance(0.25) {
+        return Wrongs { crash, ..Wrongs::default() };
+    }
+    let many = *rng.pick(&[0.02, 0.05]);
+    let merge = if batches { many } else { 0.0 };
+    Wrongs {
+        insert_update: merge,
+        insert_delete: merge,
+        delete_insert: merge,
+        update_merge: merge / 4.0,
+        skipped: 0.003,
+        no_delete: 0.01,
+        torn: 0.003,
+        foreign: 0.001,
+        batch_skipped: if rng.chance(0.3) { 0.003 } else { 0.0 },
+        crash,
+    }
+}
+
+fn options(mode: Mode, order: Order, batches: bool, source_log: bool, rng: &mut Rng) -> Options {
+    let evidence = Evidence {
+        committed: matches!(mode, Mode::Committed | Mode::UnknownCommitsAndHeartbeat),
+        heartbeat: matches!(mode, Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat),
+        inferred: mode == Mode::Inferred,
+        assumed: mode == Mode::Assumed,
+    };
+    Options {
+        evidence,
+        commits: if mode == Mode::Committed { Commits::AfterWrite } else { Commits::Unknown },
+        evidence_name: format!("{mode:?}").to_lowercase(),
+        order,
+        applier: if batches { Applier::Batch } else { Applier::Transactional },
+        lead: Duration::from_secs(if source_log { 2 } else { 0 }),
+        settle: Duration::from_secs(*rng.pick(&[30, 60])),
+        versions_per_key: *rng.pick(&[8, 512]),
+        memory: if rng.chance(0.1) { 40 * 1024 } else { 1 << 30 },
+        ..Options::default()
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,375 @@
+//! The source database and the tap: every change of a run, drawn before it starts.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use afterimage::canon::{Mask, ObservedHashes};
+use afterimage::engine::event::{Role, Tracked};
+use afterimage::engine::limit::Order;
+use afterimage::model::change::KeyChange;
+use afterimage::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Typing};
+
+use crate::plan::Plan;
+use crate::rng::Rng;
+
+pub(crate) const COLUMNS: usize = 4;
+pub(crate) const TABLES: u32 = 3;
+/// The table whose rows are made of bits: stale rows often equal newer ones there.
+pub(crate) const BITS: u32 = 0;
+const HEARTBEATS: TableId = TableId(TABLES);
+
+/// The values of a row; `None` is NULL.
+pub(crate) type Cells = [Option<u32>; COLUMNS];
+
+/// A set of columns, by bit.
+pub(crate) type Bits = u8;
+pub(crate) const ALL: Bits = (1 << COLUMNS) - 1;
+
+/// A key of the run, heartbeats behind the others.
+pub(crate) type KeyId = u32;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) key: KeyId,
+    pub(crate) op: Op,
+    /// The whole row after it; the tap carries only the columns of `sent`.
+    pub(crate) row: Option<Cells>,
+    pub(crate) sent: Bits,
+    pub(crate) before: Option<Cells>,
+    pub(crate) half: KeyChange,
+    /// Transaction at the source: the position in a scope wider than a partition.
+    pub(crate) txn: u64,
+    pub(crate) commit: u64,
+    pub(crate) append: u64,
+    pub(crate) partition: u16,
+    pub(crate) offset: u64,
+    pub(crate) heartbeat: bool,
+}
+
+impl Change {
+    /// Whether a target row is what this change left, as far as the tap says what it left.
+    pub(crate) fn fits(&self, row: Option<&Cells>) -> bool {
+        match (&self.row, row) {
+            (None, None) => true,
+            (Some(expected), Some(row)) => {
+                (0..COLUMNS).all(|column| self.sent >> column & 1 == 0 || expected[column] == row[column])
+            }
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+pub(crate) struct Source {
+    pub(crate) changes: Vec<Change>,
+    /// The changes of each partition in tap order.
+    pub(crate) logs: Vec<Vec<usize>>,
+    /// The changes of each key in order.
+    pub(crate) by_key: Vec<Vec<usize>>,
+    /// Rows that stood on both sides before the tap began.
+    pub(crate) before: Vec<Option<Cells>>,
+    pub(crate) keys: u32,
+    names: Arc<Columns>,
+    masks: Vec<Arc<Mask>>,
+    order: Order,
+    before_images: bool,
+}
+
+impl Source {
+    pub(crate) fn of(plan: &Plan) -> Source {
+        let mut draft = Draft::new(plan);
+        draft.fill();
+        let mut changes = draft.changes;
+        let logs = logs(plan, &mut changes, &mut draft.rng);
+        let count = (plan.keys + u32::from(plan.partitions)) as usize;
+        let mut by_key = vec![Vec::new(); count];
+        changes.iter().enumerate().for_each(|(index, change)| by_key[change.key as usize].push(index));
+        let mut before = draft.start;
+        before.resize(count, None);
+        let masks = (0..=ALL).map(|bits| Arc::new(mask(bits))).collect();
+        Source {
+            changes,
+            logs,
+            by_key,
+            before,
+            keys: plan.keys,
+            names: Arc::new(Columns::new(["a", "b", "c", "d"])),
+            masks,
+            order: plan.order,
+            before_images: plan.before_images,
+        }
+    }
+
+    pub(crate) fn table(&self, key: KeyId) -> TableId {
+        if key >= self.keys { HEARTBEATS } else { table_of(key) }
+    }
+
+    pub(crate) fn key(&self, key: KeyId) -> Key {
+        Key::new(self.table(key), &[Cell::Int(i64::from(key))])
+    }
+
+    pub(crate) fn key_id(key: &Key) -> KeyId {
+        match key.cells()[..] {
+            [Cell::Int(id)] => u32::try_from(id).expect("keys are small"),
+            _ => panic!("keys have one integer"),
+        }
+    }
+
+    pub(crate) fn position(&self, index: usize) -> Position {
+        let change = &self.changes[index];
+        Position { partition: PartitionId(change.partition), offset: change.offset }
+    }
+
+    /// A change as decoding and canonical forms would hand it to the engine.
+    pub(crate) fn tracked(&self, index: usize) -> Tracked {
+        let change = &self.changes[index];
+        let wide = matches!(self.order, Order::Table | Order::Pipeline);
+        Tracked {
+            key: self.key(change.key),
+            at: self.position(index),
+            order: if wide { change.txn } else { change.offset },
+            op: change.op,
+            fingerprint: change.row.map_or(0, |row| fingerprint(&row, change.sent)),
+            mask: Arc::clone(&self.masks[usize::from(change.sent)]),
+            before: change.before.filter(|_| self.before_images).map(|row| fingerprint(&row, change.sent)),
+            committed_at: Some(SourceTime(change.commit as i64)),
+            appended_at: Some(change.append as i64),
+            key_change: change.half,
+            role: if change.heartbeat { Role::Heartbeat } else { Role::Rows },
+        }
+    }
+
+    pub(crate) fn image(&self, index: usize) -> Option<Arc<Row>> {
+        let change = &self.changes[index];
+        change.row.map(|row| Arc::new(self.row(&row, change.sent)))
+    }
+
+    pub(crate) fn row(&self, cells: &Cells, sent: Bits) -> Row {
+        let cell = |column: usize| match cells[column] {
+            _ if sent >> column & 1 == 0 => Cell::NotSent,
+            Some(value) => Cell::Int(i64::from(value)),
+            None => Cell::Null,
+        };
+        Row::new(Arc::clone(&self.names), (0..COLUMNS).map(cell).collect(), Typing::Declared)
+    }
+
+    /// The tap's end of a partition at a moment: the next offset it gives out.
+    pub(crate) fn end(&self, partition: u16, at: u64) -> u64 {
+        let log = &self.logs[usize::from(partition)];
+        let count = log.partition_point(|index| self.changes[*index].append <= at);
+        count.checked_sub(1).map_or(0, |last| self.changes[log[last]].offset + 1)
+    }
+}
+
+fn table_of(key: KeyId) -> TableId {
+    TableId(key % TABLES)
+}
+
+fn mask(bits: Bits) -> Mask {
+    Mask::of(COLUMNS, (0..COLUMNS).filter(|column| bits >> column & 1 == 1))
+}
+
+fn column_hash(column: usize, value: Option<u32>) -> u128 {
+    let bytes = value.map_or(u64::MAX, u64::from).to_be_bytes();
+    xxhash_rust::xxh3::xxh3_128_with_seed(&bytes, column as u64)
+}
+
+pub(crate) fn hashes(row: &Cells) -> ObservedHashes {
+    ObservedHashes(row.iter().enumerate().map(|(column, value)| column_hash(column, *value)).collect())
+}
+
+fn fingerprint(row: &Cells, sent: Bits) -> u128 {
+    hashes(row).sum(&mask(sent))
+}
+
+/// Gives every change its append time, then every partition its offsets, with gaps where a log has other records.
+fn logs(plan: &Plan, changes: &mut [Change], rng: &mut Rng) -> Vec<Vec<usize>> {
+    let mut newest = vec![0u64; usize::from(plan.partitions)];
+    let mut blocked = 0;
+    let mut logs = vec![Vec::new(); usize::from(plan.partitions)];
+    let mut next = vec![0u64; usize::from(plan.partitions)];
+    for (index, change) in changes.iter_mut().enumerate() {
+        if plan.source_log && rng.chance(0.000_5) {
+            blocked = change.commit + rng.range((20_000, 120_000));
+        }
+        let at = usize::from(change.partition);
+        let held = if change.commit < blocked { blocked } else { 0 };
+        change.append = (change.commit + rng.range((1, plan.tap_delay))).max(newest[at]).max(held);
+        newest[at] = change.append;
+        next[at] += if rng.chance(0.02) { rng.range((1, 3)) } else { 0 };
+        change.offset = next[at];
+        next[at] += 1;
+        logs[at].push(index);
+    }
+    logs
+}
+
+struct Draft<'a> {
+    plan: &'a Plan,
+    rng: Rng,
+    start: Vec<Option<Cells>>,
+    now: Vec<Option<Cells>>,
+    changes: Vec<Change>,
+    zipf: Vec<f64>,
+    /// Keys that change again soon, so that one window holds several changes of them.
+    soon: VecDeque<KeyId>,
+    time: u64,
+    txn: u64,
+    beats: u32,
+}
+
+impl Draft<'_> {
+    fn new(plan: &Plan) -> Draft<'_> {
+        let mut rng = Rng::new(plan.seed ^ 0x50_55_52_43);
+        let mut sum = 0.0;
+        let zipf = (1..=plan.keys)
+            .map(|rank| {
+                sum += f64::from(rank).powf(-0.9);
+                sum
+            })
+            .collect();
+        let start: Vec<Option<Cells>> = (0..plan.keys).map(|key| rng.chance(0.6).then(|| row(&mut rng, key))).collect();
+        let now = start.clone();
+        Draft { plan, rng, start, now, changes: Vec::new(), zipf, soon: VecDeque::new(), time: 0, txn: 0, beats: 0 }
+    }
+
+    fn fill(&mut self) {
+        let mut beat = 0;
+        let end = self.plan.end();
+        // After the load a trickle goes on, so that progress can be seen to its end.
+        while self.time < end {
+            let every = if self.time < self.plan.busy() { self.plan.every } else { 4_000 };
+            self.time += 1 + (-(1.0 - self.rng.unit()).ln() * every as f64) as u64;
+            if self.plan.mode == crate::plan::Mode::Assumed && self.time >= self.plan.busy() {
+                break;
+            }
+            while self.plan.heartbeat.is_some() && beat <= self.time {
+                self.heartbeats(beat);
+                beat += self.plan.heartbeat.unwrap_or(u64::MAX);
+            }
+            self.txn += 1;
+            let size = if self.rng.chance(0.1) { self.rng.range((2, 5)) } else { 1 };
+            (0..size).for_each(|_| self.change());
+        }
+    }
+
+    fn heartbeats(&mut self, at: u64) {
+        self.txn += 1;
+        self.beats += 1;
+        let time = std::mem::replace(&mut self.time, at.max(self.changes.last().map_or(0, |change| change.commit)));
+        for partition in 0..self.plan.partitions {
+            let key = self.plan.keys + u32::from(partition);
+            self.push(key, Op::Update, Some([Some(self.beats), Some(7), None, Some(7)]), ALL, KeyChange::No);
+        }
+        self.time = time.max(self.time);
+    }
+
+    fn pick(&mut self) -> KeyId {
+        if self.rng.chance(self.plan.hot) {
+            return 1;
+        }
+        if self.rng.chance(0.7)
+            && let Some(key) = self.soon.pop_front()
+        {
+            return key;
+        }
+        let total = self.zipf[self.zipf.len() - 1];
+        let draw = self.rng.unit() * total;
+        // Ranks are spread over tables and partitions by a step that is coprime to most counts of keys.
+        let rank = self.zipf.partition_point(|sum| *sum < draw) as u64;
+        (rank * 7919 % u64::from(self.plan.keys)) as u32
+    }
+
+    fn change(&mut self) {
+        let key = self.pick();
+        let Some(old) = self.now[key as usize] else {
+            let new = row(&mut self.rng, key);
+            self.push(key, Op::Insert, Some(new), ALL, KeyChange::No);
+            self.again(key, 0.4);
+            return;
+        };
+        match self.rng.below(100) {
+            0..12 => {
+                self.push(key, Op::Delete, None, ALL, KeyChange::No);
+                self.again(key, 0.4);
+            }
+            12..14 => self.push(key, Op::Update, Some(old), ALL, KeyChange::No),
+            14..16 => self.change_key(key, old),
+            16..18 => self.there_and_back(key, old),
+            _ => {
+                let (new, changed) = self.updated(key, old);
+                let partial = self.rng.chance(self.plan.partial);
+                self.push(key, Op::Update, Some(new), if partial { changed } else { ALL }, KeyChange::No);
+                self.again(key, 0.2);
+            }
+        }
+    }
+
+    fn again(&mut self, key: KeyId, probability: f64) {
+        if self.rng.chance(probability) {
+            self.soon.push_back(key);
+        }
+    }
+
+    fn updated(&mut self, key: KeyId, old: Cells) -> (Cells, Bits) {
+        let changed = 1 + self.rng.below(u64::from(ALL)) as Bits;
+        let mut new = old;
+        for (column, cell) in new.iter_mut().enumerate().filter(|(column, _)| changed >> column & 1 == 1) {
+            *cell = value(&mut self.rng, key, column);
+        }
+        (new, changed)
+    }
+
+    /// A → B → A: the stale row equals the newest one.
+    fn there_and_back(&mut self, key: KeyId, old: Cells) {
+        let (new, _) = self.updated(key, old);
+        self.push(key, Op::Update, Some(new), ALL, KeyChange::No);
+        self.push(key, Op::Update, Some(old), ALL, KeyChange::No);
+    }
+
+    fn change_key(&mut self, key: KeyId, old: Cells) {
+        let other = (key + TABLES * (1 + self.rng.below(9) as u32)) % self.plan.keys;
+        if self.now[other as usize].is_none() && table_of(other) == table_of(key) {
+            self.push(key, Op::Delete, None, ALL, KeyChange::Old);
+            self.push(other, Op::Insert, Some(old), ALL, KeyChange::New);
+        }
+    }
+
+    fn push(&mut self, key: KeyId, op: Op, row: Option<Cells>, sent: Bits, half: KeyChange) {
+        let heartbeat = key >= self.plan.keys;
+        let partition = if heartbeat {
+            (key - self.plan.keys) as u16
+        } else {
+            (Rng::new(u64::from(key)).below(u64::from(self.plan.partitions))) as u16
+        };
+        let before = if heartbeat { None } else { std::mem::replace(&mut self.now[key as usize], row) };
+        let (txn, commit) = (self.txn, self.time);
+        self.changes.push(Change {
+            key,
+            op,
+            row,
+            sent,
+            before,
+            half,
+            txn,
+            commit,
+            append: 0,
+            partition,
+            offset: 0,
+            heartbeat,
+        });
+    }
+}
+
+fn row(rng: &mut Rng, key: KeyId) -> Cells {
+    std::array::from_fn(|column| value(rng, key, column))
+}
+
+fn value(rng: &mut Rng, key: KeyId, column: usize) -> Option<u32> {
+    if table_of(key).0 == BITS {
+        Some(rng.below(2) as u32)
+    } else if column == 3 && rng.chance(0.3) {
+        None
+    } else {
+        Some((rng.next() >> 33) as u32)
+    }
+}

@@ -1,0 +1,389 @@
+//! Virtual time, the network, the tap, the target and our own life: one run, driven by the engine's contract and nothing else.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use afterimage::engine::event::{LookFailure, Looked, Lookup, Seen};
+use afterimage::engine::{Engine, Input, Output};
+use afterimage::model::{PartitionId, Tick};
+
+use crate::applier::Applier;
+use crate::check::{Check, Outcome};
+use crate::images::Cache;
+use crate::plan::{Plan, SECOND, millis};
+use crate::rng::Rng;
+use crate::source::{ALL, Cells, Source, hashes};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Step(usize),
+    Consume(u16),
+    /// The statement of a lookup is executed.
+    Snapshot(u64),
+    /// Its rows are back.
+    Returned(u64),
+    /// The tap's ends are known too.
+    Answered(u64),
+    AskEnds,
+    EndsKnown(u64),
+    AskCommitted,
+    CommittedKnown(u64),
+    Wake,
+    Crash,
+    Restart,
+    Rebalance(u16),
+    Assign(u16, u64),
+}
+
+struct Flight {
+    life: u32,
+    lookup: Lookup,
+    rows: Vec<Option<Cells>>,
+    snapshot: u64,
+    ended: u64,
+    lost: bool,
+}
+
+/// One partition as our consumer sees it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Consumer {
+    assigned: bool,
+    /// Place in the partition's log of the next change.
+    next: usize,
+    /// What the consumer group has stored for us.
+    stored: u64,
+    delay: u64,
+    delay_until: u64,
+}
+
+pub(crate) struct World<'a> {
+    plan: &'a Plan,
+    source: Source,
+    applier: Applier,
+    engine: Engine,
+    cache: Cache,
+    check: Check,
+    rng: Rng,
+    now: u64,
+    count: u64,
+    queue: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    wake: u64,
+    flights: BTreeMap<u64, Flight>,
+    asked: BTreeMap<u64, (u64, Input)>,
+    consumers: Vec<Consumer>,
+    /// Counts our lives: what was under way when we died is lost.
+    life: u32,
+    alive: bool,
+    paused: bool,
+    trace: DefaultHasher,
+}
+
+/// Runs a plan to its end.
+pub(crate) fn run(plan: &Plan) -> Outcome {
+    let mut world = World::new(plan);
+    world.begin();
+    while let Some(Reverse((at, _, event))) = world.queue.pop() {
+        if at > plan.end() {
+            break;
+        }
+        world.now = at;
+        world.event(event);
+    }
+    world.finish()
+}
+
+impl World<'_> {
+    fn new(plan: &Plan) -> World<'_> {
+        let source = Source::of(plan);
+        let applier = Applier::new(plan, &source);
+        let cache = Cache::new(plan.images);
+        World {
+            plan,
+            engine: Engine::new(plan.options.clone(), Box::new(cache.clone())),
+            check: Check::new(plan, &source),
+            applier,
+            cache,
+            rng: Rng::new(plan.seed ^ 0x57_4f_52_4c),
+            now: 0,
+            count: 0,
+            queue: BinaryHeap::new(),
+            wake: u64::MAX,
+            flights: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            consumers: vec![Consumer::default(); usize::from(plan.partitions)],
+            life: 0,
+            alive: true,
+            paused: false,
+            trace: DefaultHasher::new(),
+            source,
+        }
+    }
+
+    fn at(&mut self, at: u64, event: Event) {
+        self.count += 1;
+        self.queue.push(Reverse((at, self.count, event)));
+    }
+
+    fn begin(&mut self) {
+        for worker in 0..self.applier.workers.len() {
+            self.at(500 + worker as u64 * 7, Event::Step(worker));
+        }
+        let start = self.plan.start();
+        self.at(start, Event::Restart);
+        self.at(start, Event::AskEnds);
+        self.at(start, Event::AskCommitted);
+        let busy = self.plan.busy();
+        for _ in 0..self.plan.our_crashes {
+            let at = self.rng.range((30_000, busy.max(60_000)));
+            self.at(at, Event::Crash);
+        }
+        for _ in 0..self.plan.rebalances {
+            let at = self.rng.range((30_000, busy.max(60_000)));
+            let partition = self.rng.below(u64::from(self.plan.partitions)) as u16;
+            self.at(at, Event::Rebalance(partition));
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let latency = |rng: &mut Rng| rng.range((1, 120));
+        match event {
+            Event::Step(worker) => {
+                let next = self.applier.step(self.plan, &self.source, worker, self.now);
+                self.at(next.max(self.now + 1), Event::Step(worker));
+            }
+            Event::Consume(partition) => self.consume(partition),
+            Event::Snapshot(id) => self.snapshot(id),
+            Event::Returned(id) => self.returned(id),
+            Event::Answered(id) => self.answered(id),
+            Event::AskEnds => {
+                let ends = self.ends(0..self.plan.partitions);
+                let after = latency(&mut self.rng);
+                self.ask(Input::Ends { asked: Tick(self.now), ends }, after, Event::EndsKnown);
+                self.at(self.now + millis(self.plan.options.poll), Event::AskEnds);
+            }
+            Event::AskCommitted => self.ask_committed(latency(&mut self.rng.clone())),
+            Event::EndsKnown(id) | Event::CommittedKnown(id) => {
+                if let Some((life, input)) = self.asked.remove(&id)
+                    && life == u64::from(self.life)
+                {
+                    self.drive(input);
+                }
+            }
+            Event::Wake => {
+                if self.wake == self.now {
+                    self.drive(Input::Tick);
+                }
+            }
+            Event::Crash => {
+                self.alive = false;
+                self.life += 1;
+                self.check.interrupted(self.now);
+                let back = self.now + self.rng.range((500, 20 * SECOND));
+                self.at(back, Event::Restart);
+            }
+            Event::Restart => self.restart(),
+            Event::Rebalance(partition) => self.rebalance(partition),
+            Event::Assign(partition, next) => {
+                if self.alive {
+                    self.assign(partition, next);
+                }
+            }
+        }
+    }
+
+    /// Hands an input in, carries out what comes of it, and sets the alarm.
+    fn drive(&mut self, input: Input) {
+        if !self.alive {
+            return;
+        }
+        format!("{} {input:?}", self.now).hash(&mut self.trace);
+        self.engine.handle(input, Tick(self.now));
+        while let Some(output) = self.engine.poll_output() {
+            format!("{output:?}").hash(&mut self.trace);
+            self.carry_out(output);
+        }
+        let (at, _) = self.engine.poll_timeout();
+        if self.wake != at.0 {
+            self.wake = at.0.max(self.now + 1);
+            self.at(self.wake, Event::Wake);
+        }
+        if self.count % 512 == 0 {
+            self.check.bounds(&self.engine.tally());
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Lookup(lookup) => {
+                let id = u64::from(self.life) << 48 | lookup.id.0;
+                let sent = self.now + self.rng.range((1, 120));
+                let lost = self.rng.chance(self.plan.failed_reads);
+                self.check.asked(&lookup);
+                let flight = Flight { life: self.life, lookup, rows: Vec::new(), snapshot: 0, ended: 0, lost };
+                self.flights.insert(id, flight);
+                self.at(sent, Event::Snapshot(id));
+            }
+            Output::Finding(finding) => {
+                self.check.finding(&self.source, &mut self.applier.truth, &finding, self.now);
+            }
+            Output::Commit { partition, next } => {
+                let consumer = &mut self.consumers[usize::from(partition.0)];
+                self.check.commit(&self.source, &self.applier.truth, (partition.0, consumer.stored, next), self.now);
+                consumer.stored = next;
+            }
+            Output::Rewind { partition, to } => {
+                let at = self.now + self.rng.range((5, 500));
+                self.at(at, Event::Assign(partition.0, to));
+            }
+            Output::Pause => self.paused = true,
+            Output::Resume => self.paused = false,
+            Output::Note(note) => self.check.note(&note, self.now),
+        }
+    }
+
+    fn consume(&mut self, partition: u16) {
+        let at = usize::from(partition);
+        let next = self.now + self.rng.range((50, 300));
+        self.at(next, Event::Consume(partition));
+        if !self.alive || self.paused || !self.consumers[at].assigned {
+            return;
+        }
+        if self.now >= self.consumers[at].delay_until {
+            let slow = self.plan.slow_consumption && self.rng.chance(0.1);
+            self.consumers[at].delay = if slow { self.rng.range((5_000, 60_000)) } else { self.rng.below(1_000) };
+            self.consumers[at].delay_until = self.now + self.rng.range((1_000, 30_000));
+        }
+        let until = self.now.saturating_sub(self.consumers[at].delay);
+        let log = &self.source.logs[at];
+        let from = self.consumers[at].next;
+        let to = from + log[from..].partition_point(|index| self.source.changes[*index].append <= until);
+        let records: Vec<usize> = log[from..to].to_vec();
+        self.consumers[at].next = to;
+        for index in records {
+            if self.paused {
+                // A pause stops the consumer before the next record, not after the batch.
+                let place = self.source.logs[at].partition_point(|known| *known < index);
+                self.consumers[at].next = place;
+                return;
+            }
+            let tracked = self.source.tracked(index);
+            self.cache.put(tracked.at, tracked.key.clone(), self.source.image(index));
+            self.drive(Input::Change(tracked));
+        }
+        let next = self.source.end(partition, until);
+        self.drive(Input::Reached { partition: PartitionId(partition), next });
+    }
+
+    fn snapshot(&mut self, id: u64) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        flight.snapshot = self.now;
+        let keys = flight.lookup.keys.iter().map(Source::key_id);
+        flight.rows = keys.map(|key| self.applier.target[key as usize]).collect();
+        let late = if flight.lost { 10 * SECOND } else { 0 };
+        let back = self.now + self.rng.range((1, 120 + late));
+        self.at(back, Event::Returned(id));
+    }
+
+    fn returned(&mut self, id: u64) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        flight.ended = self.now;
+        let at = self.now + self.plan.lead() + self.rng.below(50);
+        self.at(at, Event::Answered(id));
+    }
+
+    fn answered(&mut self, id: u64) {
+        let Some(flight) = self.flights.remove(&id).filter(|flight| flight.life == self.life) else { return };
+        let ends = self.ends(flight.lookup.partitions.iter().map(|partition| partition.0));
+        let rows = if flight.lost {
+            Err(LookFailure::Unreachable)
+        } else {
+            self.check.read(&flight.lookup, &flight.rows, (flight.snapshot, flight.ended));
+            Ok(flight.rows.iter().map(|row| self.seen(row.as_ref())).collect())
+        };
+        self.check.answered(&flight.lookup);
+        self.drive(Input::Looked(Looked { id: flight.lookup.id, ended: Tick(flight.ended), rows, ends }));
+    }
+
+    fn seen(&self, row: Option<&Cells>) -> Seen {
+        row.map_or(Seen::Absent, |cells| Seen::Row {
+            hashes: hashes(cells),
+            row: Arc::new(self.source.row(cells, ALL)),
+            placeholder: false,
+        })
+    }
+
+    fn ends(&self, partitions: impl Iterator<Item = u16>) -> Vec<(PartitionId, u64)> {
+        partitions.map(|partition| (PartitionId(partition), self.source.end(partition, self.now))).collect()
+    }
+
+    fn ask(&mut self, input: Input, after: u64, event: fn(u64) -> Event) {
+        self.count += 1;
+        let id = self.count;
+        self.asked.insert(id, (u64::from(self.life), input));
+        self.at(self.now + after, event(id));
+    }
+
+    fn ask_committed(&mut self, after: u64) {
+        if self.plan.options.evidence.committed {
+            let next = (0..self.plan.partitions)
+                .filter_map(|partition| {
+                    Some((PartitionId(partition), self.applier.committed(&self.source, partition)?))
+                })
+                .collect();
+            let generation = self.plan.generations.then(|| self.applier.generation());
+            self.ask(Input::Committed { asked: Tick(self.now), next, generation }, after, Event::CommittedKnown);
+        }
+        self.at(self.now + millis(self.plan.options.poll), Event::AskCommitted);
+    }
+
+    /// A new life: nothing is known but what was committed and the findings that were kept.
+    fn restart(&mut self) {
+        let first = self.life == 0;
+        self.alive = true;
+        self.paused = false;
+        if !first {
+            self.cache = Cache::new(self.plan.images);
+            self.engine = Engine::new(self.plan.options.clone(), Box::new(self.cache.clone()));
+            self.wake = u64::MAX;
+        }
+        for partition in 0..self.plan.partitions {
+            if first {
+                self.at(self.now + 20 + u64::from(partition), Event::Consume(partition));
+            }
+            self.assign(partition, self.consumers[usize::from(partition)].stored);
+        }
+        for (index, finding) in self.check.kept(&self.source) {
+            let expected = Box::new(self.source.tracked(index));
+            self.drive(Input::OpenFinding { expected, finding: Box::new(finding) });
+        }
+        self.drive(Input::Tick);
+    }
+
+    fn assign(&mut self, partition: u16, next: u64) {
+        let at = usize::from(partition);
+        let log = &self.source.logs[at];
+        self.consumers[at].next = log.partition_point(|index| self.source.changes[*index].offset < next);
+        self.consumers[at].assigned = true;
+        self.consumers[at].stored = self.consumers[at].stored.min(next);
+        self.check.interrupted(self.now);
+        self.drive(Input::Assigned { partition: PartitionId(partition), next });
+    }
+
+    fn rebalance(&mut self, partition: u16) {
+        if !self.alive {
+            return;
+        }
+        self.consumers[usize::from(partition)].assigned = false;
+        self.check.interrupted(self.now);
+        self.drive(Input::Revoked { partition: PartitionId(partition) });
+        let back = self.now + self.rng.range((100, 30 * SECOND));
+        self.at(back, Event::Assign(partition, self.consumers[usize::from(partition)].stored));
+    }
+
+    fn finish(self) -> Outcome {
+        let tally = self.engine.tally();
+        self.check.finish(self.plan, &self.source, &self.applier, &tally, self.trace.finish())
+    }
+}
