@@ -7,6 +7,7 @@ mod connect;
 mod connector;
 mod database;
 mod kafka;
+mod ledger;
 mod load;
 mod mariadb;
 mod pipeline;

@@ -1,6 +1,7 @@
 //! One pipeline of a test's own: source database, Debezium source, topics, JDBC sink, target database. It goes away with its
 //! value, also when the test panics.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -9,6 +10,7 @@ use crate::connect::{Connect, sink_group};
 use crate::connector::{self, Config};
 use crate::database::{Database, Dialect};
 use crate::kafka::Kafka;
+use crate::ledger::{self, Event, Spot};
 use crate::load::{self, Change, TABLES};
 use crate::mariadb::MariaDb;
 use crate::postgres::Postgres;
@@ -255,6 +257,11 @@ impl Pipeline {
             (self.records() >= *written).then_some(())
         })
         .await;
+    }
+
+    /// The newest event of every key in the topics of the load.
+    pub(crate) fn newest(&self) -> BTreeMap<Spot, Event> {
+        ledger::newest(&self.kafka, &self.load_topics())
     }
 
     /// How many offsets the topics of the load have given out.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::connect::SinkOffset;
-use crate::database::Dialect;
+use crate::database::{Database, Dialect};
 use crate::kafka::Draft;
+use crate::ledger::spot;
 use crate::load::{Act, Load, TABLES};
 use crate::pipeline::{Pipeline, Plan, Topics};
 use crate::services::{Act as Disturbance, Service};
@@ -70,10 +71,33 @@ async fn a_sink_without_deletes_leaves_exactly_the_deleted_rows() {
     pipeline.wait_applied().await;
 
     assert!(changes.iter().any(|change| change.act == Act::Rekey));
+    let deletes = pipeline.newest().into_iter().filter(|(_, event)| event.op == "d").map(|(spot, _)| spot);
+    let deleted = TABLES.iter().flat_map(|table| load.deleted(table).into_iter().map(|key| spot(table, &key)));
+    assert_eq!(deletes.collect::<BTreeSet<_>>(), deleted.collect());
     for table in TABLES {
         let expected = load.alive(table).len() + load.deleted(table).len();
         assert_eq!(pipeline.target.rows(table).await.len(), expected, "{table}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_the_default_identity_the_sink_overwrites_exactly_the_bodies_that_were_not_sent() {
+    let pipeline = Plan::new("rig_toast", Dialect::Postgres).start().await;
+    pipeline.source.execute("ALTER TABLE documents REPLICA IDENTITY DEFAULT").await;
+    let mut load = Load::new(4);
+    pipeline.apply(&load.take(3_000)).await;
+    pipeline.wait_applied().await;
+
+    let Database::Postgres(target) = &pipeline.target else { panic!("a PostgreSQL pipeline") };
+    let overwritten: Vec<i32> =
+        sqlx::query_scalar("SELECT id FROM documents WHERE body = '__debezium_unavailable_value' ORDER BY id")
+            .fetch_all(target.pool())
+            .await
+            .expect("the table can be read");
+    let mut unsent: Vec<_> = load.unsent_bodies().iter().map(|key| key["id"].as_i64().expect("a number")).collect();
+    unsent.sort_unstable();
+    assert!(!unsent.is_empty());
+    assert_eq!(overwritten.into_iter().map(i64::from).collect::<Vec<_>>(), unsent);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
