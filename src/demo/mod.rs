@@ -1,5 +1,10 @@
 //! The whole thing in one process.
 
+pub mod applier;
+
+mod dice;
+mod source;
+
 use std::io::Write;
 
 use tokio_util::sync::CancellationToken;
