@@ -6,8 +6,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use crate::config::{Evidence, Start as From};
 use crate::engine::tally::Tally;
 use crate::model::finding::State;
@@ -46,13 +44,12 @@ enum End {
 pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     let clock = Clock::start();
     let gathered: Arc<Mutex<Gathered>> = Arc::default();
-    let (news, _) = mpsc::channel(1);
     let live = !settings::applied(&args.pipeline).contains(&Evidence::Assumed);
     let start = Start {
         pipeline: &args.pipeline,
         read: Read::Range { from: args.range.from.clone(), to: From::End.into() },
         sink: Sink::Memory(Arc::clone(&gathered)),
-        news,
+        alerts: Vec::new(),
         window: Some(Window::new(args.range.to.clone())),
         clock,
     };

@@ -268,7 +268,7 @@ fn table_report(name: &str, mapped: &Mapped) -> TableReport {
 }
 
 /// What this setup can promise, in plain words.
-fn guarantee(pipeline: &Pipeline) -> Vec<String> {
+pub(super) fn guarantee(pipeline: &Pipeline) -> Vec<String> {
     let options = settings::engine(pipeline);
     let mut words = Vec::new();
     for evidence in settings::applied(pipeline) {
@@ -303,7 +303,7 @@ fn guarantee(pipeline: &Pipeline) -> Vec<String> {
 fn print(report: &Report, out: &mut (dyn Write + Send)) -> std::io::Result<()> {
     writeln!(out, "pipeline {}", report.pipeline)?;
     writeln!(out, "  tap        {} ({} partitions, {} records looked at, {} not understood)", report.tap.place, report.tap.partitions.len(), report.tap.records_seen, report.tap.rejected)?;
-    for reject in &report.tap.first_reject {
+    if let Some(reject) = &report.tap.first_reject {
         writeln!(out, "             first not understood: {reject}")?;
     }
     for group in &report.tap.groups {

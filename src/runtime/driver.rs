@@ -10,7 +10,8 @@ use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
 use crate::model::{PartitionId, SourceTime, TableId, Tick};
-use crate::tap::{Control, Partitions, TapError};
+use crate::tap::{Control, TapError};
+use crate::telemetry::event;
 
 use super::clock::Clock;
 use super::tell;
@@ -82,7 +83,6 @@ pub(super) struct Driver {
     pub(super) tally: watch::Sender<Tally>,
     pub(super) tap: watch::Sender<TapState>,
     pub(super) pipeline: Arc<str>,
-    pub(super) partitions: Partitions,
 }
 
 /// How often the read-only picture is renewed.
@@ -202,7 +202,7 @@ impl Driver {
     }
 
     async fn note(&self, note: Note) -> bool {
-        tell::noted(&self.pipeline, &note, &self.partitions);
+        event::Noted { pipeline: &self.pipeline, note: &note }.emit();
         match note {
             Note::Unverifiable { partition, range, why } => {
                 self.records.send(Record::Unverifiable { partition, range, why }).await.is_ok()

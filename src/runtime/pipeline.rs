@@ -16,6 +16,7 @@ use crate::config::{Evidence as Applied, Pipeline, Tap};
 use crate::decode;
 use crate::engine::Engine;
 use crate::engine::tally::Tally;
+use crate::report::webhook::Alerts;
 use crate::tap::kafka::Brokers;
 use crate::tap::kafka::evidence;
 use crate::tap::{self, Control, Partitions, TapEvent};
@@ -31,7 +32,7 @@ use super::ingest::{Counts, Ingest, Window};
 use super::look::Looker;
 use super::mapping::{Mapper, PlanRules, Remap};
 use super::poison::Reasons;
-use super::record::{News, Recorder, Sink, StoreState};
+use super::record::{Recorder, Sink, StoreState};
 use super::settings::{self, Read};
 use super::tables::Tables;
 
@@ -49,6 +50,7 @@ pub(super) struct Running {
     pub(super) store: watch::Receiver<StoreState>,
     pub(super) target: Target,
     pub(super) control: Arc<dyn Control>,
+    failing: Arc<AtomicBool>,
     pub(super) replies: mpsc::Sender<Reply>,
     records: mpsc::Sender<Record>,
     fed: mpsc::Sender<Fed>,
@@ -67,7 +69,7 @@ pub(super) struct Start<'a> {
     pub(super) pipeline: &'a Pipeline,
     pub(super) read: Read,
     pub(super) sink: Sink,
-    pub(super) news: mpsc::Sender<News>,
+    pub(super) alerts: Vec<Alerts>,
     pub(super) window: Option<Window>,
     pub(super) clock: Clock,
 }
@@ -82,7 +84,7 @@ impl Running {
     /// # Errors
     /// What cannot be waited for.
     pub(super) async fn start(start: Start<'_>) -> Result<Running, Failure> {
-        let Start { pipeline, read, sink, news, window, clock } = start;
+        let Start { pipeline, read, sink, alerts, window, clock } = start;
         let name: Arc<str> = pipeline.name.as_str().into();
         let target = Target::connect(settings::target(&pipeline.target)).await;
         let target = target.map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("the target cannot be used") })?;
@@ -112,6 +114,7 @@ impl Running {
             store,
             target,
             control,
+            failing: Arc::default(),
             replies,
             records: records.clone(),
             fed,
@@ -136,7 +139,6 @@ impl Running {
             tally: tally_here,
             tap: tap_here,
             pipeline: pipeline_name,
-            partitions: running.partitions.clone(),
         };
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
         running.spawn_ingest(pipeline, events, window)?;
@@ -149,9 +151,14 @@ impl Running {
             client: reqwest::Client::new(),
         };
         let control = Arc::clone(&running.control);
-        let recorder = Recorder { context, sink, control, news, state: store_here, reasons };
+        let recorder = Recorder { context, sink, control, alerts, state: store_here, reasons };
         running.tasks.spawn(recorder.run(records_here));
         Ok(running)
+    }
+
+    /// Whether the last lookup failed.
+    pub(super) fn is_target_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     pub(super) fn context(&self, pipeline: &Pipeline) -> PipelineContext {
@@ -174,6 +181,7 @@ impl Running {
             control: Arc::clone(&self.control),
             replies: self.replies.clone(),
             remap,
+            failing: Arc::clone(&self.failing),
             pipeline: Arc::clone(&self.name),
         };
         let evidence = Evidence {
