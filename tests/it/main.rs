@@ -15,6 +15,7 @@ mod postgres;
 mod services;
 mod sidecar;
 mod store_contract;
+mod tap_kafka;
 mod wait;
 
 mod rig;
