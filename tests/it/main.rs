@@ -16,6 +16,7 @@ mod services;
 mod sidecar;
 mod store_contract;
 mod tap_kafka;
+mod target_contract;
 mod wait;
 
 mod rig;
