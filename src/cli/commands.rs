@@ -327,7 +327,7 @@ fn listed(args: args::FindingsList, problems: &mut Problems) -> Option<FindingsQ
     let severity: Option<Severity> = understand::severity("--severity", &args.severity, problems);
     Some(FindingsQuery::List {
         pipeline: args.pipeline,
-        table: args.table,
+        tables: args.table,
         kinds,
         states,
         severity: severity?,

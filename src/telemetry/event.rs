@@ -6,7 +6,6 @@ use metrics::{counter, gauge, histogram};
 use tracing::{debug, error, info, warn};
 
 use super::name;
-use crate::engine::event::Note;
 use crate::model::Op;
 use crate::model::finding::{Kind, Severity};
 use crate::model::position::PartitionName;
@@ -266,9 +265,9 @@ impl VerdictGiven<'_> {
     }
 }
 
-/// A lookup that came back.
+/// A lookup that answered.
 #[derive(Debug, Clone, Copy)]
-pub struct Looked<'a> {
+pub struct TargetRead<'a> {
     /// Pipeline.
     pub pipeline: &'a str,
     /// How many keys.
@@ -277,29 +276,32 @@ pub struct Looked<'a> {
     pub took: Duration,
 }
 
-impl Looked<'_> {
+impl TargetRead<'_> {
     /// Records it.
     pub fn emit(self) {
-        let of = |name| histogram!(name, name::PIPELINE => self.pipeline.to_owned());
-        of(name::TARGET_QUERY_DURATION).record(self.took.as_secs_f64());
-        of(name::TARGET_BATCH_KEYS).record(self.keys as f64);
+        histogram!(name::TARGET_QUERY_DURATION, name::PIPELINE => self.pipeline.to_owned())
+            .record(self.took.as_secs_f64());
+        histogram!(name::TARGET_BATCH_KEYS, name::PIPELINE => self.pipeline.to_owned()).record(self.keys as f64);
     }
 }
 
-/// A read of the target that taught nothing.
+/// A lookup that taught nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct TargetFailed<'a> {
     /// Pipeline.
     pub pipeline: &'a str,
     /// What failed and why.
     pub error: &'a dyn std::error::Error,
+    /// How many keys wait for another try.
+    pub keys: usize,
 }
 
 impl TargetFailed<'_> {
     /// Logs it and counts it.
     pub fn emit(self) {
         counter!(name::TARGET_ERRORS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
-        warn!(pipeline = self.pipeline, error = chain(self.error), "the target was not read; its keys stay unverified");
+        let (pipeline, keys, error) = (self.pipeline, self.keys, chain(self.error));
+        warn!(pipeline, keys, error, "the target was not read; its keys stay unverified");
     }
 }
 
@@ -310,52 +312,27 @@ pub struct TapFailed<'a> {
     pub pipeline: &'a str,
     /// What failed and why.
     pub error: &'a dyn std::error::Error,
+    /// Whether the tap goes on by itself.
+    pub end: TapEnd,
+}
+
+/// Whether a tap goes on after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TapEnd {
+    /// It tries again.
+    GoesOn,
+    /// It ended.
+    Ended,
 }
 
 impl TapFailed<'_> {
     /// Logs it and counts it.
     pub fn emit(self) {
         counter!(name::TAP_ERRORS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
-        warn!(pipeline = self.pipeline, error = chain(self.error), "the tap has trouble");
-    }
-}
-
-/// Something the engine wants known.
-#[derive(Debug, Clone, Copy)]
-pub struct Noted<'a> {
-    /// Pipeline.
-    pub pipeline: &'a str,
-    /// What.
-    pub note: &'a Note,
-}
-
-impl Noted<'_> {
-    /// Logs it and counts it. Partitions are named by the index that the tap gave them.
-    pub fn emit(self) {
-        let pipeline = self.pipeline;
-        let count = |name| counter!(name, name::PIPELINE => pipeline.to_owned()).increment(1);
-        match self.note {
-            Note::Frozen { partition, why } => {
-                count(name::FREEZES);
-                warn!(pipeline, partition = partition.map(|id| id.0), why, "verdicts are held");
-            }
-            Note::Demoted { why } => warn!(pipeline, why, "committed offsets no longer convict"),
-            Note::Coalesced { partition, range: (from, to) } => {
-                count(name::UNVERIFIED_EVICTIONS);
-                warn!(pipeline, partition = partition.0, from, to, "versions were coalesced to stay within memory");
-            }
-            Note::Unverifiable { partition, range: (from, to), why } => {
-                count(name::UNVERIFIED_EVICTIONS);
-                warn!(pipeline, partition = partition.0, from, to, why, "a range ends without a verdict");
-            }
-            Note::Transient => {
-                count(name::TRANSIENTS);
-                debug!(pipeline, "a suspect turned out right before it was proven wrong");
-            }
-            Note::SlowEqual { table } => {
-                count(name::SLOW_EQUALS);
-                debug!(pipeline, table = table.0, "equal values had different fingerprints: a canonical form is wrong");
-            }
+        let (pipeline, error) = (self.pipeline, chain(self.error));
+        match self.end {
+            TapEnd::GoesOn => warn!(pipeline, error, "the tap has trouble"),
+            TapEnd::Ended => error!(pipeline, error, "the tap ended"),
         }
     }
 }
@@ -400,6 +377,103 @@ impl Committed<'_> {
         let (pipeline, partition) = (self.pipeline, self.partition);
         of_partition(name::CHECKPOINT_OFFSET, pipeline, partition, self.next as f64);
         debug!(pipeline, %partition, next = self.next, "committed");
+    }
+}
+
+/// Verdicts of a scope that are held.
+#[derive(Debug, Clone, Copy)]
+pub struct Frozen<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// Partition, where one is concerned.
+    pub partition: Option<&'a PartitionName>,
+    /// Why, as a sentence.
+    pub why: &'a str,
+}
+
+impl Frozen<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        counter!(name::FREEZES, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+        let partition = self.partition.map_or_else(|| "all".to_owned(), ToString::to_string);
+        warn!(pipeline = self.pipeline, partition, why = self.why, "verdicts are held");
+    }
+}
+
+/// Versions that lost their own verdict to a bound.
+#[derive(Debug, Clone, Copy)]
+pub struct Coalesced<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// Partition.
+    pub partition: &'a PartitionName,
+    /// First and last offset.
+    pub range: (u64, u64),
+    /// How many.
+    pub versions: u64,
+}
+
+impl Coalesced<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        counter!(name::UNVERIFIED_EVICTIONS, name::PIPELINE => self.pipeline.to_owned()).increment(self.versions);
+        let (pipeline, partition, (from, to)) = (self.pipeline, self.partition, self.range);
+        warn!(pipeline, %partition, from, to, versions = self.versions, "versions were coalesced to stay within memory");
+    }
+}
+
+/// A range of the tap that ends without a verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct Unverifiable<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// Partition.
+    pub partition: &'a PartitionName,
+    /// First and last offset.
+    pub range: (u64, u64),
+    /// Why, as a fragment.
+    pub why: &'a str,
+}
+
+impl Unverifiable<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        counter!(name::UNVERIFIABLE_RANGES, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+        let (pipeline, partition, (from, to)) = (self.pipeline, self.partition, self.range);
+        warn!(pipeline, %partition, from, to, why = self.why, "a range ends without a verdict");
+    }
+}
+
+/// A key that differed and turned out right before it was proven wrong.
+#[derive(Debug, Clone, Copy)]
+pub struct Transient<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+}
+
+impl Transient<'_> {
+    /// Counts it.
+    pub fn emit(self) {
+        counter!(name::TRANSIENTS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+    }
+}
+
+/// Equal values whose fingerprints differed.
+#[derive(Debug, Clone, Copy)]
+pub struct SlowEqual<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// The table, as the tap names it.
+    pub table: &'a str,
+}
+
+impl SlowEqual<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        let (pipeline, table) = (self.pipeline, self.table);
+        counter!(name::SLOW_EQUALS, name::PIPELINE => pipeline.to_owned(), name::TABLE => table.to_owned())
+            .increment(1);
+        debug!(pipeline, table, "equal values had different fingerprints: a canonical form is wrong");
     }
 }
 
