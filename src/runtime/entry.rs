@@ -76,6 +76,23 @@ pub enum OutputFormat {
     Html,
 }
 
+impl OutputFormat {
+    /// The format that the name of a report says.
+    #[must_use]
+    pub fn of_file(path: &std::path::Path) -> Option<OutputFormat> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("html" | "htm") => Some(OutputFormat::Html),
+            Some("json") => Some(OutputFormat::Json),
+            Some("ndjson" | "jsonl") => Some(OutputFormat::Ndjson),
+            Some("csv") => Some(OutputFormat::Csv),
+            Some("md") => Some(OutputFormat::Markdown),
+            Some("xml") => Some(OutputFormat::Junit),
+            Some("txt") => Some(OutputFormat::Table),
+            _ => None,
+        }
+    }
+}
+
 /// Whether long work shows how far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProgressStyle {
