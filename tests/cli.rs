@@ -109,9 +109,27 @@ fn mistakes_in_flags_and_environment_are_told_together() {
     let said = refused_with(
         "",
         &[
-            "audit", "--tap", "kafka://h:9092/orders?grup=g", "--target", "postgres://u:secret@h/d?pooler=yes", "--applied",
-            "guess", "--from", "first", "--to", "0:end", "--to", "0:5", "--op", "upsert", "--max-wait", "5", "--fail-on", "bad",
-            "--report", "out.pdf",
+            "audit",
+            "--tap",
+            "kafka://h:9092/orders?grup=g",
+            "--target",
+            "postgres://u:secret@h/d?pooler=yes",
+            "--applied",
+            "guess",
+            "--from",
+            "first",
+            "--to",
+            "0:end",
+            "--to",
+            "0:5",
+            "--op",
+            "upsert",
+            "--max-wait",
+            "5",
+            "--fail-on",
+            "bad",
+            "--report",
+            "out.pdf",
         ],
         &[("AFTERIMAGE__PIPELINES__ORDERS__SETTLE", "long"), ("AFTERIMAGE__STOER__URL", "x")],
     );
@@ -121,7 +139,8 @@ fn mistakes_in_flags_and_environment_are_told_together() {
 
 #[test]
 fn usage_errors_exit_2() {
-    for arguments in [&["frobnicate"][..], &["run", "--frob"], &["audit", "-o", "yaml"], &[], &["decode", "-n", "few"]] {
+    for arguments in [&["frobnicate"][..], &["run", "--frob"], &["audit", "-o", "yaml"], &[], &["decode", "-n", "few"]]
+    {
         let folder = folder("");
         let ended = afterimage(folder.path(), arguments, &[]);
         assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{arguments:?}");

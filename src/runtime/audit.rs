@@ -17,7 +17,7 @@ use crate::tap::Partitions;
 
 use super::clock::Clock;
 use super::driver::TapState;
-use super::entry::{AuditArgs, Failure, Filter, Outcome, ProgressStyle};
+use super::entry::{AuditArgs, Failure, Filter, Outcome, OutputFormat, ProgressStyle};
 use super::findings::writing;
 use super::ingest::Window;
 use super::pipeline::{Running, Start};
@@ -98,7 +98,7 @@ fn write(args: &AuditArgs, findings: &[Document], summary: &Summary, out: &mut (
     report::print(args.format.into(), shown, Some(summary), out).map_err(writing)?;
     out.flush().map_err(writing)?;
     if let Some(path) = &args.report {
-        let format = crate::cli::commands::report_format(path).unwrap_or(args.format);
+        let format = OutputFormat::of_file(path).unwrap_or(args.format);
         let mut file = std::fs::File::create(path).map_err(writing)?;
         report::print(format.into(), shown, Some(summary), &mut file).map_err(writing)?;
         file.sync_all().map_err(writing)?;
