@@ -82,7 +82,11 @@ impl Source {
             Task::ReplaceLine { order, line } => self.replace_line(order, line, at),
             Task::RestoreLine { line } => self.shop.insert(Table::OrderLines, line),
             Task::Ship { order } => {
-                self.shop.update(Table::Orders, order_key(order), row([("status", "shipped".into()), ("updated_at", now)]));
+                self.shop.update(
+                    Table::Orders,
+                    order_key(order),
+                    row([("status", "shipped".into()), ("updated_at", now)]),
+                );
             }
             Task::SignUp => self.sign_up(at, now),
             Task::Verify { customer } => {
@@ -187,7 +191,11 @@ impl Source {
     fn plan_order(&mut self, order: i64, lines: i64, at: u64) {
         let captured = at + if self.dice.chance(700) { self.after(QUICK) } else { self.after(SLOW) };
         self.plan(captured, Task::Capture { order });
-        let shipped = if self.dice.chance(120) { captured + self.after((2_000, 5_000)) } else { at + self.after((26_000, 40_000)) };
+        let shipped = if self.dice.chance(120) {
+            captured + self.after((2_000, 5_000))
+        } else {
+            at + self.after((26_000, 40_000))
+        };
         self.plan(shipped, Task::Ship { order });
         let drop_last = self.dice.between(0, 999);
         if lines >= 2 && drop_last < 600 {
