@@ -76,7 +76,10 @@ impl Pair<'_> {
         let mut decoder = decode::decoder(&decode::Options::default());
         match decoder.decode("p.s.t", record) {
             Understood::Change(change) => change.after.expect("an insert has a row"),
-            other @ (Understood::KeyChange(_) | Understood::Tombstone | Understood::Control(_) | Understood::Reject(_)) => {
+            other @ (Understood::KeyChange(_)
+            | Understood::Tombstone
+            | Understood::Control(_)
+            | Understood::Reject(_)) => {
                 panic!("{other:?}: {}", self.event.get())
             }
         }

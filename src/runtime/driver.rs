@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::event::{Lookup, Looked, Note};
+use crate::engine::event::{Looked, Lookup, Note};
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
@@ -55,8 +55,15 @@ pub(super) enum Reply {
 #[derive(Debug)]
 pub(super) enum Record {
     Finding(Box<Finding>),
-    Commit { partition: PartitionId, next: u64 },
-    Unverifiable { partition: PartitionId, range: (u64, u64), why: &'static str },
+    Commit {
+        partition: PartitionId,
+        next: u64,
+    },
+    Unverifiable {
+        partition: PartitionId,
+        range: (u64, u64),
+        why: &'static str,
+    },
     /// Answered once everything before it is durable.
     Flush(oneshot::Sender<()>),
 }
@@ -173,7 +180,9 @@ impl Driver {
             let sent = match output {
                 Output::Lookup(lookup) => self.lookups.send(lookup).await.is_ok(),
                 Output::Finding(finding) => self.records.send(Record::Finding(finding)).await.is_ok(),
-                Output::Commit { partition, next } => self.records.send(Record::Commit { partition, next }).await.is_ok(),
+                Output::Commit { partition, next } => {
+                    self.records.send(Record::Commit { partition, next }).await.is_ok()
+                }
                 Output::Rewind { partition, to } => {
                     self.rewind(partition, to);
                     true

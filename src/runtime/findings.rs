@@ -36,7 +36,8 @@ pub(super) async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -
         FindingsQuery::Show { id } => {
             let found = store.get(&id).await.map_err(store_failure)?;
             let hint = "`afterimage findings list` shows the ids there are";
-            let none = || Failure { hint: Some(hint.into()), ..Failure::new(format!("no finding's id begins with `{id}`")) };
+            let none =
+                || Failure { hint: Some(hint.into()), ..Failure::new(format!("no finding's id begins with `{id}`")) };
             let document = found.ok_or_else(none)?;
             match args.format {
                 super::entry::OutputFormat::Table => report::show(&document, out).map_err(writing)?,
