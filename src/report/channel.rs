@@ -25,11 +25,11 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn passes(&self, document: &Document) -> bool {
-        let table = |table: &String| self.tables.contains(table);
-        document.severity >= self.severity
-            && (self.kinds.is_empty() || self.kinds.contains(&document.kind))
-            && (self.tables.is_empty() || document.table.as_ref().is_some_and(table))
+    fn lets(&self, severity: Severity, kind: Option<Kind>, table: Option<&String>) -> bool {
+        let is_asked_for = |kind| self.kinds.contains(&kind);
+        severity >= self.severity
+            && (self.kinds.is_empty() || kind.is_some_and(is_asked_for))
+            && (self.tables.is_empty() || table.is_some_and(|table| self.tables.contains(table)))
     }
 }
 
@@ -49,9 +49,11 @@ impl Alerts {
         Alerts { filter: Arc::new(filter), groups, wake: Arc::new(Notify::new()) }
     }
 
-    /// So many findings of a group were open before this process began.
-    pub fn seed(&self, key: GroupKey, open: u64) {
-        self.groups().seed(key, open);
+    /// So many findings of a group were open before this process began: it is not resolved before they are over.
+    pub fn seed(&self, key: GroupKey, severity: Severity, open: u64) {
+        if self.filter.lets(severity, key.kind, key.table.as_ref()) {
+            self.groups().seed(key, open);
+        }
     }
 
     /// A finding opened.
@@ -65,7 +67,7 @@ impl Alerts {
     }
 
     fn tell(&self, document: &Document, news: fn(&mut Groups, &Document) -> Placed) {
-        if !self.filter.passes(document) {
+        if !self.filter.lets(document.severity, Some(document.kind), document.table.as_ref()) {
             return;
         }
         match news(&mut self.groups(), document) {

@@ -10,6 +10,7 @@ pub mod compose;
 pub mod document;
 pub mod group;
 pub mod output;
+pub mod revive;
 pub mod summary;
 pub mod value;
 pub mod webhook;
