@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::event::{Lookup, Looked, Note};
+use crate::engine::event::{Looked, Lookup, Note};
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
 use crate::model::{PartitionId, SourceTime, TableId, Tick};
-use crate::tap::{Control, Partitions, TapError};
+use crate::tap::{Control, TapError};
+use crate::telemetry::event;
 
 use super::clock::Clock;
 use super::tell;
@@ -54,8 +55,15 @@ pub(super) enum Reply {
 #[derive(Debug)]
 pub(super) enum Record {
     Finding(Box<Finding>),
-    Commit { partition: PartitionId, next: u64 },
-    Unverifiable { partition: PartitionId, range: (u64, u64), why: &'static str },
+    Commit {
+        partition: PartitionId,
+        next: u64,
+    },
+    Unverifiable {
+        partition: PartitionId,
+        range: (u64, u64),
+        why: &'static str,
+    },
     /// Answered once everything before it is durable.
     Flush(oneshot::Sender<()>),
 }
@@ -82,7 +90,6 @@ pub(super) struct Driver {
     pub(super) tally: watch::Sender<Tally>,
     pub(super) tap: watch::Sender<TapState>,
     pub(super) pipeline: Arc<str>,
-    pub(super) partitions: Partitions,
 }
 
 /// How often the read-only picture is renewed.
@@ -173,7 +180,9 @@ impl Driver {
             let sent = match output {
                 Output::Lookup(lookup) => self.lookups.send(lookup).await.is_ok(),
                 Output::Finding(finding) => self.records.send(Record::Finding(finding)).await.is_ok(),
-                Output::Commit { partition, next } => self.records.send(Record::Commit { partition, next }).await.is_ok(),
+                Output::Commit { partition, next } => {
+                    self.records.send(Record::Commit { partition, next }).await.is_ok()
+                }
                 Output::Rewind { partition, to } => {
                     self.rewind(partition, to);
                     true
@@ -202,7 +211,7 @@ impl Driver {
     }
 
     async fn note(&self, note: Note) -> bool {
-        tell::noted(&self.pipeline, &note, &self.partitions);
+        event::Noted { pipeline: &self.pipeline, note: &note }.emit();
         match note {
             Note::Unverifiable { partition, range, why } => {
                 self.records.send(Record::Unverifiable { partition, range, why }).await.is_ok()

@@ -62,7 +62,9 @@ impl Window {
         match self.to.pinned.get(&partition).copied().or(self.to.everywhere) {
             Some(Start::Offset(offset)) => Limit::Offset(offset),
             Some(Start::Time(millis)) => Limit::Time(millis),
-            Some(Start::Beginning | Start::End | Start::Stored | Start::Tail(_) | Start::Last(_)) | None => Limit::Never,
+            Some(Start::Beginning | Start::End | Start::Stored | Start::Tail(_) | Start::Last(_)) | None => {
+                Limit::Never
+            }
         }
     }
 
@@ -175,7 +177,14 @@ impl Ingest {
         }
     }
 
-    fn change(&mut self, topic: &Arc<str>, at: Position, appended: Option<i64>, change: Change, inputs: &mut Vec<Input>) {
+    fn change(
+        &mut self,
+        topic: &Arc<str>,
+        at: Position,
+        appended: Option<i64>,
+        change: Change,
+        inputs: &mut Vec<Input>,
+    ) {
         self.counts.changes.fetch_add(1, Ordering::Relaxed);
         let key_shape = change.key.as_ref().map(|key| &*key.columns);
         let table = match self.mapper.mapped(&change.table, topic, key_shape) {
@@ -216,7 +225,14 @@ impl Ingest {
         named.or_else(|error| spare.map_or(Err(error), |row| table.plan.key(row))).map_err(|error| error.to_string())
     }
 
-    fn tracked(&mut self, table: &Arc<Table>, at: Position, appended: Option<i64>, key: Key, change: Change) -> Tracked {
+    fn tracked(
+        &mut self,
+        table: &Arc<Table>,
+        at: Position,
+        appended: Option<i64>,
+        key: Key,
+        change: Change,
+    ) -> Tracked {
         let before = change.before.as_ref().map(|row| self.expected(table, row));
         let (fingerprint, mask) = match (&change.after, &before) {
             (Some(row), _) => self.expected(table, row),
@@ -253,7 +269,8 @@ impl Ingest {
             *known = (Arc::clone(table), Vec::new());
         }
         let shapes = &mut known.1;
-        let found = shapes.iter().find(|(columns, typing, _)| Arc::ptr_eq(columns, &row.columns) && *typing == row.typing);
+        let found =
+            shapes.iter().find(|(columns, typing, _)| Arc::ptr_eq(columns, &row.columns) && *typing == row.typing);
         if let Some((_, _, binding)) = found {
             return Arc::clone(binding);
         }

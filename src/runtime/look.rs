@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::engine::event::{LookFailure, Lookup, Looked, Seen};
+use crate::engine::event::{LookFailure, Looked, Lookup, Seen};
 use crate::model::{Key, Row};
 use crate::tap::Control;
 use crate::target::{Ask, Target, TargetError};
-use crate::telemetry::event::TargetRead;
+use crate::telemetry::event;
 
 use super::clock::Clock;
-use super::tell;
 use super::driver::Reply;
 use super::mapping::Remap;
 use super::tables::{Table, Tables};
+use super::tell;
 
 /// What a lookup needs of the world.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub(super) struct Looker {
     pub(super) control: Arc<dyn Control>,
     pub(super) replies: mpsc::Sender<Reply>,
     pub(super) remap: Remap,
+    /// The last lookup failed.
+    pub(super) failing: Arc<AtomicBool>,
     pub(super) pipeline: Arc<str>,
 }
 
@@ -72,14 +75,15 @@ impl Looker {
         let began = self.clock.elapsed();
         let asked = self.target.lookup(&ask(&table, &lookup.keys)).await;
         let took = self.clock.elapsed().saturating_sub(began);
-        TargetRead { pipeline: &self.pipeline, keys: lookup.keys.len(), took }.emit();
+        event::Looked { pipeline: &self.pipeline, keys: lookup.keys.len(), took }.emit();
+        self.failing.store(asked.is_err(), Ordering::Relaxed);
         match asked {
             Ok(answer) => {
                 let seen = lookup.keys.iter().zip(answer).map(|(key, rows)| seen(&table, key, rows));
                 Ok(seen.collect())
             }
             Err(error) => {
-                tell::target_failed(&self.pipeline, &error, lookup.keys.len());
+                tell::target_failed(&self.pipeline, &error);
                 match error {
                     TargetError::Changed { .. } => {
                         self.remap.table(&table).await;
@@ -133,6 +137,8 @@ fn seen(table: &Table, key: &Key, rows: Vec<Row>) -> Seen {
 }
 
 /// Names of partitions by topic and number, for evidence that comes by name.
-pub(super) fn by_name(all: Vec<(crate::model::PartitionId, crate::model::position::PartitionName)>) -> BTreeMap<(String, i32), crate::model::PartitionId> {
+pub(super) fn by_name(
+    all: Vec<(crate::model::PartitionId, crate::model::position::PartitionName)>,
+) -> BTreeMap<(String, i32), crate::model::PartitionId> {
     all.into_iter().map(|(id, name)| ((name.topic.to_string(), name.partition), id)).collect()
 }

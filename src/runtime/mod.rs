@@ -26,6 +26,7 @@ mod poison;
 mod record;
 mod run;
 mod settings;
+mod status;
 mod tables;
 mod tell;
 

@@ -16,6 +16,7 @@ use crate::config::{Evidence as Applied, Pipeline, Tap};
 use crate::decode;
 use crate::engine::Engine;
 use crate::engine::tally::Tally;
+use crate::report::webhook::Alerts;
 use crate::tap::kafka::Brokers;
 use crate::tap::kafka::evidence;
 use crate::tap::{self, Control, Partitions, TapEvent};
@@ -23,7 +24,7 @@ use crate::target::Target;
 
 use super::clock::Clock;
 use super::context::PipelineContext;
-use super::driver::{Driver, FED, Fed, REPLIES, RECORDS, Record, Reply, TapState};
+use super::driver::{Driver, FED, Fed, RECORDS, REPLIES, Record, Reply, TapState};
 use super::entry::Failure;
 use super::evidence::{Evidence, Positions};
 use super::images::{ImageStore, TableVersions};
@@ -31,7 +32,7 @@ use super::ingest::{Counts, Ingest, Window};
 use super::look::Looker;
 use super::mapping::{Mapper, PlanRules, Remap};
 use super::poison::Reasons;
-use super::record::{News, Recorder, Sink, StoreState};
+use super::record::{Recorder, Sink, StoreState};
 use super::settings::{self, Read};
 use super::tables::Tables;
 
@@ -49,6 +50,7 @@ pub(super) struct Running {
     pub(super) store: watch::Receiver<StoreState>,
     pub(super) target: Target,
     pub(super) control: Arc<dyn Control>,
+    failing: Arc<AtomicBool>,
     pub(super) replies: mpsc::Sender<Reply>,
     records: mpsc::Sender<Record>,
     fed: mpsc::Sender<Fed>,
@@ -67,7 +69,7 @@ pub(super) struct Start<'a> {
     pub(super) pipeline: &'a Pipeline,
     pub(super) read: Read,
     pub(super) sink: Sink,
-    pub(super) news: mpsc::Sender<News>,
+    pub(super) alerts: Vec<Alerts>,
     pub(super) window: Option<Window>,
     pub(super) clock: Clock,
 }
@@ -82,19 +84,19 @@ impl Running {
     /// # Errors
     /// What cannot be waited for.
     pub(super) async fn start(start: Start<'_>) -> Result<Running, Failure> {
-        let Start { pipeline, read, sink, news, window, clock } = start;
+        let Start { pipeline, read, sink, alerts, window, clock } = start;
         let name: Arc<str> = pipeline.name.as_str().into();
         let target = Target::connect(settings::target(&pipeline.target)).await;
-        let target = target.map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("the target cannot be used") })?;
+        let target = target
+            .map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("the target cannot be used") })?;
         let partitions = Partitions::default();
-        let options = settings::tap(&pipeline.tap, read, clock.wall(clock.now())).map_err(|error| refused(error, None))?;
+        let options =
+            settings::tap(&pipeline.tap, read, clock.wall(clock.now())).map_err(|error| refused(error, None))?;
         let positions = positions(pipeline, &partitions)?;
         let (events, control) = tap::start(options, partitions.clone()).map_err(tap_failure)?;
         let tables = Arc::new(Tables::default());
         let images = Arc::new(ImageStore::new(pipeline.limits.cache_bytes));
-        let versions =
-            TableVersions::new(Arc::clone(&images), pipeline.limits.cache_bytes, Arc::clone(&tables), partitions.clone());
-        let engine = Engine::new(settings::engine(pipeline), Box::new(versions));
+        let engine = judge(pipeline, &images, &tables, &partitions);
         let (fed, fed_here) = mpsc::channel(FED);
         let (replies, replies_here) = mpsc::channel(REPLIES);
         let (records, records_here) = mpsc::channel(RECORDS);
@@ -112,6 +114,7 @@ impl Running {
             store,
             target,
             control,
+            failing: Arc::default(),
             replies,
             records: records.clone(),
             fed,
@@ -136,29 +139,29 @@ impl Running {
             tally: tally_here,
             tap: tap_here,
             pipeline: pipeline_name,
-            partitions: running.partitions.clone(),
         };
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
         running.spawn_ingest(pipeline, events, window)?;
         running.spawn_tasks(pipeline, positions, lookups_here);
-        let context = running.context(pipeline);
-        let reasons = Reasons {
-            images: Arc::clone(&running.images),
-            tables: Arc::clone(&running.tables),
-            connect: connect(pipeline),
-            client: reqwest::Client::new(),
-        };
-        let control = Arc::clone(&running.control);
-        let recorder = Recorder { context, sink, control, news, state: store_here, reasons };
-        running.tasks.spawn(recorder.run(records_here));
+        running.spawn_recorder(pipeline, (sink, alerts), store_here, records_here);
         Ok(running)
+    }
+
+    /// Whether the last lookup failed.
+    pub(super) fn is_target_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     pub(super) fn context(&self, pipeline: &Pipeline) -> PipelineContext {
         PipelineContext::new(pipeline, Arc::clone(&self.tables), self.partitions.clone(), self.clock)
     }
 
-    fn spawn_tasks(&mut self, pipeline: &Pipeline, positions: Positions, lookups: mpsc::Receiver<crate::engine::event::Lookup>) {
+    fn spawn_tasks(
+        &mut self,
+        pipeline: &Pipeline,
+        positions: Positions,
+        lookups: mpsc::Receiver<crate::engine::event::Lookup>,
+    ) {
         let remap = Remap {
             rules: Arc::clone(&self.rules),
             target: self.target.clone(),
@@ -174,6 +177,7 @@ impl Running {
             control: Arc::clone(&self.control),
             replies: self.replies.clone(),
             remap,
+            failing: Arc::clone(&self.failing),
             pipeline: Arc::clone(&self.name),
         };
         let evidence = Evidence {
@@ -190,7 +194,30 @@ impl Running {
         self.tasks.spawn(evidence.run());
     }
 
-    fn spawn_ingest(&mut self, pipeline: &Pipeline, events: Receiver<TapEvent>, window: Option<Window>) -> Result<(), Failure> {
+    fn spawn_recorder(
+        &mut self,
+        pipeline: &Pipeline,
+        (sink, alerts): (Sink, Vec<Alerts>),
+        state: watch::Sender<StoreState>,
+        records: mpsc::Receiver<Record>,
+    ) {
+        let reasons = Reasons {
+            images: Arc::clone(&self.images),
+            tables: Arc::clone(&self.tables),
+            connect: connect(pipeline),
+            client: reqwest::Client::new(),
+        };
+        let (context, control) = (self.context(pipeline), Arc::clone(&self.control));
+        let recorder = Recorder { context, sink, control, alerts, state, reasons };
+        self.tasks.spawn(recorder.run(records));
+    }
+
+    fn spawn_ingest(
+        &mut self,
+        pipeline: &Pipeline,
+        events: Receiver<TapEvent>,
+        window: Option<Window>,
+    ) -> Result<(), Failure> {
         let mapper = Mapper {
             rules: Arc::clone(&self.rules),
             target: self.target.clone(),
@@ -225,7 +252,12 @@ impl Running {
         let handle = Handle::current();
         let name = format!("{stage}-{}", self.name);
         let thread = std::thread::Builder::new().name(name).spawn(move || work(handle));
-        self.threads.push(thread.map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("no thread can be started") })?);
+        self.threads.push(
+            thread.map_err(|error| Failure {
+                source: Some(Box::new(error)),
+                ..Failure::new("no thread can be started")
+            })?,
+        );
         Ok(())
     }
 
@@ -270,17 +302,24 @@ impl Running {
         let _ = self.replies.send(Reply::Stop).await;
         self.control.stop();
         drop((self.records, self.fed, self.replies, self.taps));
-        let ended = tokio::time::timeout(END_WITHIN, async {
-            while self.tasks.join_next().await.is_some() {}
-        });
+        let ended = tokio::time::timeout(END_WITHIN, async { while self.tasks.join_next().await.is_some() {} });
         if ended.await.is_err() {
-            tracing::warn!(pipeline = &*self.name, "some stage did not end in time; uncommitted changes will be read again");
+            tracing::warn!(
+                pipeline = &*self.name,
+                "some stage did not end in time; uncommitted changes will be read again"
+            );
             self.tasks.abort_all();
         }
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
         let _ = tokio::time::timeout(END_WITHIN, joined).await;
     }
+}
+
+fn judge(pipeline: &Pipeline, images: &Arc<ImageStore>, tables: &Arc<Tables>, partitions: &Partitions) -> Engine {
+    let bytes = pipeline.limits.cache_bytes;
+    let versions = TableVersions::new(Arc::clone(images), bytes, Arc::clone(tables), partitions.clone());
+    Engine::new(settings::engine(pipeline), Box::new(versions))
 }
 
 pub(super) fn tap_failure(error: tap::TapError) -> Failure {
@@ -292,7 +331,9 @@ fn connect(pipeline: &Pipeline) -> Option<(String, String)> {
     let url = pipeline.connect_url.as_ref()?.expose_secret().to_owned();
     let sink = settings::applied(pipeline).into_iter().find_map(|one| match one {
         Applied::KafkaGroup(group) => group.strip_prefix("connect-").map(str::to_owned),
-        Applied::KclLease(_) | Applied::Query(_) | Applied::Heartbeat { .. } | Applied::Inferred | Applied::Assumed => None,
+        Applied::KclLease(_) | Applied::Query(_) | Applied::Heartbeat { .. } | Applied::Inferred | Applied::Assumed => {
+            None
+        }
     });
     Some((url, sink?))
 }
@@ -305,14 +346,19 @@ fn positions(pipeline: &Pipeline, partitions: &Partitions) -> Result<Positions, 
                 let properties = kafka.properties.iter();
                 let brokers = Brokers {
                     bootstrap: kafka.brokers.clone(),
-                    properties: properties.map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect(),
+                    properties: properties
+                        .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+                        .collect(),
                 };
                 let group = evidence::Applied::new(brokers, group, partitions.clone()).map_err(tap_failure)?;
                 return Ok(Positions::Group(Arc::new(group)));
             }
             (Applied::Query(sql), _) => return Ok(Positions::Query(sql.clone())),
             (Applied::KafkaGroup(_), Tap::File(_)) => {
-                return Err(refused("a file has no consumer group: `kafka-group` is no evidence for it", Some("use `assumed`, or read the topic itself")));
+                return Err(refused(
+                    "a file has no consumer group: `kafka-group` is no evidence for it",
+                    Some("use `assumed`, or read the topic itself"),
+                ));
             }
             (Applied::KclLease(_), _) => {
                 return Err(refused("`kcl-lease` is not supported by this version", None));

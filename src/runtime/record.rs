@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use crate::model::PartitionId;
 use crate::report::compose::Context as _;
 use crate::report::document::Document;
+use crate::report::webhook::Alerts;
 use crate::store::{Store, StoreError, Watermark};
 use crate::tap::Control;
 
@@ -46,19 +47,12 @@ pub(super) enum StoreState {
     Failing,
 }
 
-/// A finding whose state changed in a way people want to hear of.
-#[derive(Debug, Clone)]
-pub(super) enum News {
-    Opened(Box<Document>),
-    Closed(Box<Document>),
-}
-
 /// The stage.
 pub(super) struct Recorder {
     pub(super) context: PipelineContext,
     pub(super) sink: Sink,
     pub(super) control: Arc<dyn Control>,
-    pub(super) news: mpsc::Sender<News>,
+    pub(super) alerts: Vec<Alerts>,
     pub(super) state: watch::Sender<StoreState>,
     pub(super) reasons: Reasons,
 }
@@ -135,25 +129,22 @@ impl Recorder {
             let Some(document) = by_id.get(&one.id) else { continue };
             if one.outcome.opened() {
                 tell::opened(document);
-                self.tell(News::Opened(Box::new(document.clone())));
+                self.alerts.iter().for_each(|channel| channel.opened(document));
             } else if one.outcome.closed() {
                 tell::closed(document);
-                self.tell(News::Closed(Box::new(document.clone())));
+                self.alerts.iter().for_each(|channel| channel.closed(document));
             }
-        }
-    }
-
-    /// Alerts are told of without waiting: their own queue groups and bounds them.
-    fn tell(&self, news: News) {
-        if self.news.try_send(news).is_err() {
-            metrics::counter!("afterimage_alerts_dropped_total").increment(1);
         }
     }
 
     fn store_failed(&self, error: &StoreError) {
         self.state.send_replace(StoreState::Failing);
         metrics::counter!("afterimage_store_errors_total").increment(1);
-        tracing::error!(pipeline = self.context.pipeline(), "findings wait, and commits with them: {}", tell::chain(error));
+        tracing::error!(
+            pipeline = self.context.pipeline(),
+            "findings wait, and commits with them: {}",
+            tell::chain(error)
+        );
     }
 
     async fn commit(&self, commits: BTreeMap<PartitionId, u64>) {
@@ -166,7 +157,8 @@ impl Recorder {
             }
         }
         if let Sink::Store(store) = &self.sink {
-            let marks: Vec<Watermark> = commits.iter().map(|(partition, next)| self.watermark(*partition, *next)).collect();
+            let marks: Vec<Watermark> =
+                commits.iter().map(|(partition, next)| self.watermark(*partition, *next)).collect();
             if let Err(error) = store.save_watermarks(self.context.pipeline(), &marks).await {
                 self.store_failed(&error);
             }

@@ -11,10 +11,10 @@ use crate::config::{
 use crate::decode;
 use crate::engine::limit::{self, Options};
 use crate::model::Wall;
+use crate::tap::TapOptions;
 use crate::tap::file::FileOptions;
 use crate::tap::kafka::{Brokers, KafkaOptions, Reading};
 use crate::tap::position::{Place, Places};
-use crate::tap::TapOptions;
 use crate::target;
 
 /// The re-application margin where nothing is known of the applier's checkpoints.
@@ -62,7 +62,12 @@ pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String
                 }
                 Read::Places { from, to } => Reading::Range { from, to },
             };
-            Ok(TapOptions::Kafka(KafkaOptions { brokers, topics: topics.collect(), group: kafka.group.clone(), reading }))
+            Ok(TapOptions::Kafka(KafkaOptions {
+                brokers,
+                topics: topics.collect(),
+                group: kafka.group.clone(),
+                reading,
+            }))
         }
         Tap::File(file) => {
             let path = match &file.path {

@@ -108,7 +108,8 @@ impl Table {
         record_key: Option<&Columns>,
         placeholder: Option<&str>,
     ) -> Result<Table, crate::canon::PlanError> {
-        let key: Option<Vec<String>> = record_key.map(|columns| columns.0.iter().map(|name| name.to_string()).collect());
+        let key: Option<Vec<String>> =
+            record_key.map(|columns| columns.0.iter().map(|name| name.to_string()).collect());
         let mut plan = Plan::new(id, meta, rules, key.as_deref())?;
         if let Some(marker) = placeholder {
             plan = plan.with_placeholder(marker);

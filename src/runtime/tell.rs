@@ -2,9 +2,8 @@
 
 use std::error::Error;
 
-use crate::engine::event::Note;
 use crate::report::document::Document;
-use crate::tap::{Partitions, TapError};
+use crate::tap::TapError;
 use crate::target::TargetError;
 use crate::telemetry::event;
 
@@ -24,37 +23,12 @@ pub(super) fn chain(error: &dyn Error) -> String {
 
 /// A tap that does not deliver.
 pub(super) fn tap_failed(pipeline: &str, error: &TapError) {
-    let end = if error.fatal { event::TapEnd::Ended } else { event::TapEnd::GoesOn };
-    event::TapFailed { pipeline, error, end }.emit();
+    event::TapFailed { pipeline, error }.emit();
 }
 
-/// A target that does not answer for so many keys.
-pub(super) fn target_failed(pipeline: &str, error: &TargetError, keys: usize) {
-    event::TargetFailed { pipeline, error, keys }.emit();
-}
-
-/// Something the judge wants a person to be able to read.
-pub(super) fn noted(pipeline: &str, note: &Note, partitions: &Partitions) {
-    match note {
-        Note::Frozen { partition, why } => {
-            let partition = partition.map(|id| partitions.name(id));
-            event::Frozen { pipeline, partition: partition.as_ref(), why }.emit();
-        }
-        Note::Demoted { why } => tracing::warn!(pipeline, "committed offsets no longer convict: {why}"),
-        Note::Coalesced { partition, range } => {
-            let partition = partitions.name(*partition);
-            let versions = range.1.saturating_sub(range.0) + 1;
-            event::Coalesced { pipeline, partition: &partition, range: *range, versions }.emit();
-        }
-        Note::Unverifiable { partition, range, why } => {
-            let partition = partitions.name(*partition).to_string();
-            tracing::warn!(pipeline, partition, from = range.0, to = range.1, "unverifiable: {why}");
-        }
-        Note::Transient => {}
-        Note::SlowEqual { table } => {
-            tracing::debug!(pipeline, table = table.0, "fingerprints differ and the rows are equal");
-        }
-    }
+/// A target that does not answer.
+pub(super) fn target_failed(pipeline: &str, error: &TargetError) {
+    event::TargetFailed { pipeline, error }.emit();
 }
 
 /// A finding became open.

@@ -15,6 +15,8 @@ mod postgres;
 mod services;
 mod sidecar;
 mod store_contract;
+mod tap_kafka;
+mod target_contract;
 mod wait;
 
 mod rig;

@@ -78,7 +78,6 @@ async fn a_finding_is_durable_even_where_the_server_is_set_not_to_be() {
 async fn a_server_that_refuses_says_who_must_act() {
     let _stay = Stay::shared().await;
     let server = Services::from_env().pg_target;
-    let (rest, _) = server.rsplit_once('/').expect("a database is named");
-    let error = Store::open(&format!("{rest}/no_such_database")).await.expect_err("there is no such database");
+    let error = Store::open(&format!("{server}/no_such_database")).await.expect_err("there is no such database");
     assert!(error.class() == Class::Operator && error.to_string().contains("database name"), "{error}");
 }

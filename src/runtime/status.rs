@@ -1,0 +1,235 @@
+//! The picture of all pipelines: what the web port shows and the gauges say. Read-only; nothing is decided by it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Pipeline};
+use crate::engine::tally::Tally;
+use crate::report::compose::Context as _;
+use crate::store::Store;
+use crate::tap::Partitions;
+use crate::telemetry::{Metrics, event};
+use crate::web::view::{Check, CheckState, Health, PartitionStatus, PipelineStatus, Status};
+use crate::web::{self, Site};
+
+use super::clock::Clock;
+use super::doctor;
+use super::driver::TapState;
+use super::entry::Failure;
+use super::pipeline::Running;
+use super::record::StoreState;
+use super::settings;
+
+/// How often the picture is renewed.
+pub(super) const EVERY: Duration = Duration::from_secs(1);
+
+/// The engine's loop is called stuck when its picture is older than this.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// The senders of what the web port shows.
+pub(super) struct Board {
+    health: watch::Sender<Health>,
+    status: watch::Sender<Arc<Status>>,
+    clock: Clock,
+    warned: std::collections::BTreeMap<String, u64>,
+}
+
+/// The web port, taken but not yet served.
+pub(super) struct Port {
+    listener: TcpListener,
+    site: Site,
+}
+
+impl Board {
+    /// A board, and the port that shows it where one is configured.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub(super) async fn new(
+        config: &Config,
+        store: &Store,
+        metrics: &Metrics,
+    ) -> Result<(Board, Option<Port>), Failure> {
+        let clock = Clock::start();
+        let started = clock.wall(clock.now()).rfc3339();
+        let (health, health_seen) = watch::channel(Health::starting());
+        let (status, status_seen) = watch::channel(Arc::new(Status::starting(started)));
+        let port = match &config.web {
+            None => None,
+            Some(web) => {
+                let listener = web::bind(web).await;
+                let listener = listener.map_err(|error| Failure {
+                    source: Some(Box::new(error)),
+                    ..Failure::new("the web port cannot be opened")
+                })?;
+                let site = Site {
+                    web: web.clone(),
+                    health: health_seen,
+                    status: status_seen,
+                    store: store.clone(),
+                    metrics: metrics.clone(),
+                };
+                Some(Port { listener, site })
+            }
+        };
+        Ok((Board { health, status, clock, warned: std::collections::BTreeMap::new() }, port))
+    }
+
+    /// Renews everything.
+    pub(super) fn renew(&mut self, running: &[(&Pipeline, Running)]) {
+        let at = self.clock.wall(self.clock.now());
+        let started_at = self.status.borrow().started_at.clone();
+        let mut status = Status::starting(started_at);
+        status.at = at.rfc3339();
+        let mut health = Health { live: Vec::new(), ready: Vec::new(), started: Vec::new() };
+        for (pipeline, running) in running {
+            let tally = running.tally.borrow().clone();
+            gauges(&pipeline.name, &tally, &running.partitions);
+            check(&pipeline.name, running, &tally, &mut health);
+            let one = pipeline_status(pipeline, running, &tally);
+            self.warn_once(&one);
+            status.pipelines.push(one);
+        }
+        self.health.send_replace(health);
+        self.status.send_replace(Arc::new(status));
+    }
+
+    /// Says plainly, once a minute, how much nothing proves.
+    fn warn_once(&mut self, status: &PipelineStatus) {
+        let Some(would) = &status.would_settle else { return };
+        let minute = self.clock.now().0 / 60_000;
+        if self.warned.get(&status.name) == Some(&minute) || minute == 0 {
+            return;
+        }
+        self.warned.insert(status.name.clone(), minute);
+        tracing::info!(
+            pipeline = status.name,
+            overdue_unproven = status.overdue_unproven,
+            differing = status.differing.join(", "),
+            "nothing proves yet that these changes had to be applied; {would}"
+        );
+    }
+}
+
+impl Port {
+    /// Serves until `stop`.
+    pub(super) async fn serve(self, stop: CancellationToken) {
+        if let Err(error) = web::serve(self.listener, self.site, stop).await {
+            tracing::error!("the web port failed: {error}");
+        }
+    }
+}
+
+fn check(name: &str, running: &Running, tally: &Tally, health: &mut Health) {
+    let one = |part: &str, ok: bool, detail: String| Check {
+        name: format!("{name}: {part}"),
+        state: if ok { CheckState::Ok } else { CheckState::Failing },
+        detail,
+    };
+    let age = running.clock.now().since(tally.at);
+    let turns = age < STUCK_AFTER;
+    health.live.push(one("engine", turns, format!("looked at {} ms ago", age.as_millis())));
+    let assigned = tally.partitions.iter().filter(|partition| partition.assigned).count();
+    let reading = *running.tap.borrow() == TapState::Running;
+    let tap = one("tap", assigned > 0 && reading, format!("{assigned} partitions are ours"));
+    health.started.push(tap.clone());
+    health.ready.push(tap);
+    let failed = tally.counters.failed_reads;
+    health.ready.push(one("target", !running.is_target_failing(), format!("{failed} key reads failed so far")));
+    let taking = *running.store.borrow() == StoreState::Taking;
+    let detail = if taking { "takes findings" } else { "does not take findings: commits wait" };
+    health.ready.push(one("store", taking, detail.to_owned()));
+}
+
+fn gauges(pipeline: &str, tally: &Tally, partitions: &Partitions) {
+    let unproven: usize = tally.partitions.iter().map(|partition| partition.unproven).sum();
+    event::PipelineState {
+        pipeline,
+        keys_pending: tally.keys as u64,
+        keys_suspect: tally.suspects as u64,
+        overdue_unproven: unproven as u64,
+        lookups_in_flight: tally.lookups as u64,
+        oldest_pending: None,
+        verified_age: None,
+        apply_lag: Some(tally.counters.lag),
+    }
+    .emit();
+    for mark in &tally.partitions {
+        let name = partitions.name(mark.partition);
+        let lag = mark.end.saturating_sub(mark.consumed);
+        event::PartitionState { pipeline, partition: &name, lag, commit_age: None }.emit();
+    }
+}
+
+fn pipeline_status(pipeline: &Pipeline, running: &Running, tally: &Tally) -> PipelineStatus {
+    let context = running.context(pipeline);
+    let unproven: usize = tally.partitions.iter().map(|partition| partition.unproven).sum();
+    let pending: usize = tally.partitions.iter().map(|partition| partition.pending).sum();
+    let key = |key: &crate::model::Key| {
+        let cells: Vec<String> = key.cells().iter().map(ToString::to_string).collect();
+        format!("{} ({})", context.table(key.table()).tap, cells.join(", "))
+    };
+    PipelineStatus {
+        name: pipeline.name.clone(),
+        guarantee: doctor::guarantee(pipeline).join("; "),
+        applied: settings::applied(pipeline).iter().map(ToString::to_string).collect(),
+        would_settle: (unproven > 0).then(|| would_settle(pipeline)),
+        changes: tally.counters.changes,
+        rejects: tally.counters.rejects,
+        matched: tally.counters.matched,
+        superseded: tally.counters.superseded,
+        transient: tally.counters.transient,
+        unverifiable: tally.counters.unverifiable,
+        keys: tally.keys as u64,
+        pending: pending as u64,
+        suspects: tally.suspects as u64,
+        overdue_unproven: unproven as u64,
+        differing: tally.differing_keys.iter().map(key).collect(),
+        open_findings: tally.open_rows as u64,
+        lag_s: tally.counters.lag.as_secs_f64(),
+        memory_bytes: tally.memory_bytes as u64,
+        held: tally.stated.iter().map(ToString::to_string).collect(),
+        partitions: partition_statuses(tally, &running.partitions),
+    }
+}
+
+fn partition_statuses(tally: &Tally, partitions: &Partitions) -> Vec<PartitionStatus> {
+    let owned = tally.partitions.iter().filter(|mark| mark.assigned);
+    owned
+        .map(|mark| {
+            let name = partitions.name(mark.partition);
+            PartitionStatus {
+                topic: name.topic.to_string(),
+                partition: name.partition,
+                end: Some(mark.end),
+                consumed: mark.consumed,
+                committed: mark.committed,
+                applied: mark.applied,
+                settled: mark.settled,
+                verified: mark.verified,
+                pending: mark.pending as u64,
+                overdue_unproven: mark.unproven as u64,
+                frozen: mark.frozen,
+            }
+        })
+        .collect()
+}
+
+/// What evidence would settle what nothing proves.
+fn would_settle(pipeline: &Pipeline) -> String {
+    let options = settings::engine(pipeline);
+    let convicts = options.commits == crate::engine::limit::Commits::AfterWrite;
+    if options.evidence.committed && convicts {
+        "the applier's committed offsets settle it when they pass these changes".to_owned()
+    } else if options.evidence.heartbeat {
+        "a heartbeat row seen behind these changes settles it: one in each partition".to_owned()
+    } else {
+        "committed offsets of the applier (`kafka-group:NAME`), a heartbeat row in each partition, or three further changing \
+         keys in each settle it"
+            .to_owned()
+    }
+}
