@@ -79,6 +79,7 @@ impl Engine {
         if let Some(verified) = self.images.recall(&change.key)
             && verified.at.partition == version.partition
             && verified.at.offset < version.offset
+            && self.partitions.get(&version.partition).is_some_and(|known| verified.at.offset >= known.unbroken_since)
         {
             let mask = self.masks.id(&verified.mask);
             return Base::Version(recalled(&verified, mask));
@@ -105,13 +106,9 @@ impl Engine {
         }
         let arrival = entry.chain.push(version);
         self.memory.versions += 1;
-        if role == Role::Heartbeat {
-            if entry.chain.len() > cap {
-                self.memory.versions -= entry.chain.drop_first(1);
-            }
-            return;
+        if role == Role::Rows {
+            self.track(ix, &version, arrival);
         }
-        self.track(ix, &version, arrival);
         if self.keys.get(ix).is_some_and(|entry| entry.chain.len() > cap) {
             self.coalesce(ix);
         }
@@ -166,6 +163,9 @@ impl Engine {
         let Some(entry) = self.forget(ix) else { return };
         let versions = entry.chain.versions();
         let range = (versions[0].offset, entry.chain.newest().offset);
+        if let Some(partition) = self.partitions.get_mut(&versions[0].partition) {
+            partition.unbroken_since = partition.consumed;
+        }
         self.counters.unverifiable += versions.len() as u64;
         self.say(Output::Note(Note::Unverifiable { partition: versions[0].partition, range, why }));
     }
@@ -240,7 +240,7 @@ impl Engine {
 
     pub(super) fn gap(&mut self, partition: PartitionId, from: u64, to: u64) {
         let state = self.partitions.entry(partition).or_default();
-        state.consumed = state.consumed.max(to);
+        (state.consumed, state.unbroken_since) = (state.consumed.max(to), to);
         let place = self.place(partition, from);
         let finding = Finding {
             kind: Kind::CoverageGap,
