@@ -35,11 +35,14 @@ pub(super) struct MaskId(pub(super) u32);
 
 const KEY_CHANGE_OLD: u8 = 2;
 const KEY_CHANGE_NEW: u8 = 4;
+const LATE: u8 = 8;
 
 /// What is not a position, an operation or a fingerprint.
 pub(super) struct Marks {
     pub(super) committed_at: Option<SourceTime>,
     pub(super) key_change: KeyChange,
+    /// It came to the tap later than the applier may have had it.
+    pub(super) late: bool,
 }
 
 impl Version {
@@ -58,7 +61,7 @@ impl Version {
             arrival: Arrival(0),
             partition: at.partition,
             op,
-            flags: key_change,
+            flags: key_change | if marks.late { LATE } else { 0 },
         }
     }
 
@@ -79,6 +82,11 @@ impl Version {
             Op::Insert | Op::Read | Op::Update => true,
             Op::Delete | Op::Truncate => false,
         }
+    }
+
+    /// Its place on the tap says nothing about when the applier had it.
+    pub(super) fn is_late(&self) -> bool {
+        self.flags & LATE != 0
     }
 
     pub(super) fn in_key_change(&self) -> bool {
@@ -286,7 +294,7 @@ mod tests {
     use super::*;
 
     fn chain(versions: u64) -> Chain {
-        let marks = Marks { committed_at: None, key_change: KeyChange::No };
+        let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false };
         let version = |offset| {
             let at = Position { partition: PartitionId(0), offset };
             Version::new(at, offset, Op::Update, (u128::from(offset), MaskId(0)), &marks)

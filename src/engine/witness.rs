@@ -46,7 +46,7 @@ impl Engine {
         };
         let horizon = self.horizons.entry(scope).or_default();
         let mut back = role == Role::Rows && stepped_back && horizon.row_went_back(key, now, margin);
-        if role == Role::Heartbeat || eligible {
+        if !version.is_late() && (role == Role::Heartbeat || eligible) {
             back |= horizon.witness(Witness { key, at: version.at(), passed }, trust, ends, now);
         }
         if back {
