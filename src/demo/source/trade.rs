@@ -88,11 +88,7 @@ impl Source {
             Task::ReplaceLine { order, line } => self.replace_line(order, line, at),
             Task::RestoreLine { line } => self.shop.insert(Table::OrderLines, line),
             Task::Ship { order } => {
-                self.shop.update(
-                    Table::Orders,
-                    by_id(order),
-                    row([("status", "shipped".into()), ("updated_at", now)]),
-                );
+                self.shop.update(Table::Orders, by_id(order), row([("status", "shipped".into()), ("updated_at", now)]));
             }
             Task::SignUp => self.sign_up(at, now),
             Task::Verify { customer } => {
