@@ -87,6 +87,12 @@ impl Producing {
         self.changes.load(Ordering::Relaxed)
     }
 
+    /// The same count, for whoever outlives this.
+    #[cfg(test)]
+    pub(super) fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.changes)
+    }
+
     /// Whether the thread has ended, which it does by itself only when it fails.
     pub(super) fn has_ended(&self) -> bool {
         self.thread.is_finished()

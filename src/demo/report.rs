@@ -153,3 +153,44 @@ impl Report {
         table
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(line: Line) -> Report {
+        let times = vec![Duration::from_millis(4_449), Duration::from_millis(9_950)];
+        let lines = BTreeMap::from([(Cause::InsertDeleteMerge, line)]);
+        Report {
+            seed: 7,
+            changes: 1_234,
+            score: Score { lines, times, wrong: vec![], waiting: vec![] },
+            lag_p50: Duration::from_millis(1_300),
+            lag_max: Duration::from_millis(4_200),
+            elapsed: Duration::from_millis(85_123),
+            example: None,
+        }
+    }
+
+    const CLEAN: Line = Line { planted: 6, healed: 1, found: 5, waiting: 0, wrong: 0 };
+
+    #[test]
+    fn a_script_gets_one_object() {
+        let mut out = Vec::new();
+        report(CLEAN).json(&mut out).expect("written");
+        insta::assert_snapshot!(String::from_utf8(out).expect("text"), @r#"{"schema":"afterimage.demo/1","seed":7,"changes":1234,"planted":{"insert_delete_merge":5},"healed":{"insert_delete_merge":1},"found":{"insert_delete_merge":5},"missed":0,"false":0,"time_to_detect_s":{"p50":4.4,"p99":10.0,"max":10.0},"lag_s":{"p50":1.3,"max":4.2},"elapsed_s":85.1}"#);
+    }
+
+    #[test]
+    fn it_is_clean_only_if_all_was_found_and_nothing_else() {
+        let rows = [
+            (CLEAN, true),
+            (Line { waiting: 1, ..CLEAN }, false),
+            (Line { wrong: 1, ..CLEAN }, false),
+            (Line::default(), false),
+        ];
+        for (line, clean) in rows {
+            assert_eq!(report(line).is_clean(), clean, "{line:?}");
+        }
+    }
+}

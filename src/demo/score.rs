@@ -150,3 +150,92 @@ pub(super) fn sentence(document: &Document) -> String {
     let key = document.key.as_ref().and_then(|key| serde_json::to_string(key).ok()).unwrap_or_default();
     format!("{} {table} {key} at {} ({})", document.kind, document.position(), document.cause)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ROW: i64 = 7;
+
+    fn loss(offset: u64, lost_at: i64, healed_at: Option<i64>) -> Loss<Place> {
+        let key: Fields = [("id".to_owned(), json!(ROW))].into();
+        Loss {
+            id: RowId::new("public.t", &key),
+            key,
+            lost: vec![Place { topic: "t".into(), partition: 0, offset }],
+            cause: Cause::InsertUpdateMerge,
+            expected: None,
+            lost_at: Wall(lost_at),
+            healed_at: healed_at.map(Wall),
+        }
+    }
+
+    fn finding(key: i64, offset: u64, state: &str, first_seen: i64) -> Document {
+        let at = json!({"tap": "kafka", "topic": "t", "partition": 0, "offset": offset, "source": null, "committed_at": null});
+        let time = Wall(first_seen).rfc3339();
+        serde_json::from_value(json!({
+            "schema": "afterimage.finding/1", "id": format!("{key}-{offset}"), "pipeline": "demo", "table": "public.t",
+            "key": {"id": key}, "kind": "lost_update", "cause": "insert_update_merge", "severity": "warning",
+            "state": state, "expected": {"op": "update", "row": null, "at": at}, "observed": null, "columns": [],
+            "versions_behind": 1, "proof": if state == "suspected" { json!(null) } else { json!("committed") },
+            "evidence": "", "first_seen": time, "last_seen": time, "observations": 2, "healed_at": null, "note": null,
+        }))
+        .expect("a finding")
+    }
+
+    /// Planted, healed, found, waiting, false.
+    fn counted(losses: &[Loss<Place>], findings: &[Document]) -> [u64; 5] {
+        let mut board = Scoreboard::default();
+        findings.iter().for_each(|document| board.see(document.clone(), Wall(5_000)));
+        let Line { planted, healed, found, waiting, wrong } = board.score(losses, Wall(100_000)).total();
+        [planted, healed, found, waiting, wrong]
+    }
+
+    #[test]
+    fn findings_are_held_against_losses() {
+        let rows = [
+            ("found", vec![loss(3, 1_000, None)], vec![finding(ROW, 3, "open", 2_000)], [1, 0, 1, 0, 0]),
+            (
+                "healed since",
+                vec![loss(3, 1_000, Some(9_000))],
+                vec![finding(ROW, 3, "healed", 2_000)],
+                [1, 0, 1, 0, 0],
+            ),
+            ("not found", vec![loss(3, 1_000, None)], vec![], [1, 0, 0, 1, 0]),
+            ("suspected only", vec![loss(3, 1_000, None)], vec![finding(ROW, 3, "suspected", 2_000)], [1, 0, 0, 1, 0]),
+            ("healed before proof", vec![loss(3, 1_000, Some(6_000))], vec![], [1, 1, 0, 0, 0]),
+            ("healed long after", vec![loss(3, 1_000, Some(60_000))], vec![], [1, 0, 0, 1, 0]),
+            ("another position", vec![loss(3, 1_000, None)], vec![finding(ROW, 4, "open", 2_000)], [1, 0, 0, 1, 1]),
+            ("another row", vec![loss(3, 1_000, None)], vec![finding(8, 3, "open", 2_000)], [1, 0, 0, 1, 1]),
+            (
+                "seen only when right",
+                vec![loss(3, 1_000, Some(1_500))],
+                vec![finding(ROW, 3, "open", 2_000)],
+                [1, 1, 0, 0, 1],
+            ),
+            ("retracted", vec![loss(3, 1_000, None)], vec![finding(ROW, 3, "retracted", 2_000)], [1, 0, 0, 1, 1]),
+            ("nothing lost", vec![], vec![finding(ROW, 3, "open", 2_000)], [0, 0, 0, 0, 1]),
+        ];
+        for (what, losses, findings, expected) in rows {
+            assert_eq!(counted(&losses, &findings), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_finding_about_more_than_a_row_is_false_too() {
+        let stalled = Document { table: None, key: None, expected: None, ..finding(ROW, 3, "open", 2_000) };
+        assert_eq!(counted(&[], &[stalled]), [0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn times_run_from_the_loss_to_the_open_finding() {
+        let losses: Vec<Loss<Place>> = (0..100).map(|n| loss(n, i64::try_from(n).unwrap() * 10, None)).collect();
+        let mut board = Scoreboard::default();
+        (0..100).for_each(|n| board.see(finding(ROW, n, "open", 500), Wall(1_000)));
+        let score = board.score(&losses, Wall(2_000));
+        let times = [50, 99, 100].map(|rank| score.time(rank).as_millis());
+        assert_eq!(times, [500, 990, 1_000]);
+    }
+}

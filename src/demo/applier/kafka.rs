@@ -389,3 +389,82 @@ impl Lags {
         if all.is_empty() { Duration::ZERO } else { *all.select_nth_unstable(middle).1 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rates;
+    use super::*;
+    use crate::demo::broker::{Broker, Producing};
+    use crate::demo::source::{SQLITE_SCHEMA, Source, Table};
+    use std::path::Path;
+
+    async fn held(path: &Path) -> BTreeMap<i64, String> {
+        let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.expect("a database");
+        let rows: Vec<(i64, String)> =
+            sqlx::query_as("SELECT id, '\"' || status || '\"' FROM orders").fetch_all(&pool).await.expect("rows");
+        rows.into_iter().collect()
+    }
+
+    /// The orders that the losses say stand with another status than they should, or should be there and are not.
+    fn wrong(losses: &[Loss<Place>]) -> BTreeMap<i64, String> {
+        let orders = losses.iter().filter(|loss| &*loss.id.table == "public.orders" && loss.healed_at.is_none());
+        let expected = orders.filter_map(|loss| loss.expected.as_ref());
+        expected.map(|row| (row["id"].as_i64().expect("a number"), row["status"].to_string())).collect()
+    }
+
+    /// The orders as the source left them.
+    fn truth(changes: u64) -> BTreeMap<i64, String> {
+        let (mut source, mut rows, mut elapsed) = (Source::new(3, Wall(0)), BTreeMap::new(), 0);
+        while source.changes() < changes {
+            for record in source.advance(elapsed) {
+                let value = record.value.as_ref().map(String::as_bytes);
+                let read = debezium::read(Some(record.key.as_bytes()), value, ()).expect("readable");
+                if let Some((event, _)) = read.filter(|(event, _)| &*event.table == "public.orders") {
+                    let row = event.act.row().expect("orders are never deleted");
+                    rows.insert(row["id"].as_i64().expect("a number"), row["status"].to_string());
+                }
+            }
+            elapsed += 1;
+        }
+        assert_eq!(source.changes(), changes);
+        rows
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn restarts_on_a_broker_lose_what_the_ledger_says() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("shop.db");
+        let broker = Broker::start(&Table::ALL.map(Table::topic)).expect("a broker");
+        let clock = Clock::start();
+        let writer = SqliteWriter::create(&path, SQLITE_SCHEMA).await.expect("a target");
+        let rates = Rates { restart: 600, skipped_batch: 0, torn_update: 0, calm_windows: 1 };
+        let settings = Settings {
+            brokers: broker.address(),
+            group: "applier".into(),
+            topics: Table::ALL.map(|table| table.topic().into()).into(),
+            window: Duration::from_millis(600),
+            plan: FaultPlan::new(3, rates),
+        };
+        let applier = Running::start(&settings, writer, clock).expect("an applier");
+        let mut progress = applier.progress.clone();
+        progress.wait_for(|progress| progress.joined).await.expect("partitions");
+        let source = Source::new(3, clock.wall(clock.now()));
+        let producing = Producing::start(&settings.brokers, source, clock).expect("a source");
+        progress.wait_for(|progress| progress.losses.len() >= 3).await.expect("losses");
+        applier.stop_faults();
+        let changes = tokio::task::spawn_blocking(move || {
+            let counted = producing.counter();
+            producing.stop().expect("everything produced");
+            counted.load(Ordering::Relaxed)
+        });
+        let changes = changes.await.expect("no panic");
+        progress.wait_for(|progress| progress.counts.changes >= changes).await.expect("everything applied");
+        let last = progress.borrow().clone();
+        tokio::task::spawn_blocking(move || applier.stop()).await.expect("no panic").expect("no failure");
+        let (held, truth) = (held(&path).await, truth(changes));
+        let differ: BTreeMap<i64, String> =
+            truth.into_iter().filter(|(id, status)| held.get(id) != Some(status)).collect();
+        assert_eq!(differ, wrong(&last.losses));
+        assert!(last.counts.restarts > 0 && !last.losses.is_empty());
+    }
+}
