@@ -10,10 +10,10 @@ use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
 use crate::model::{PartitionId, SourceTime, TableId, Tick};
-use crate::tap::{Control, TapError};
-use crate::telemetry::event;
+use crate::tap::{Control, Partitions, TapError};
 
 use super::clock::Clock;
+use super::tables::Tables;
 use super::tell;
 
 /// Batches of inputs that wait for the engine; past it ingest waits, and so does the tap.
@@ -90,6 +90,8 @@ pub(super) struct Driver {
     pub(super) tally: watch::Sender<Tally>,
     pub(super) tap: watch::Sender<TapState>,
     pub(super) pipeline: Arc<str>,
+    pub(super) partitions: Partitions,
+    pub(super) tables: Arc<Tables>,
 }
 
 /// How often the read-only picture is renewed.
@@ -211,7 +213,7 @@ impl Driver {
     }
 
     async fn note(&self, note: Note) -> bool {
-        event::Noted { pipeline: &self.pipeline, note: &note }.emit();
+        tell::noted(&self.pipeline, &note, &self.partitions, &self.tables);
         match note {
             Note::Unverifiable { partition, range, why } => {
                 self.records.send(Record::Unverifiable { partition, range, why }).await.is_ok()

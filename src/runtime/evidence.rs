@@ -86,7 +86,7 @@ impl Evidence {
     }
 
     fn failed(&self, error: &TargetError) {
-        tell::target_failed(&self.pipeline, error);
+        tell::target_failed(&self.pipeline, error, 0);
     }
 
     async fn rows(&self, asked: crate::model::Tick, rows: Vec<AppliedRow>) {

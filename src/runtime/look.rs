@@ -75,7 +75,7 @@ impl Looker {
         let began = self.clock.elapsed();
         let asked = self.target.lookup(&ask(&table, &lookup.keys)).await;
         let took = self.clock.elapsed().saturating_sub(began);
-        event::Looked { pipeline: &self.pipeline, keys: lookup.keys.len(), took }.emit();
+        event::TargetRead { pipeline: &self.pipeline, keys: lookup.keys.len(), took }.emit();
         self.failing.store(asked.is_err(), Ordering::Relaxed);
         match asked {
             Ok(answer) => {
@@ -83,7 +83,7 @@ impl Looker {
                 Ok(seen.collect())
             }
             Err(error) => {
-                tell::target_failed(&self.pipeline, &error);
+                tell::target_failed(&self.pipeline, &error, lookup.keys.len());
                 match error {
                     TargetError::Changed { .. } => {
                         self.remap.table(&table).await;

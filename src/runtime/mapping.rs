@@ -155,7 +155,7 @@ impl Remap {
                 self.epoch.fetch_add(1, Ordering::Release);
                 let _ = self.replies.send(Reply::Replanned(table.id)).await;
             }
-            Err(error) => tell::target_failed(&self.pipeline, &error),
+            Err(error) => tell::target_failed(&self.pipeline, &error, 0),
         }
     }
 }
@@ -212,7 +212,7 @@ impl Mapper {
                 Ok(other @ Mapped::NotJudged(_)) if self.clock.now() >= patience || stopped => break other,
                 Err(_) if stopped => break Mapped::NotJudged("stopped before the target answered".into()),
                 Ok(Mapped::NotJudged(_)) => {}
-                Err(error) => tell::target_failed(&self.pipeline, &error),
+                Err(error) => tell::target_failed(&self.pipeline, &error, 0),
             }
             self.handle.block_on(tokio::time::sleep(ASK_EVERY));
         };

@@ -139,6 +139,8 @@ impl Running {
             tally: tally_here,
             tap: tap_here,
             pipeline: pipeline_name,
+            partitions: running.partitions.clone(),
+            tables: Arc::clone(&running.tables),
         };
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
         running.spawn_ingest(pipeline, events, window)?;
