@@ -46,7 +46,6 @@ pub(super) enum Reply {
     Committed { asked: Tick, next: Vec<(PartitionId, u64)>, generation: Option<u64> },
     AppliedTime { asked: Tick, time: SourceTime },
     Replanned(TableId),
-    Restored(Box<Input>),
     Tally(oneshot::Sender<Tally>),
     Stop,
 }
@@ -164,7 +163,6 @@ impl Driver {
             Reply::Committed { asked, next, generation } => self.handle(Input::Committed { asked, next, generation }),
             Reply::AppliedTime { asked, time } => self.handle(Input::AppliedTime { asked, time }),
             Reply::Replanned(table) => self.handle(Input::Replanned { table }),
-            Reply::Restored(input) => self.handle(*input),
             Reply::Tally(asker) => {
                 let _ = asker.send(self.engine.tally());
             }

@@ -19,6 +19,7 @@ use crate::tap::{Partitions, TapEvent};
 use super::driver::Fed;
 use super::images::ImageStore;
 use super::mapping::Mapper;
+use super::restore::Restore;
 use super::tables::{Mapped, Table};
 
 /// Shapes of rows remembered for one table; past it the oldest goes and is bound again when met.
@@ -92,6 +93,8 @@ pub(super) struct Ingest {
     pub(super) counts: Arc<Counts>,
     pub(super) window: Option<Window>,
     pub(super) shapes: BTreeMap<TableId, (Arc<Table>, Vec<Shape>)>,
+    /// Findings of an earlier process, by table.
+    pub(super) restore: Restore,
     /// Where each partition will go on, so that a continued read is no new assignment.
     pub(super) next: BTreeMap<PartitionId, u64>,
 }
@@ -188,7 +191,12 @@ impl Ingest {
         self.counts.changes.fetch_add(1, Ordering::Relaxed);
         let key_shape = change.key.as_ref().map(|key| &*key.columns);
         let table = match self.mapper.mapped(&change.table, topic, key_shape) {
-            Mapped::Judged(table) => table,
+            Mapped::Judged(table) => {
+                if !self.shapes.contains_key(&table.id) {
+                    inputs.extend(self.restore.take(&table));
+                }
+                table
+            }
             Mapped::NotJudged(_) => {
                 self.counts.not_judged.fetch_add(1, Ordering::Relaxed);
                 return;

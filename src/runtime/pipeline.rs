@@ -27,12 +27,14 @@ use super::context::PipelineContext;
 use super::driver::{Driver, FED, Fed, RECORDS, REPLIES, Record, Reply, TapState};
 use super::entry::Failure;
 use super::evidence::{Evidence, Positions};
+use super::findings::store_failure;
 use super::images::{ImageStore, TableVersions};
 use super::ingest::{Counts, Ingest, Window};
 use super::look::Looker;
 use super::mapping::{Mapper, PlanRules, Remap};
 use super::poison::Reasons;
 use super::record::{Recorder, Sink, StoreState};
+use super::restore::Restore;
 use super::settings::{self, Read};
 use super::tables::Tables;
 
@@ -143,7 +145,8 @@ impl Running {
             tables: Arc::clone(&running.tables),
         };
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
-        running.spawn_ingest(pipeline, events, window)?;
+        let restore = running.restore(pipeline, &sink).await?;
+        running.spawn_ingest(pipeline, events, (window, restore))?;
         running.spawn_tasks(pipeline, positions, lookups_here);
         running.spawn_recorder(pipeline, (sink, alerts), store_here, records_here);
         Ok(running)
@@ -196,6 +199,17 @@ impl Running {
         self.tasks.spawn(evidence.run());
     }
 
+    async fn restore(&self, pipeline: &Pipeline, sink: &Sink) -> Result<Restore, Failure> {
+        let partitions = self.partitions.clone();
+        match sink {
+            Sink::Memory(_) => Ok(Restore::nothing(partitions, self.clock)),
+            Sink::Store(store) => {
+                let documents = Restore::load(store, &pipeline.name).await.map_err(store_failure)?;
+                Ok(Restore::of(documents, partitions, self.clock))
+            }
+        }
+    }
+
     fn spawn_recorder(
         &mut self,
         pipeline: &Pipeline,
@@ -218,7 +232,7 @@ impl Running {
         &mut self,
         pipeline: &Pipeline,
         events: Receiver<TapEvent>,
-        window: Option<Window>,
+        (window, restore): (Option<Window>, Restore),
     ) -> Result<(), Failure> {
         let mapper = Mapper {
             rules: Arc::clone(&self.rules),
@@ -241,6 +255,7 @@ impl Running {
             counts: Arc::clone(&self.counts),
             window,
             shapes: BTreeMap::new(),
+            restore,
             next: BTreeMap::new(),
         };
         let fed = self.fed.clone();

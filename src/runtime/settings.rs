@@ -35,8 +35,6 @@ pub(super) enum Read {
     Follow,
     /// A range, as written.
     Range { from: Bound, to: Bound },
-    /// A range, by offsets.
-    Places { from: Places, to: Places },
 }
 
 /// The tap's options.
@@ -60,7 +58,6 @@ pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String
                 Read::Range { from, to } => {
                     Reading::Range { from: places(&from, Place::End, now)?, to: places(&to, Place::End, now)? }
                 }
-                Read::Places { from, to } => Reading::Range { from, to },
             };
             Ok(TapOptions::Kafka(KafkaOptions {
                 brokers,
@@ -77,7 +74,6 @@ pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String
             let (from, to) = match read {
                 Read::Follow => (places(&file.from, Place::Beginning, now)?, Places::all(Place::End)),
                 Read::Range { from, to } => (places(&from, Place::End, now)?, places(&to, Place::End, now)?),
-                Read::Places { from, to } => (from, to),
             };
             Ok(TapOptions::File(FileOptions { path, from, to }))
         }
