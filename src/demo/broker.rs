@@ -134,7 +134,9 @@ fn send(producer: &BaseProducer, record: &SourceRecord) -> Result<(), KafkaError
             None => base,
         };
         match producer.send(base) {
-            Err((error, _)) if error == full => drop(producer.poll(PACE)),
+            Err((error, _)) if error == full => {
+                producer.poll(PACE);
+            }
             Err((error, _)) => return Err(error),
             Ok(()) => return Ok(()),
         }

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::change::Place;
-use super::debezium::{self, Unreadable};
+use super::debezium::{self, Dated, Unreadable};
 use super::sqlite::SqliteWriter;
 use super::{Applier, Counts, FaultPlan, Loss, Then};
 use crate::model::{SourceTime, Tick, Wall};
@@ -134,7 +134,7 @@ impl Running {
         Ok(Running { progress, faults, stop, thread })
     }
 
-    /// How far it came, and changes of that.
+    /// How far it came.
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.progress.borrow().clone()
@@ -233,7 +233,7 @@ impl Shell {
     }
 
     /// The next record: its place, and its change, if it is one.
-    fn poll(&self) -> Result<Option<(Place, Option<Taken>)>, ApplierError> {
+    fn poll(&self) -> Result<Option<(Place, Option<Dated<Place>>)>, ApplierError> {
         match self.consumer.poll(POLL) {
             None => Ok(None),
             Some(Ok(message)) => self.read(&message).map(Some),
@@ -247,7 +247,7 @@ impl Shell {
         }
     }
 
-    fn read(&self, message: &BorrowedMessage<'_>) -> Result<(Place, Option<Taken>), ApplierError> {
+    fn read(&self, message: &BorrowedMessage<'_>) -> Result<(Place, Option<Dated<Place>>), ApplierError> {
         let known = self.topics.iter().find(|topic| &***topic == message.topic());
         let topic = known.map_or_else(|| message.topic().into(), Arc::clone);
         let offset = u64::try_from(message.offset()).unwrap_or_default();
@@ -270,7 +270,7 @@ impl Shell {
         self.tell();
     }
 
-    fn take(&mut self, at: Place, event: Option<Taken>) {
+    fn take(&mut self, at: Place, event: Option<Dated<Place>>) {
         let partition = (Arc::clone(&at.topic), at.partition);
         let expected = self.next.get(&partition).copied();
         let stale = !self.reach.is_empty() && expected.is_some_and(|expected| at.offset != expected);
@@ -357,8 +357,6 @@ impl Shell {
         self.progress.send_replace(progress);
     }
 }
-
-type Taken = (super::Event<Place>, Option<SourceTime>);
 
 fn list(offsets: &Offsets) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::new();

@@ -55,7 +55,7 @@ impl Source {
     /// A source whose clock stands at `began` when no time went by.
     pub(super) fn new(seed: u64, began: Wall) -> Source {
         let mut source = Source {
-            dice: Dice::new(seed, 0x0073_686F_70),
+            dice: Dice::new(seed, 0x7368_6F70),
             shop: Shop::default(),
             connector: Connector::new(began),
             due: BTreeMap::new(),
