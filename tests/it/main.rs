@@ -16,6 +16,11 @@ mod services;
 mod sidecar;
 mod store_contract;
 mod tap_kafka;
+mod verdict;
 mod wait;
 
+mod deletes_off;
+mod honest;
+mod mariadb_pipeline;
 mod rig;
+mod ways_to_lose;
