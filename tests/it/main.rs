@@ -17,6 +17,11 @@ mod sidecar;
 mod store_contract;
 mod tap_kafka;
 mod target_contract;
+mod verdict;
 mod wait;
 
+mod deletes_off;
+mod honest;
+mod mariadb_pipeline;
 mod rig;
+mod ways_to_lose;
