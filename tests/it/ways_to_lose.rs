@@ -32,6 +32,8 @@ async fn records_that_the_sinks_converter_skips_are_missing_rows() {
         let lost = ("missing_row".to_owned(), topic.clone(), 0, offset);
         expected.insert(spot("counters", &json!({"id": id})), lost);
     }
+    // The sink commits what it processed: skipped records are behind its position only with the next good one.
+    insert_counters(&pipeline, 10..13).await;
     pipeline.wait_applied().await;
     let sidecar = Sidecar::run(&judging(&pipeline, &verdict::committed(&pipeline))).await;
     let findings = assert_exactly(&sidecar, &expected).await;
