@@ -7,7 +7,7 @@ use crate::model::{Op, Row, Tick};
 use super::chain::{Arrival, Base, Content, Version};
 use super::event::{Note, Output, Role, Seen, Verified};
 use super::horizon::Ends;
-use super::keys::KeyIx;
+use super::keys::{Entry, KeyIx};
 use super::lookup::Asked;
 use super::standing::Standing;
 use super::state::Engine;
@@ -133,10 +133,10 @@ impl Engine {
     pub(super) fn right(&mut self, ix: KeyIx, floor: Floor, observation: &Observation<'_>) {
         self.clear_suspect(ix, floor, observation);
         self.heal(ix, floor, observation);
+        let Some(op) = self.keys.get(ix).map(|entry| self.shown(entry, floor, &observation.content)) else { return };
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let table = entry.key.table();
         let first = !entry.is_applied(floor.arrival);
-        let op = entry.chain.at_or_before(floor.arrival).map_or(Op::Update, |index| entry.chain.versions()[index].op);
         let more = entry.more();
         more.applied_to = more.applied_to.max(Some(floor.arrival));
         more.seen_best = more.seen_best.max(Some(floor.arrival));
@@ -146,6 +146,15 @@ impl Engine {
         }
         self.verify_settled(ix, floor, observation);
         self.schedule_rest(ix);
+    }
+
+    /// The operation that a right row shows applied: a newer version than the floor's may stand there, which says nothing of
+    /// the floor's own.
+    fn shown(&self, entry: &Entry, floor: Floor, content: &Content) -> Op {
+        let Some(index) = entry.chain.at_or_before(floor.arrival) else { return Op::Update };
+        let allowed = &entry.chain.versions()[index..];
+        let probe = self.probe(content);
+        allowed.iter().find(|version| probe.fits(version)).unwrap_or(&allowed[0]).op
     }
 
     /// What is settled may be newer than what convicts (committed positions that only let us forget): the row is verified up

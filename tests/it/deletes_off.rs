@@ -30,8 +30,7 @@ pub(crate) async fn names_every_delete_by_committed_offsets(plan: Plan) {
     // What is deleted now is lost for good; a sidecar that had watched would also tell of rows inserted again since.
     let sidecar = Sidecar::run(&judging(&pipeline, &verdict::committed(&pipeline))).await;
     let deleted = pipeline.newest().into_iter().filter(|(_, event)| event.op == "d");
-    let expected: BTreeMap<_, _> =
-        deleted.map(|(spot, event)| (spot, loss("unapplied_delete", &event))).collect();
+    let expected: BTreeMap<_, _> = deleted.map(|(spot, event)| (spot, loss("unapplied_delete", &event))).collect();
     assert!(expected.len() > 100, "only {} deletes", expected.len());
     assert_exactly(&sidecar, &expected).await;
     wait_verified(&sidecar, &verdict::ends(&pipeline)).await;
@@ -52,9 +51,8 @@ pub(crate) async fn tells_of_masses_by_heartbeats(plan: Plan) {
     let sidecar = Sidecar::run(&judging(&pipeline, &table)).await;
     let schema = pipeline.source.schema();
     let losing = ["customers", "order_lines", "accounts", "documents"].map(|table| format!("{schema}.{table}"));
-    let work = sidecar.wait_findings("each table has its finding", verdict::LIMIT, |findings| {
-        masses(findings).len() == losing.len()
-    });
+    let work = sidecar
+        .wait_findings("each table has its finding", verdict::LIMIT, |findings| masses(findings).len() == losing.len());
     let beating = meanwhile(|| pipeline.beat(), trickling(&pipeline, &load, work));
     let findings = beating.await;
     assert_eq!(masses(&findings), losing.into_iter().collect());

@@ -73,6 +73,7 @@ pub(crate) async fn stays_clean_by_committed_offsets(plan: Plan) {
     let whole = sidecar.status().await.expect("the sidecar answers");
     assert_eq!(verdict::verified(&whole), ends);
     assert_eq!((status["unverifiable"].as_u64(), status["rejects"].as_u64()), (Some(0), Some(0)), "{status:#}");
+    assert_eq!(status["changes"].as_u64(), Some(changes.iter().map(Change::events).sum()), "all of them are judged");
     assert_clean(&sidecar);
 }
 

@@ -75,6 +75,14 @@ impl Change {
             Act::Rekey => 3,
         }
     }
+
+    /// How many of its records are events of a key: all but tombstones.
+    pub(crate) fn events(&self) -> u64 {
+        match self.act {
+            Act::Insert | Act::Update | Act::Delete => 1,
+            Act::Rekey => 2,
+        }
+    }
 }
 
 /// What the newest event of a key says.
