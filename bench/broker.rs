@@ -23,7 +23,7 @@ const RECORDS: u64 = 1_000_000;
 const PARTITIONS: i32 = 4;
 
 /// Runs both, bare first and last, so that neither has the warmer cache.
-pub fn consume_decode_track(brokers: &str) {
+pub(crate) fn consume_decode_track(brokers: &str) {
     let topic = format!("afterimage-bench-{}", std::process::id());
     fill(brokers, &topic);
     let settings: [&[(&str, &str)]; 2] =
@@ -137,16 +137,15 @@ fn whole_road(brokers: &str, topic: &str) -> (f64, f64) {
                 TapEvent::Records(batch) => {
                     let of = |record: afterimage::model::Record<'_>| {
                         let at = Position { partition: record.partition, offset: record.offset };
-                        match decoder.decode("orders", record) {
-                            Understood::Change(change) => Input::Change(tracker.track(at, change)),
-                            other => unreachable!("updates only: {other:?}"),
-                        }
+                        let understood = decoder.decode("orders", record);
+                        let Understood::Change(change) = understood else { unreachable!("updates only: {understood:?}") };
+                        Input::Change(tracker.track(at, change))
                     };
                     let _ = tracked.send(batch.records().map(of).collect());
                 }
                 TapEvent::Assigned { partition, next } => drop(tracked.send(vec![Input::Assigned { partition, next }])),
                 TapEvent::Ended => break,
-                _ => {}
+                TapEvent::Reached { .. } | TapEvent::Revoked { .. } | TapEvent::Gap { .. } | TapEvent::Failed(_) => {}
             }
         }
     });

@@ -10,7 +10,7 @@ use afterimage::target::{Ask, Options, Pooler, Target};
 const ROWS: i64 = 1_000_000;
 
 /// Makes a table of a million rows, reads it by key, drops it.
-pub fn keys_per_second(url: &str) {
+pub(crate) fn keys_per_second(url: &str) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime starts");
     runtime.block_on(async {

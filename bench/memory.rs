@@ -12,7 +12,7 @@ const CHANGES: u64 = 1_000_000;
 const BATCH: u64 = 4096;
 
 /// One core: bytes → change → canonical form → tracked version.
-pub fn changes_per_second() {
+pub(crate) fn changes_per_second() {
     let batches: Vec<_> = (0..64).map(|index| batch(index * BATCH, BATCH)).collect();
     let mut decoder = decode::decoder(&decode::Options::default());
     let mut tracker = Tracker::new();
@@ -44,7 +44,7 @@ pub fn changes_per_second() {
 }
 
 /// Resident memory of a million pending versions of distinct keys, less the keys' own bytes.
-pub fn bytes_per_version() {
+pub(crate) fn bytes_per_version() {
     let mut decoder = decode::decoder(&decode::Options::default());
     let mut tracker = Tracker::new();
     let mut engine = Engine::new(Options { memory: usize::MAX, ..Options::default() }, Box::new(NoImages));

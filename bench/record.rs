@@ -25,7 +25,7 @@ const COLUMNS: &[(&str, &str)] = &[
 ];
 
 /// The table.
-pub fn table() -> Arc<TableMeta> {
+pub(crate) fn table() -> Arc<TableMeta> {
     let column = |(name, declared): &(&str, &str)| ColumnMeta {
         name: (*name).into(),
         declared: (*declared).into(),
@@ -51,7 +51,7 @@ fn row(id: u64, version: u64) -> String {
 }
 
 /// Key and value of an update.
-pub fn update(id: u64, version: u64) -> (String, String) {
+pub(crate) fn update(id: u64, version: u64) -> (String, String) {
     let (before, after) = (row(id, version), row(id, version + 1));
     let lsn = 24_000_000 + version * 8;
     let value = format!(
@@ -61,7 +61,7 @@ pub fn update(id: u64, version: u64) -> (String, String) {
 }
 
 /// A batch of updates of distinct keys.
-pub fn batch(first: u64, count: u64) -> Batch {
+pub(crate) fn batch(first: u64, count: u64) -> Batch {
     let mut batch = Batch::default();
     for offset in first..first + count {
         let (key, value) = update(offset, offset);
@@ -72,25 +72,20 @@ pub fn batch(first: u64, count: u64) -> Batch {
 }
 
 /// Brings changes into the form that the engine takes, as the runtime does.
-pub struct Tracker {
+pub(crate) struct Tracker {
     plan: Plan,
     binding: Option<(Arc<Columns>, Binding)>,
 }
 
 impl Tracker {
     /// For the table above.
-    pub fn new() -> Tracker {
+    pub(crate) fn new() -> Tracker {
         let plan = Plan::new(TableId(0), table(), &Rules::default(), None).expect("the table has a key");
         Tracker { plan, binding: None }
     }
 
-    /// The plan.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
     /// One change, tracked.
-    pub fn track(&mut self, at: Position, change: Change) -> Tracked {
+    pub(crate) fn track(&mut self, at: Position, change: Change) -> Tracked {
         let key = self.plan.key(change.key.as_ref().expect("records have keys")).expect("the key is whole");
         let after = change.after.expect("updates have a row");
         let expected = self.expect(&after);
@@ -122,7 +117,7 @@ impl Tracker {
 }
 
 /// A table-version cache that keeps nothing.
-pub struct NoImages;
+pub(crate) struct NoImages;
 
 impl Images for NoImages {
     fn image(&self, _: Position, _: &Key) -> Option<Image> {

@@ -80,7 +80,7 @@ pub fn load(layers: &Layers<'_>) -> Result<Loaded, Problems> {
     }
     if !problems.is_empty() {
         // What was read of a broken file would only give mistakes that are none.
-        return problems.into_result().and_then(|()| unreachable!("there are problems"));
+        return problems.into_result().map(|()| unreachable!("there are problems"));
     }
     put_environment(&mut written, layers.around, &mut problems);
     put_flags(&mut written, &layers.flags, layers.around, &mut problems);

@@ -209,7 +209,7 @@ impl Hole {
 #[derive(Debug, Clone)]
 pub(super) enum Chain {
     One([Version; 1]),
-    Many(Box<Vec<Version>>),
+    Many(Vec<Version>),
 }
 
 impl Chain {
@@ -248,7 +248,7 @@ impl Chain {
     pub(super) fn push(&mut self, mut version: Version) -> Arrival {
         version.arrival = Arrival(self.newest().arrival.0.wrapping_add(1));
         match self {
-            Chain::One([first]) => *self = Chain::Many(Box::new(vec![*first, version])),
+            Chain::One([first]) => *self = Chain::Many(vec![*first, version]),
             Chain::Many(many) => many.push(version),
         }
         version.arrival

@@ -92,7 +92,7 @@ impl Engine {
             format!("no progress was seen for {} s", self.now.since(self.progressed(at.partition)).as_secs());
         finding.last_seen = self.now;
         finding.observations = finding.observations.saturating_add(1);
-        if fresh || finding.observations % 60 == 0 {
+        if fresh || finding.observations.is_multiple_of(60) {
             self.state(&finding);
         }
         self.stated.stalled = Some(finding);

@@ -278,6 +278,7 @@ pub async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Result<Outc
 ///
 /// # Errors
 /// What kept it from reading.
+#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
 pub async fn decode(
     args: DecodeArgs,
     each: &mut (dyn FnMut(DecodedRecord<'_>) -> ControlFlow<()> + Send),

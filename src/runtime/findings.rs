@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use crate::report::{self, Document};
 use crate::store::{Cursor, Filter, Store, StoreError};
 
-use super::entry::{Failure, FindingsArgs, FindingsQuery, Outcome};
+use super::entry::{Failure, FindingsArgs, FindingsQuery, Outcome, OutputFormat};
 
 pub(super) fn store_failure(error: StoreError) -> Failure {
     Failure { source: Some(Box::new(error)), ..Failure::new("the store cannot be used") }
@@ -40,8 +40,13 @@ pub(super) async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -
                 || Failure { hint: Some(hint.into()), ..Failure::new(format!("no finding's id begins with `{id}`")) };
             let document = found.ok_or_else(none)?;
             match args.format {
-                super::entry::OutputFormat::Table => report::show(&document, out).map_err(writing)?,
-                format => report::print(format.into(), &[document], None, out).map_err(writing)?,
+                OutputFormat::Table => report::show(&document, out).map_err(writing)?,
+                format @ (OutputFormat::Json
+                | OutputFormat::Ndjson
+                | OutputFormat::Csv
+                | OutputFormat::Markdown
+                | OutputFormat::Junit
+                | OutputFormat::Html) => report::print(format.into(), &[document], None, out).map_err(writing)?,
             }
         }
         FindingsQuery::List { pipeline, tables, kinds, states, severity, limit } => {

@@ -1,4 +1,5 @@
 //! Finds the target table of each tap table, and makes its plan.
+#![expect(clippy::disallowed_methods, reason = "the target is asked again at a bounded pace")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

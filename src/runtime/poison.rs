@@ -63,7 +63,7 @@ impl Reasons {
         let tasks = status.get("tasks")?.as_array()?;
         let failed = tasks.iter().find(|task| task.get("state").and_then(|state| state.as_str()) == Some("FAILED"))?;
         let trace = failed.get("trace").and_then(|trace| trace.as_str()).unwrap_or("FAILED");
-        let cause = trace.lines().filter(|line| line.starts_with("Caused by:")).next_back();
+        let cause = trace.lines().rfind(|line| line.starts_with("Caused by:"));
         let line = cause.or(trace.lines().next()).unwrap_or("FAILED");
         Some(line.chars().take(TRACE).collect())
     }

@@ -1,4 +1,5 @@
 //! Findings become durable, then the positions below them are committed: in that order, always.
+#![expect(clippy::disallowed_methods, reason = "the store is asked again at a bounded pace")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

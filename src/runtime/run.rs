@@ -1,4 +1,5 @@
 //! `run`: every pipeline, until it is stopped.
+#![expect(clippy::disallowed_methods, reason = "the target is asked again at a bounded pace")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -162,7 +162,19 @@ impl Check {
                     self.stalled = open;
                 }
                 Kind::JudgingSuspended => {}
-                _ => self.violated(format!("{now}: {:?} without a reason: {detail}", finding.kind)),
+                Kind::UnappliedDelete
+                | Kind::MissingRow
+                | Kind::LostUpdate
+                | Kind::TornRow
+                | Kind::DivergedRow
+                | Kind::ResurrectedRow
+                | Kind::RegressedRow
+                | Kind::VanishedRow
+                | Kind::DuplicateRow
+                | Kind::Undecodable
+                | Kind::CoverageGap
+                | Kind::MassDivergence
+                | Kind::EvidenceUnsound => self.violated(format!("{now}: {:?} without a reason: {detail}", finding.kind)),
             },
             Subject::Record { .. } => self.violated(format!("{now}: every record can be read: {finding:?}")),
         }

@@ -3,6 +3,7 @@
 //! `cargo test --test sim` runs the kept seeds, then explores new ones for a while. `cargo test --test sim -- seed N` runs
 //! one seed and tells what happened; `-- seed N KEY` tells the story of a key; `-- explore SECONDS [FIRST]`
 //! looks for new ones.
+#![allow(clippy::print_stdout, reason = "a simulator tells what it ran")]
 
 mod applier;
 mod check;

@@ -209,7 +209,7 @@ impl World<'_> {
             self.wake = at.0.max(self.now + 1);
             self.at(self.wake, Event::Wake);
         }
-        if self.count % 512 == 0 {
+        if self.count.is_multiple_of(512) {
             self.check.bounds(&self.engine.tally());
         }
     }

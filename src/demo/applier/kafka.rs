@@ -99,6 +99,9 @@ pub struct Running {
     thread: JoinHandle<Result<(), ApplierError>>,
 }
 
+/// A record's place, and its change, if it is one.
+type Polled = (Place, Option<Dated<Place>>);
+
 impl Running {
     /// Starts the thread. Call it inside a multi-threaded tokio runtime, which the target's driver needs.
     ///
@@ -233,7 +236,7 @@ impl Shell {
     }
 
     /// The next record: its place, and its change, if it is one.
-    fn poll(&self) -> Result<Option<(Place, Option<Dated<Place>>)>, ApplierError> {
+    fn poll(&self) -> Result<Option<Polled>, ApplierError> {
         match self.consumer.poll(POLL) {
             None => Ok(None),
             Some(Ok(message)) => self.read(&message).map(Some),
