@@ -312,7 +312,7 @@ fn listed(args: args::FindingsList, problems: &mut Problems) -> Option<FindingsQ
     let severity: Option<Severity> = understand::severity("--severity", &args.severity, problems);
     Some(FindingsQuery::List {
         pipeline: args.pipeline,
-        tables: args.table,
+        table: args.table,
         kinds,
         states,
         severity: severity?,

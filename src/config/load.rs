@@ -78,10 +78,8 @@ pub fn load(layers: &Layers<'_>) -> Result<Loaded, Problems> {
     if let Some(path) = &layers.file {
         written = read_file(path, &mut problems);
     }
-    if !problems.is_empty() {
-        // What was read of a broken file would only give mistakes that are none.
-        return problems.into_result().map(|()| unreachable!("there are problems"));
-    }
+    // What was read of a broken file would only give mistakes that are none.
+    std::mem::take(&mut problems).into_result()?;
     put_environment(&mut written, layers.around, &mut problems);
     put_flags(&mut written, &layers.flags, layers.around, &mut problems);
     if layers.need == Need::Taps {

@@ -32,9 +32,9 @@ pub enum Level {
 impl Level {
     fn directives(self) -> &'static str {
         match self {
-            Level::Quiet => "warn",
-            Level::Usual => "warn,afterimage=info",
-            Level::Verbose => "info,afterimage=debug",
+            Level::Quiet => "warn,rdkafka=off",
+            Level::Usual => "warn,rdkafka=off,afterimage=info",
+            Level::Verbose => "info,rdkafka=off,afterimage=debug",
             Level::Everything => "debug,afterimage=trace",
         }
     }

@@ -8,9 +8,9 @@ use tracing::warn;
 use super::chain;
 use crate::telemetry::name;
 
-/// A lookup that answered.
+/// A lookup that came back.
 #[derive(Debug, Clone, Copy)]
-pub struct TargetRead<'a> {
+pub struct Looked<'a> {
     /// Pipeline.
     pub pipeline: &'a str,
     /// How many keys.
@@ -19,31 +19,28 @@ pub struct TargetRead<'a> {
     pub took: Duration,
 }
 
-impl TargetRead<'_> {
+impl Looked<'_> {
     /// Records it.
     pub fn emit(self) {
-        histogram!(name::TARGET_QUERY_DURATION, name::PIPELINE => self.pipeline.to_owned())
-            .record(self.took.as_secs_f64());
-        histogram!(name::TARGET_BATCH_KEYS, name::PIPELINE => self.pipeline.to_owned()).record(self.keys as f64);
+        let of = |name| histogram!(name, name::PIPELINE => self.pipeline.to_owned());
+        of(name::TARGET_QUERY_DURATION).record(self.took.as_secs_f64());
+        of(name::TARGET_BATCH_KEYS).record(self.keys as f64);
     }
 }
 
-/// A lookup that taught nothing.
+/// A read of the target that taught nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct TargetFailed<'a> {
     /// Pipeline.
     pub pipeline: &'a str,
     /// What failed and why.
     pub error: &'a dyn std::error::Error,
-    /// How many keys wait for another try.
-    pub keys: usize,
 }
 
 impl TargetFailed<'_> {
     /// Logs it and counts it.
     pub fn emit(self) {
         counter!(name::TARGET_ERRORS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
-        let (pipeline, keys, error) = (self.pipeline, self.keys, chain(self.error));
-        warn!(pipeline, keys, error, "the target was not read; its keys stay unverified");
+        warn!(pipeline = self.pipeline, error = chain(self.error), "the target was not read; its keys stay unverified");
     }
 }
