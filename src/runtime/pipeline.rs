@@ -149,6 +149,8 @@ impl Running {
             tables: Arc::clone(&running.tables),
             connect: connect(pipeline),
             client: reqwest::Client::new(),
+            tally: running.tally.clone(),
+            partitions: running.partitions.clone(),
         };
         let control = Arc::clone(&running.control);
         let recorder = Recorder { context, sink, control, alerts, state: store_here, reasons };
