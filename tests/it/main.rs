@@ -10,12 +10,15 @@ mod kafka;
 mod ledger;
 mod load;
 mod mariadb;
+mod paused_sink;
 mod pipeline;
 mod postgres;
 mod services;
 mod sidecar;
 mod store_contract;
+mod stuck_sink;
 mod tap_kafka;
+mod verdict;
 mod wait;
 
 mod rig;
