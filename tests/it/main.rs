@@ -3,9 +3,12 @@
 #![allow(clippy::print_stderr, reason = "what a failed test leaves behind is told beside its panic")]
 #![allow(dead_code, reason = "knobs of the rig that no theme turns at present")]
 
+mod batch_applier;
 mod connect;
 mod connector;
 mod database;
+mod disturbed;
+mod judging;
 mod kafka;
 mod ledger;
 mod load;
@@ -18,7 +21,6 @@ mod sidecar;
 mod store_contract;
 mod stuck_sink;
 mod tap_kafka;
-mod verdict;
 mod wait;
 
 mod rig;

@@ -8,7 +8,7 @@ use crate::database::Dialect;
 use crate::load::Load;
 use crate::pipeline::{Pipeline, Plan, Topics};
 use crate::sidecar::{Sidecar, beside};
-use crate::verdict::{commits_of, is_of_rows, quick, told, wait_verified};
+use crate::judging::{commits_of, is_of_rows, quick, told, wait_verified};
 use crate::wait;
 
 const VERIFY_LIMIT: Duration = Duration::from_secs(120);

@@ -8,7 +8,7 @@ use crate::database::Dialect;
 use crate::load::Load;
 use crate::pipeline::{Plan, Topics};
 use crate::sidecar::{Sidecar, beside};
-use crate::verdict::{commits_of, quick, told, wait_verified};
+use crate::judging::{commits_of, quick, told, wait_verified};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
