@@ -31,7 +31,9 @@ pub fn consume_decode_track(brokers: &str) {
     let mut bare: Vec<(f64, f64)> = settings.iter().map(|extra| bare_consumer(brokers, &topic, extra)).collect();
     let whole: Vec<(f64, f64)> = (0..2).map(|_| whole_road(brokers, &topic)).collect();
     bare.push(bare_consumer(brokers, &topic, settings[0]));
-    let best = |runs: &[(f64, f64)]| runs.iter().copied().fold((0.0, 0.0), |best, run| if run.0 > best.0 { run } else { best });
+    let best = |runs: &[(f64, f64)]| {
+        runs.iter().copied().fold((0.0, 0.0), |best, run| if run.0 > best.0 { run } else { best })
+    };
     let (bare, whole) = (best(&bare), best(&whole));
     let line = serde_json::json!({
         "bench": "consume + decode + track", "records": RECORDS, "partitions": PARTITIONS,

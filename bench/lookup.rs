@@ -11,7 +11,8 @@ const ROWS: i64 = 1_000_000;
 
 /// Makes a table of a million rows, reads it by key, drops it.
 pub fn keys_per_second(url: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime starts");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
         let pool = sqlx::PgPool::connect(url).await.expect("the database answers");
         let table = format!("afterimage_bench_{}", std::process::id());
@@ -44,7 +45,13 @@ async fn measure(url: &str, table: &str) {
     while began.elapsed() < Duration::from_secs(5) {
         let keys = (0..KEYS_PER_LOOKUP as i64).map(|index| vec![Cell::Int((next + index * 7919) % ROWS)]).collect();
         next = (next + 104_729) % ROWS;
-        let ask = Ask { table: Arc::clone(&meta), key_columns: vec![0], columns: columns.clone(), names: Arc::clone(&names), keys };
+        let ask = Ask {
+            table: Arc::clone(&meta),
+            key_columns: vec![0],
+            columns: columns.clone(),
+            names: Arc::clone(&names),
+            keys,
+        };
         let answer = target.lookup(&ask).await.expect("it answers");
         assert!(answer.iter().all(|rows| rows.len() == 1), "every key has its row");
         asked += answer.len() as u64;

@@ -7,7 +7,12 @@
 //! AFTERIMAGE_BENCH_PG=postgres://… cargo bench --bench reach        # and lookups
 //! ```
 //! Prints one JSON object a line. Topics and tables it makes are its own and are removed.
-#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used, reason = "a benchmark prints and measures")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a benchmark prints and measures"
+)]
 
 mod broker;
 mod lookup;
@@ -19,7 +24,9 @@ fn main() {
     memory::bytes_per_version();
     match std::env::var("AFTERIMAGE_BENCH_BROKER") {
         Ok(brokers) => broker::consume_decode_track(&brokers),
-        Err(_) => println!("{}", serde_json::json!({"bench": "broker", "skipped": "AFTERIMAGE_BENCH_BROKER is not set"})),
+        Err(_) => {
+            println!("{}", serde_json::json!({"bench": "broker", "skipped": "AFTERIMAGE_BENCH_BROKER is not set"}))
+        }
     }
     match std::env::var("AFTERIMAGE_BENCH_PG") {
         Ok(url) => lookup::keys_per_second(&url),

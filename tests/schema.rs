@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use afterimage::report::{Document, Summary};
+use afterimage::report::{Alert, Document, Summary};
 use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 
@@ -15,6 +15,11 @@ fn finding() {
 #[test]
 fn audit() {
     check("audit.json", written().into_root_schema_for::<Summary>());
+}
+
+#[test]
+fn alert() {
+    check("alert.json", written().into_root_schema_for::<Alert>());
 }
 
 /// Schemas say what is written: a member that is always there is required, though a reader could do without.

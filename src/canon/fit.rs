@@ -35,12 +35,15 @@ fn misfit(cell: &Cell, column: &ColumnMeta) -> Option<String> {
         }
         Cell::Int(value) => {
             let (least, most) = integer_range(base, declared)?;
-            (i128::from(*value) < least || i128::from(*value) > most).then(|| format!("an integer out of the range of {declared}"))
+            (i128::from(*value) < least || i128::from(*value) > most)
+                .then(|| format!("an integer out of the range of {declared}"))
         }
         Cell::Decimal(text) if matches!(base, "numeric" | "decimal") => {
             let (precision, scale) = (arguments.first().copied()?, arguments.get(1).copied().unwrap_or_default());
-            let whole = text.trim_start_matches('-').split('.').next().unwrap_or_default().trim_start_matches('0').len() as u64;
-            (whole > precision.saturating_sub(scale)).then(|| format!("{whole} digits before the point into {declared}"))
+            let whole =
+                text.trim_start_matches('-').split('.').next().unwrap_or_default().trim_start_matches('0').len() as u64;
+            (whole > precision.saturating_sub(scale))
+                .then(|| format!("{whole} digits before the point into {declared}"))
         }
         Cell::Null
         | Cell::Absent
@@ -76,7 +79,11 @@ fn integer_range(base: &str, declared: &str) -> Option<(i128, i128)> {
         "bigint" => 64,
         _ => return None,
     };
-    if declared.contains("unsigned") { Some((0, (1 << bits) - 1)) } else { Some((-(1 << (bits - 1)), (1 << (bits - 1)) - 1)) }
+    if declared.contains("unsigned") {
+        Some((0, (1 << bits) - 1))
+    } else {
+        Some((-(1 << (bits - 1)), (1 << (bits - 1)) - 1))
+    }
 }
 
 /// `numeric(10,2)` → `numeric`, [10, 2].
@@ -99,14 +106,23 @@ mod tests {
 
     #[test]
     fn what_a_column_cannot_hold_is_named_without_the_value() {
-        assert_eq!(why(Cell::text("abcd"), "character varying(3)").as_deref(), Some("4 characters into character varying(3)"));
+        assert_eq!(
+            why(Cell::text("abcd"), "character varying(3)").as_deref(),
+            Some("4 characters into character varying(3)")
+        );
         assert_eq!(why(Cell::text("abc"), "character varying(3)"), None);
         assert_eq!(why(Cell::text("abcd"), "text"), None);
         assert_eq!(why(Cell::Null, "text").as_deref(), Some("null into a column that is not null"));
         assert_eq!(why(Cell::Int(40_000), "smallint").as_deref(), Some("an integer out of the range of smallint"));
         assert_eq!(why(Cell::Int(40_000), "smallint(5) unsigned"), None);
-        assert_eq!(why(Cell::Int(-1), "int(10) unsigned").as_deref(), Some("an integer out of the range of int(10) unsigned"));
-        assert_eq!(why(Cell::Decimal("12345.6".into()), "numeric(6,2)").as_deref(), Some("5 digits before the point into numeric(6,2)"));
+        assert_eq!(
+            why(Cell::Int(-1), "int(10) unsigned").as_deref(),
+            Some("an integer out of the range of int(10) unsigned")
+        );
+        assert_eq!(
+            why(Cell::Decimal("12345.6".into()), "numeric(6,2)").as_deref(),
+            Some("5 digits before the point into numeric(6,2)")
+        );
         assert_eq!(why(Cell::Decimal("-0.60".into()), "numeric(2,2)"), None);
     }
 }

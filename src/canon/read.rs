@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::form::{Form, Padding, Scale};
+use super::form::{Form, Padding, Scale, Zone};
 use super::value::{Canonical, Reading, nothing, numeric, temporal as temporal_cell};
 use super::{json, number, temporal};
 use crate::model::{Cell, Typing};
@@ -17,7 +17,7 @@ impl Form {
         match cell {
             Cell::Null | Cell::Absent => return Reading::Value(Canonical::Null),
             Cell::NotSent | Cell::Redacted => return Reading::Unknown,
-            Cell::Opaque(_) => return Reading::Incomparable,
+            Cell::Opaque(pair) => return Reading::from(self.read_named(&pair.0, &pair.1)),
             numeric!() | temporal_cell!() | Cell::Text(_) | Cell::Bytes(_) | Cell::Uuid(_) | Cell::Json(_) => {}
         }
         Reading::from(match self {
@@ -33,6 +33,30 @@ impl Form {
             Form::Uuid => read_uuid(cell).map(Canonical::Uuid),
             Form::Json => read_json(cell).map(Canonical::Json),
         })
+    }
+}
+
+/// Debezium's name for times with a zone, which no kind of cell holds.
+const ZONED_TIME: &str = "io.debezium.time.ZonedTime";
+
+impl Form {
+    /// Reads a value that the decoder only named, as it was written: a time with zone, where the column holds those.
+    /// Debezium has moved it to UTC; the target's is moved there too.
+    fn read_named(self, name: &str, text: &str) -> Option<Canonical<'static>> {
+        match self {
+            Form::Time(digits, Zone::Utc) if name == ZONED_TIME => temporal::zoned_time(text.trim_matches('"'), digits),
+            Form::Number(_)
+            | Form::Float32
+            | Form::Float64
+            | Form::Bool
+            | Form::Text(_)
+            | Form::Bytes(_)
+            | Form::Date
+            | Form::Time(..)
+            | Form::Moment(..)
+            | Form::Uuid
+            | Form::Json => None,
+        }
     }
 }
 

@@ -104,13 +104,10 @@ pub(super) fn time(cell: &Cell, typing: Typing, digits: u8, zone: Zone) -> Optio
     let nanos = match cell {
         Cell::Time(nanos) => *nanos,
         Cell::Int(count) if typing == Typing::Bare => Unit::of_time(*count, digits).nanos(*count)?,
-        Cell::Text(text) => {
-            let (nanos, offset) = calendar::parse_time(text)?;
-            match zone {
-                Zone::None => nanos,
-                Zone::Utc => nanos - i64::from(offset.unwrap_or(0)) * NANOS,
-            }
-        }
+        Cell::Text(text) => match zone {
+            Zone::None => calendar::parse_time(text)?.0,
+            Zone::Utc => return zoned_time(text, digits),
+        },
         nothing!()
         | untimely!()
         | Cell::Int(_)
@@ -120,6 +117,12 @@ pub(super) fn time(cell: &Cell, typing: Typing, digits: u8, zone: Zone) -> Optio
         | Cell::Infinity(_) => return None,
     };
     Some(time_at(nanos, digits, zone))
+}
+
+/// A time with an offset, as UTC.
+pub(super) fn zoned_time(text: &str, digits: u8) -> Option<Canonical<'static>> {
+    let (nanos, offset) = calendar::parse_time(text)?;
+    Some(time_at(nanos - i64::from(offset.unwrap_or(0)) * NANOS, digits, Zone::Utc))
 }
 
 /// A time at the column's precision; a zoned one on the day of UTC.

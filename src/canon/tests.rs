@@ -65,6 +65,10 @@ fn dec(text: &str) -> Cell {
     Cell::Decimal(text.into())
 }
 
+fn zoned_time(text: &str) -> Cell {
+    Cell::Opaque(Box::new(("io.debezium.time.ZonedTime".to_owned(), text.to_owned())))
+}
+
 use Relation::{Alike, Apart, Near, Open};
 
 #[test]
@@ -326,6 +330,8 @@ fn times_compare_as_instants_or_on_the_wall() {
         &[
             (Cell::text("01:04:56+02"), Cell::text("23:04:56Z"), Alike),
             (Cell::Time(86_400_000_000_000), Cell::Time(86_400_000_000_000), Alike),
+            (zoned_time("\"23:04:56Z\""), Cell::Time(83_096_000_000_000), Alike),
+            (zoned_time("23:04:57Z"), Cell::Time(83_096_000_000_000), Apart),
         ],
     );
     check(
@@ -470,7 +476,7 @@ fn keys_are_canonical_and_their_faults_named() {
         primary_key: vec![1, 0],
     });
     let rules = Rules { rename: BTreeMap::from([("number".to_owned(), "no".to_owned())]), ..Rules::default() };
-    let plan = Plan::new(TableId(7), meta.clone(), &rules, None).expect("a plan");
+    let plan = Plan::new(TableId(7), meta, &rules, None).expect("a plan");
     assert_eq!(plan.key_places(), [1, 0]);
     assert_eq!(plan.key_names().collect::<Vec<_>>(), ["number", "tenant"]);
     let of = |number: Cell, tenant: Cell| {

@@ -215,7 +215,7 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
     let ops = understand::ops("--op", &args.op, &mut problems);
     let pipeline = loaded.as_ref().and_then(|loaded| audited(&loaded.config, &args.source, &mut problems));
     if let Some(path) = &args.report
-        && report_format(path).is_none()
+        && OutputFormat::of_file(path).is_none()
     {
         problems.flag("--report", "the name says no format: expected .html, .json, .ndjson, .csv, .md, .xml or .txt");
     }
@@ -239,21 +239,6 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
     })();
     let args = settle(wanted, problems)?;
     finish(&stop, |mut out| async move { entry::audit(args, &mut out).await })
-}
-
-/// The format that the name of a report says.
-#[must_use]
-pub fn report_format(path: &std::path::Path) -> Option<OutputFormat> {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("html" | "htm") => Some(OutputFormat::Html),
-        Some("json") => Some(OutputFormat::Json),
-        Some("ndjson" | "jsonl") => Some(OutputFormat::Ndjson),
-        Some("csv") => Some(OutputFormat::Csv),
-        Some("md") => Some(OutputFormat::Markdown),
-        Some("xml") => Some(OutputFormat::Junit),
-        Some("txt") => Some(OutputFormat::Table),
-        _ => None,
-    }
 }
 
 /// The pipeline to audit. On a file nothing can move any more: unless something else is said, all of it was applied.
@@ -327,7 +312,7 @@ fn listed(args: args::FindingsList, problems: &mut Problems) -> Option<FindingsQ
     let severity: Option<Severity> = understand::severity("--severity", &args.severity, problems);
     Some(FindingsQuery::List {
         pipeline: args.pipeline,
-        table: args.table,
+        tables: args.table,
         kinds,
         states,
         severity: severity?,

@@ -78,6 +78,10 @@ pub fn load(layers: &Layers<'_>) -> Result<Loaded, Problems> {
     if let Some(path) = &layers.file {
         written = read_file(path, &mut problems);
     }
+    if !problems.is_empty() {
+        // What was read of a broken file would only give mistakes that are none.
+        return problems.into_result().and_then(|()| unreachable!("there are problems"));
+    }
     put_environment(&mut written, layers.around, &mut problems);
     put_flags(&mut written, &layers.flags, layers.around, &mut problems);
     if layers.need == Need::Taps {
@@ -261,17 +265,16 @@ fn place_parameters(target: &mut Node, split: Node, path: &Path, problems: &mut 
 fn understand(written: &Node, failed: &mut Vec<Path>, problems: &mut Problems) -> RawConfig {
     let mut rest = written.clone();
     loop {
-        let error = match serde_path_to_error::deserialize::<_, RawConfig>(rest.to_json()) {
+        let (path, message) = match read(&rest) {
             Ok(raw) => return raw,
-            Err(error) => error,
+            Err(mistake) => mistake,
         };
-        let path = path_of(error.path(), &rest);
-        let message = error.inner().to_string();
-        if !failed.iter().any(|known| known.touches(&path)) {
-            let (message, meant) = explain(&message);
-            problems.at(&path, rest.origin_at(&path), message);
-            if let (Some(meant), Some((_, parents))) = (meant, path.0.split_last()) {
-                failed.push(Path(parents.to_vec()).key(&meant));
+        match list_around(&path, &rest) {
+            None => note(&path, &message, &rest, failed, problems),
+            Some(list) => {
+                for (path, message) in each_of_list(&list, &rest) {
+                    note(&path, &message, &rest, failed, problems);
+                }
             }
         }
         let removed = rest.remove(&path);
@@ -280,6 +283,48 @@ fn understand(written: &Node, failed: &mut Vec<Path>, problems: &mut Problems) -
             return RawConfig::default();
         }
     }
+}
+
+/// Reads a tree, or tells the first mistake and its path.
+fn read(tree: &Node) -> Result<RawConfig, (Path, String)> {
+    serde_path_to_error::deserialize::<_, RawConfig>(tree.to_json())
+        .map_err(|error| (path_of(error.path(), tree), error.inner().to_string()))
+}
+
+/// The list that goes as a whole when this path is removed.
+fn list_around(path: &Path, tree: &Node) -> Option<Path> {
+    let key = path.0.iter().rposition(|step| matches!(step, Step::Key(_)))?;
+    let list = Path(path.0[..=key].to_vec());
+    (key + 1 < path.0.len() && matches!(tree.get(&list)?.value, Value::List(_))).then_some(list)
+}
+
+/// The first mistake in each element of a list that will be removed as a whole.
+fn each_of_list(list: &Path, tree: &Node) -> Vec<(Path, String)> {
+    let Some(Value::List(elements)) = tree.get(list).map(|node| node.value.clone()) else { return Vec::new() };
+    let mut mistakes = Vec::new();
+    for (index, element) in elements.into_iter().enumerate() {
+        let mut alone = tree.clone();
+        if let Some(node) = alone.get_mut(&list.0) {
+            node.value = Value::List(vec![element]);
+        }
+        let Err((path, message)) = read(&alone) else { continue };
+        if path.0.len() > list.0.len() && path.touches(list) {
+            let inside = path.0[list.0.len() + 1..].iter().cloned();
+            let path = list.index(index).0.into_iter().chain(inside).collect();
+            mistakes.push((Path(path), message));
+        }
+    }
+    mistakes
+}
+
+fn note(path: &Path, message: &str, tree: &Node, failed: &mut Vec<Path>, problems: &mut Problems) {
+    if failed.iter().any(|known| known.touches(path)) {
+        return;
+    }
+    let parent = Path(path.0.split_last().map_or(&[][..], |(_, parents)| parents).to_vec());
+    let (message, meant) = explain(message, &parent);
+    problems.at(path, tree.origin_at(path), message);
+    failed.extend(meant.map(|meant| parent.key(&meant)));
 }
 
 /// The path of an error, as far as it exists in the tree.
@@ -303,21 +348,31 @@ fn path_of(path: &serde_path_to_error::Path, tree: &Node) -> Path {
 }
 
 /// serde's message in the words of a user, and the key that was meant, where one can be guessed.
-fn explain(message: &str) -> (String, Option<String>) {
+fn explain(message: &str, parent: &Path) -> (String, Option<String>) {
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    match names.split_first() {
-        Some((unknown, known)) if message.starts_with("unknown field") => match closest(unknown, known.iter().copied())
-        {
-            Some(near) => (format!("unknown key: did you mean `{near}`?"), Some(near.to_owned())),
-            None => (format!("unknown key: expected {}", super::unit::one_of(known)), None),
-        },
-        _ => (
-            message
-                .replace("invalid type: ", "wrong type: ")
-                .replace("a map", "a table")
-                .replace("a sequence", "a list"),
-            None,
-        ),
+    let (unknown, known) = match names.split_first() {
+        Some((unknown, known)) if message.starts_with("unknown field") => (unknown, known),
+        _ => return (in_plain_words(message), None),
+    };
+    if let Some(near) = closest(unknown, known.iter().copied()) {
+        return (format!("unknown key: did you mean `{near}`?"), Some(near.to_owned()));
+    }
+    let in_a_pipeline = parent.0.len() == 2 && parent.touches(&Path::of(["pipelines"]));
+    match super::raw::section_of(unknown).filter(|_| in_a_pipeline) {
+        Some(section) => (format!("unknown key: did you mean `{unknown}` of the section `{section}`?"), None),
+        None => (format!("unknown key: expected {}", super::unit::one_of(known)), None),
+    }
+}
+
+fn in_plain_words(message: &str) -> String {
+    let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+    let what = what.replace("invalid type: ", "wrong type: ").replace("map", "a table").replace("sequence", "a list");
+    match expected {
+        "" => what,
+        "a map" => format!("{what}, expected a table"),
+        "a sequence" => format!("{what}, expected a list"),
+        structure if structure.starts_with("struct ") => format!("{what}, expected a table"),
+        other => format!("{what}, expected {other}"),
     }
 }
 

@@ -530,6 +530,14 @@ model_words! {
 
 field!(RawTopic, RawName, RawProperty, Patrol, Tolerance, KindWord, SeverityWord);
 
+/// The section of a pipeline that has a key of this name.
+pub(super) fn section_of(key: &str) -> Option<&'static str> {
+    let schema = json_schema();
+    let sections = [("tap", "RawTap"), ("target", "RawTarget"), ("decode", "RawDecode"), ("limits", "RawLimits")];
+    let has = |definition: &str| !schema["$defs"][definition]["properties"][key].is_null();
+    sections.into_iter().find(|(_, definition)| has(definition)).map(|(section, _)| section)
+}
+
 /// The JSON schema of the configuration, for editors. Kept in `schemas/config.json`.
 #[must_use]
 pub fn json_schema() -> serde_json::Value {

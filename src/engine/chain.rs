@@ -35,11 +35,14 @@ pub(super) struct MaskId(pub(super) u32);
 
 const KEY_CHANGE_OLD: u8 = 2;
 const KEY_CHANGE_NEW: u8 = 4;
+const LATE: u8 = 8;
 
 /// What is not a position, an operation or a fingerprint.
 pub(super) struct Marks {
     pub(super) committed_at: Option<SourceTime>,
     pub(super) key_change: KeyChange,
+    /// It came to the tap later than the applier may have had it.
+    pub(super) late: bool,
 }
 
 impl Version {
@@ -58,7 +61,7 @@ impl Version {
             arrival: Arrival(0),
             partition: at.partition,
             op,
-            flags: key_change,
+            flags: key_change | if marks.late { LATE } else { 0 },
         }
     }
 
@@ -79,6 +82,11 @@ impl Version {
             Op::Insert | Op::Read | Op::Update => true,
             Op::Delete | Op::Truncate => false,
         }
+    }
+
+    /// Its place on the tap says nothing about when the applier had it.
+    pub(super) fn is_late(&self) -> bool {
+        self.flags & LATE != 0
     }
 
     pub(super) fn in_key_change(&self) -> bool {
@@ -258,16 +266,70 @@ impl Chain {
         count
     }
 
-    /// Moves the middle half into `hole`, keeping the oldest and the newest; gives back how many went and their offsets.
+    /// Moves half of the versions into `hole`, keeping the oldest, the newest, and those between them that are spread evenly
+    /// over their time, so that a floor always finds a version near it. Gives back how many went and the offsets of the first
+    /// and last.
     pub(super) fn coalesce(&mut self, hole: &mut Option<Hole>) -> Option<(usize, u64, u64)> {
         let Chain::Many(many) = self else { return None };
-        let (start, end) = (1, many.len().div_ceil(2).max(2));
-        if end >= many.len() || start >= end {
-            return None;
-        }
+        let (first, last) = (many[0].arrival.0, many[many.len() - 1].arrival.0);
+        let step = ((last - first) / (many.len() as u32 / 2)).max(2);
+        let mut kept = 0;
+        let stays = |version: &Version| {
+            let slot = (version.arrival.0 - first) / step;
+            let stays = slot > kept || version.arrival.0 == first || version.arrival.0 == last;
+            kept = kept.max(slot);
+            stays
+        };
+        let (stay, gone): (Vec<Version>, Vec<Version>) = many.iter().copied().partition(stays);
+        let range = (gone.first()?.offset, gone.last()?.offset);
         let hole = hole.get_or_insert(Hole { newest: Arrival(0), bloom: [0; HOLE_WORDS], absent: false });
-        let range = (many[start].offset, many[end - 1].offset);
-        many.drain(start..end).for_each(|version| hole.add(&version));
-        Some((end - start, range.0, range.1))
+        gone.iter().for_each(|version| hole.add(version));
+        **many = stay;
+        Some((gone.len(), range.0, range.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(versions: u64) -> Chain {
+        let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false };
+        let version = |offset| {
+            let at = Position { partition: PartitionId(0), offset };
+            Version::new(at, offset, Op::Update, (u128::from(offset), MaskId(0)), &marks)
+        };
+        let mut chain = Chain::of(version(0));
+        for offset in 1..versions {
+            chain.push(version(offset));
+        }
+        chain
+    }
+
+    #[test]
+    fn what_is_left_of_a_long_chain_is_spread_over_its_whole_time() {
+        let mut hole = None;
+        let mut grown = chain(1);
+        for offset in 1..100_000 {
+            let newest = *grown.newest();
+            grown.push(Version { offset, ..newest });
+            if grown.len() > 64 {
+                assert!(grown.coalesce(&mut hole).is_some());
+            }
+        }
+        let offsets: Vec<u64> = grown.versions().iter().map(|version| version.offset).collect();
+        assert_eq!((offsets[0], offsets[offsets.len() - 1]), (0, 99_999));
+        let widest = offsets.windows(2).map(|pair| pair[1] - pair[0]).max();
+        assert!(widest <= Some(100_000 / 10), "{offsets:?}");
+        assert_eq!(hole.map(|hole| u64::from(hole.newest.0) < 99_999), Some(true));
+    }
+
+    #[test]
+    fn coalescing_ends_with_the_oldest_and_the_newest() {
+        let mut hole = None;
+        let mut chain = chain(100);
+        while chain.coalesce(&mut hole).is_some() {}
+        let offsets: Vec<u64> = chain.versions().iter().map(|version| version.offset).collect();
+        assert_eq!(offsets, [0, 99]);
     }
 }

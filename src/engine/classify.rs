@@ -56,7 +56,9 @@ impl Engine {
             Base::Version(_) | Base::Content(..) | Base::Absent | Base::Unknown => {}
         }
         let remembered = case.verified.as_ref().is_some_and(|verified| is_earlier(verified, content));
-        let behind = if remembered { count(index + 2) } else { 0 };
+        let hole = case.entry.more.as_ref().and_then(|more| more.hole.as_ref());
+        let coalesced = hole.is_some_and(|hole| hole.may_hold(content, &self.masks));
+        let behind = if remembered || coalesced { count(index + 2) } else { 0 };
         SeenVersion { named: None, since: ops(0), behind }
     }
 
@@ -169,12 +171,11 @@ fn was_read_so(case: &Case<'_>) -> bool {
     let expected = case.expected();
     let more = case.entry.more.as_deref();
     let seen = more.and_then(|more| more.seen_best).is_some_and(|seen| seen >= expected.arrival);
-    let judged = more.and_then(|more| more.applied_to).is_some_and(|to| to >= expected.arrival);
     let verified = case
         .verified
         .as_ref()
         .is_some_and(|verified| verified.at.partition == expected.partition && verified.at.offset >= expected.offset);
-    seen || verified || (judged && case.entry.reported().is_none())
+    seen || verified
 }
 
 /// The key was read as a row that no change has removed since.

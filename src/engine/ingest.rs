@@ -38,9 +38,35 @@ impl Engine {
             Order::Partition | Order::Key => change.at.offset,
             Order::Table | Order::Pipeline => self.source_order(change),
         };
-        let marks = Marks { committed_at: change.committed_at, key_change: change.key_change };
+        let late = self.is_late(change);
+        let marks = Marks { committed_at: change.committed_at, key_change: change.key_change, late };
         let mask = self.masks.id(&change.mask);
         Version::new(change.at, order, change.op, (change.fingerprint, mask), &marks)
+    }
+
+    /// An applier that reads the source's log itself had this change longer than `lead` before the tap did. Reads of that
+    /// time met rows that the tap had not told of, so nothing they said counts.
+    fn is_late(&mut self, change: &Tracked) -> bool {
+        let lead = i64::try_from(self.options.lead.as_millis()).unwrap_or(i64::MAX);
+        let (Some(committed), Some(appended)) = (change.committed_at, change.appended_at) else { return false };
+        let late = lead > 0 && appended.saturating_sub(committed.0) > lead;
+        if late {
+            self.late_tap(change);
+        }
+        late
+    }
+
+    fn late_tap(&mut self, change: &Tracked) {
+        let Some(scope) = self.scope(change.at.partition, change.key.table()) else { return };
+        let (now, settle) = (self.now, self.options.settle);
+        let horizon = self.horizons.entry(scope).or_default();
+        let known = horizon.frozen(now, settle);
+        horizon.went_back(now);
+        if !known {
+            let place = self.place(change.at.partition, change.at.offset);
+            let why = format!("the tap is later than the applier may be ahead of it, at {place}");
+            self.say(Output::Note(Note::Frozen { partition: Some(change.at.partition), why }));
+        }
     }
 
     /// Records without a source position (snapshots) take the newest of their scope: nothing before them is newer.
@@ -79,6 +105,7 @@ impl Engine {
         if let Some(verified) = self.images.recall(&change.key)
             && verified.at.partition == version.partition
             && verified.at.offset < version.offset
+            && self.partitions.get(&version.partition).is_some_and(|known| verified.at.offset >= known.unbroken_since)
         {
             let mask = self.masks.id(&verified.mask);
             return Base::Version(recalled(&verified, mask));
@@ -105,13 +132,9 @@ impl Engine {
         }
         let arrival = entry.chain.push(version);
         self.memory.versions += 1;
-        if role == Role::Heartbeat {
-            if entry.chain.len() > cap {
-                self.memory.versions -= entry.chain.drop_first(1);
-            }
-            return;
+        if role == Role::Rows {
+            self.track(ix, &version, arrival);
         }
-        self.track(ix, &version, arrival);
         if self.keys.get(ix).is_some_and(|entry| entry.chain.len() > cap) {
             self.coalesce(ix);
         }
@@ -156,7 +179,7 @@ impl Engine {
     }
 
     fn truncated(&mut self, change: &Tracked) -> Version {
-        let marks = Marks { committed_at: change.committed_at, key_change: KeyChange::No };
+        let marks = Marks { committed_at: change.committed_at, key_change: KeyChange::No, late: false };
         let mask = self.masks.id(&change.mask);
         Version::new(change.at, change.order.max(change.at.offset), Op::Truncate, (0, mask), &marks)
     }
@@ -166,6 +189,9 @@ impl Engine {
         let Some(entry) = self.forget(ix) else { return };
         let versions = entry.chain.versions();
         let range = (versions[0].offset, entry.chain.newest().offset);
+        if let Some(partition) = self.partitions.get_mut(&versions[0].partition) {
+            partition.unbroken_since = partition.consumed;
+        }
         self.counters.unverifiable += versions.len() as u64;
         self.say(Output::Note(Note::Unverifiable { partition: versions[0].partition, range, why }));
     }
@@ -240,7 +266,7 @@ impl Engine {
 
     pub(super) fn gap(&mut self, partition: PartitionId, from: u64, to: u64) {
         let state = self.partitions.entry(partition).or_default();
-        state.consumed = state.consumed.max(to);
+        (state.consumed, state.unbroken_since) = (state.consumed.max(to), to);
         let place = self.place(partition, from);
         let finding = Finding {
             kind: Kind::CoverageGap,
@@ -315,6 +341,6 @@ impl Engine {
 }
 
 fn recalled(verified: &Verified, mask: MaskId) -> Version {
-    let marks = Marks { committed_at: None, key_change: KeyChange::No };
+    let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false };
     Version::new(verified.at, 0, verified.op, (verified.fingerprint, mask), &marks)
 }

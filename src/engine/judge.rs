@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{Op, Row, Tick};
 
-use super::chain::{Base, Content};
+use super::chain::{Arrival, Base, Content, Version};
 use super::event::{Note, Output, Role, Seen, Verified};
 use super::horizon::Ends;
 use super::keys::KeyIx;
@@ -19,6 +19,9 @@ const REMEMBERED: usize = 4;
 /// Suspects below a committed position that may heal to exactly their own version: one could be a slow read, two are
 /// commits that run ahead of writes.
 const HEALED_TO_OWN: u32 = 2;
+
+/// Reads under a settled floor that may stay unclear before the versions up to it are left without a verdict.
+const UNCLEAR_READS: u8 = 3;
 
 /// One observation on its way to a verdict.
 pub(super) struct Observation<'a> {
@@ -69,11 +72,36 @@ impl Engine {
         match self.standing(entry, index, observation) {
             Standing::Allowed => self.right(ix, floor, observation),
             Standing::Wrong => self.wrong(ix, floor, index, observation),
-            Standing::Unclear => {
-                self.counters.unclear += 1;
-                self.schedule_rest(ix);
-            }
+            Standing::Mixed => self.schedule_rest(ix),
+            Standing::Unclear(why) => self.unclear(ix, why, floor, observation.floors),
         }
+    }
+
+    /// What stays unclear where it is settled ends without a verdict, so that one hot key does not hold its partition.
+    fn unclear(&mut self, ix: KeyIx, why: &'static str, floor: Floor, floors: Floors) {
+        self.counters.unclear += 1;
+        let Some(entry) = self.keys.get_mut(ix) else { return };
+        let more = entry.more();
+        more.unclear = more.unclear.saturating_add(1);
+        // Another read under the same floor would be no clearer.
+        more.applied_to = more.applied_to.max(Some(floor.arrival));
+        let index = floors.settled.and_then(|settled| entry.chain.at_or_before(settled));
+        let Some(index) = index.filter(|_| entry.more().unclear >= UNCLEAR_READS) else {
+            self.schedule_rest(ix);
+            return;
+        };
+        let version = entry.chain.versions()[index];
+        let unjudged =
+            entry.chain.versions()[..=index].iter().filter(|version| !entry.is_done(version.arrival)).copied();
+        let unjudged: Vec<Version> = unjudged.collect();
+        if let (Some(first), Some(last)) = (unjudged.first(), unjudged.last()) {
+            self.counters.unverifiable += unjudged.len() as u64;
+            let range = (first.offset, last.offset);
+            self.say(Output::Note(Note::Unverifiable { partition: version.partition, range, why }));
+        }
+        self.remember(ix, 0, index);
+        self.pass(ix, version.arrival);
+        self.schedule_rest(ix);
     }
 
     /// Nothing proves what had to be there: the row may still be verified by what is settled, and tells what differs now.
@@ -111,6 +139,7 @@ impl Engine {
         let op = entry.chain.at_or_before(floor.arrival).map_or(Op::Update, |index| entry.chain.versions()[index].op);
         let more = entry.more();
         more.applied_to = more.applied_to.max(Some(floor.arrival));
+        more.seen_best = more.seen_best.max(Some(floor.arrival));
         more.differs = false;
         if first {
             self.gate.judged(table, op, false, self.now);
@@ -133,40 +162,52 @@ impl Engine {
     }
 
     /// Everything up to the settled floor has its verdict: older versions go, and the key too if nothing newer is open.
-    fn verify(&mut self, ix: KeyIx, settled: super::chain::Arrival, observation: &Observation<'_>) {
+    fn verify(&mut self, ix: KeyIx, settled: Arrival, observation: &Observation<'_>) {
         let Some(entry) = self.keys.get_mut(ix) else { return };
-        let newest = entry.chain.newest().arrival;
         let Some(index) = entry.chain.at_or_before(settled) else { return };
-        if entry.is_unordered() && settled < newest {
+        if entry.is_unordered() && settled < entry.chain.newest().arrival {
             return;
         }
-        let passed = entry.chain.versions()[..index].to_vec();
-        self.counters.superseded += passed.len() as u64;
-        let dropped = entry.chain.drop_first(index);
-        self.memory.versions -= dropped;
+        self.counters.superseded += index as u64;
         let more = entry.more();
+        more.unclear = 0;
         if more.settled_to.is_none_or(|to| to < settled) {
             self.counters.matched += 1;
         }
+        let Some(entry) = self.keys.get(ix) else { return };
+        let probe = self.probe(&observation.content);
+        let seen = entry.chain.versions()[index..].iter().position(|version| probe.fits(version));
+        self.remember(ix, index, index + seen.unwrap_or(0));
+        self.pass(ix, settled);
+    }
+
+    /// Drops what is older than a version that needs nothing more, and the key if nothing newer or open is left.
+    fn pass(&mut self, ix: KeyIx, settled: Arrival) {
+        let Some(entry) = self.keys.get_mut(ix) else { return };
+        let newest = entry.chain.newest().arrival;
+        let Some(index) = entry.chain.at_or_before(settled) else { return };
+        let base = index.checked_sub(1).map(|last| entry.chain.versions()[last]);
+        let dropped = entry.chain.drop_first(index);
+        self.memory.versions -= dropped;
+        let more = entry.more();
         more.settled_to = more.settled_to.max(Some(settled));
-        if more.hole.as_ref().is_some_and(|hole| hole.newest <= settled) {
-            more.hole = None;
+        if let Some(base) = base {
+            more.base = Base::Version(base);
         }
-        if let Some(last) = passed.last() {
-            more.base = Base::Version(*last);
+        if more.hole.as_ref().is_some_and(|hole| hole.newest <= settled) {
+            // What stood there before may have been any of the versions that are forgotten with it.
+            (more.hole, more.base) = (None, Base::Unknown);
         }
         let open = more.reported.is_some() || more.suspect.is_some();
-        self.remember(ix, &passed, &observation.content);
         if settled >= newest && !open {
             self.forget(ix);
         }
     }
 
-    fn remember(&mut self, ix: KeyIx, passed: &[super::chain::Version], content: &Content) {
+    /// Keeps the version that the key is at, with some before `passed`: what comes next is compared with it.
+    fn remember(&mut self, ix: KeyIx, passed: usize, at: usize) {
         let Some(entry) = self.keys.get(ix) else { return };
-        let probe = self.probe(content);
-        let seen = entry.chain.versions().iter().find(|version| probe.fits(version));
-        let version = *seen.unwrap_or(&entry.chain.versions()[0]);
+        let (passed, version) = (&entry.chain.versions()[..passed], entry.chain.versions()[at]);
         let earlier = passed.iter().rev().take(REMEMBERED);
         let verified = Verified {
             at: version.at(),

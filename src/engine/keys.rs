@@ -37,13 +37,15 @@ pub(super) struct More {
     pub(super) reported: Option<Box<Reported>>,
     /// Versions up to this one were seen right, or reported, under a settled floor.
     pub(super) settled_to: Option<Arrival>,
-    /// Versions up to this one were seen right, or reported, under an applied floor.
+    /// Versions up to this one were judged under an applied floor.
     pub(super) applied_to: Option<Arrival>,
     /// The version last seen on the target.
     pub(super) seen_last: Option<Arrival>,
     /// The newest version ever seen there.
     pub(super) seen_best: Option<Arrival>,
     pub(super) last_read: Option<Tick>,
+    /// Reads in a row of which nothing could be said.
+    pub(super) unclear: u8,
     /// A read saw content that differs from the newest version, before anything proved it had to be there.
     pub(super) differs: bool,
     /// Seen on more than one partition: its versions have no order among them.
@@ -62,6 +64,7 @@ impl More {
             seen_last: None,
             seen_best: None,
             last_read: None,
+            unclear: 0,
             differs: false,
             unordered: false,
         }

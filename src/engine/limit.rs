@@ -12,8 +12,11 @@ pub const LOOKUPS_IN_FLIGHT: usize = 4;
 /// settling and changes no verdict.
 pub const HORIZON_STEPS: usize = 256;
 
-/// Versions of one heartbeat key; past it the oldest is dropped: only the newest matter.
+/// Versions of one heartbeat key that are not on the target yet; past it they are thinned, which delays progress.
 pub const HEARTBEAT_VERSIONS: usize = 4096;
+
+/// Versions of a heartbeat key kept behind the one on the target, so that a step back is recognised.
+pub const HEARTBEATS_BEHIND: usize = 64;
 
 /// Distinct rows that must agree before an inferred watermark moves: one could be a coincidence, two a second writer's
 /// transaction.

@@ -29,6 +29,8 @@ pub(super) struct Partition {
     pub(super) at_rest: Tick,
     /// Next offset to be consumed.
     pub(super) consumed: u64,
+    /// Since this offset every change was read: what was remembered before it may lack some.
+    pub(super) unbroken_since: u64,
     /// Last known end of the log, when it was asked, and when it was last seen to move.
     pub(super) end: u64,
     pub(super) end_moved: Tick,
@@ -124,6 +126,9 @@ impl Partition {
         self.gone += self.track.len() as u64;
         self.track.clear();
         (self.applied_cursor, self.settled_cursor) = (self.gone, self.gone);
+        if next > self.consumed {
+            self.unbroken_since = next;
+        }
         (self.start, self.consumed) = (next, next);
         self.end = self.end.max(next);
         self.end_moved = now;

@@ -30,7 +30,8 @@ impl Engine {
                 ScopeId::Partition(partition) => self.scope_ends(partition, ends),
                 ScopeId::Table(_) | ScopeId::Pipeline => ends.into(),
             };
-            let margin = self.options.settle;
+            // An applier ahead of the tap may show what is appended only later.
+            let margin = self.options.settle + self.options.lead;
             if let Some(horizon) = self.horizons.get_mut(&scope) {
                 horizon.ends(&of, asked, margin);
             }

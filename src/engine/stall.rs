@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::model::finding::{Cause, Finding, Kind, State, Subject};
 use crate::model::{PartitionId, Position, TableId, Tick};
 
-use super::event::Output;
+use super::event::{Output, Role};
 use super::gate::{Group, Passage};
-use super::keys::KeyIx;
+use super::keys::{Entry, KeyIx};
 use super::limit::{Applier, PAUSE_AT_MOST, SAMPLE_KEYS};
 use super::state::{Engine, ScopeId};
 use super::suspect::Convict;
@@ -248,9 +248,13 @@ impl Engine {
     }
 
     fn coalesce_all(&mut self) {
-        let long: Vec<KeyIx> = self.keys.iter().filter(|(_, entry)| entry.chain.len() > 3).map(|(ix, _)| ix).collect();
-        for ix in long {
-            while self.coalesce(ix) > 0 {}
+        loop {
+            let long = |entry: &Entry| entry.chain.len() > 2 && entry.role == Role::Rows;
+            let keys: Vec<KeyIx> = self.keys.iter().filter(|(_, entry)| long(entry)).map(|(ix, _)| ix).collect();
+            let freed: usize = keys.into_iter().map(|ix| self.coalesce(ix)).sum();
+            if freed == 0 || self.memory_bytes() < self.options.memory / 4 * 3 {
+                return;
+            }
         }
     }
 

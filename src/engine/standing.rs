@@ -19,10 +19,20 @@ const SLOW_VERSIONS: usize = 8;
 pub(super) enum Standing {
     /// It is a version at or above the floor.
     Allowed,
-    /// It may be one; nothing can be said.
-    Unclear,
+    /// Each column is of some version on its way: a row in the middle of being written.
+    Mixed,
+    /// It may be one; nothing can be said, for this reason.
+    Unclear(&'static str),
     /// It is none.
     Wrong,
+}
+
+/// Whether the columns that a version says nothing about are as earlier versions left them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Fits,
+    Differs,
+    Unknown,
 }
 
 /// The columns of a row that some version had so, out of those that any version said something about.
@@ -61,13 +71,20 @@ impl Engine {
         let probe = self.probe(content);
         let versions = entry.chain.versions();
         let allowed: Vec<usize> = (0..versions.len()).filter(|index| is_allowed(entry, floor, *index)).collect();
-        let fits = |index: &&usize| probe.fits(&versions[**index]) && self.rest_fits(entry, **index, observation);
-        if !content.has_placeholder() && allowed.iter().any(|index| fits(&index)) {
-            return Standing::Allowed;
+        let mut unknown = false;
+        for index in allowed.iter().filter(|index| !content.has_placeholder() && probe.fits(&versions[**index])) {
+            match self.rest(entry, *index, observation) {
+                Rest::Fits => return Standing::Allowed,
+                Rest::Unknown => unknown = true,
+                Rest::Differs => {}
+            }
+        }
+        if unknown {
+            return Standing::Unclear("columns it did not carry are known from images that are gone");
         }
         let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
         if hole.is_some_and(|hole| hole.newest >= versions[floor].arrival && hole.may_hold(content, &self.masks)) {
-            return Standing::Unclear;
+            return Standing::Unclear("the row may be one of the versions that were coalesced");
         }
         match (content, &observation.row) {
             (Content::Row { placeholder: false, .. }, Some(row)) => {
@@ -77,11 +94,10 @@ impl Engine {
         }
     }
 
-    /// A version that says nothing about some columns left them as earlier versions had them. Where an image is gone they
-    /// are taken to be right.
-    fn rest_fits(&self, entry: &Entry, index: usize, observation: &Observation<'_>) -> bool {
+    /// A version that says nothing about some columns left them as earlier versions had them.
+    fn rest(&self, entry: &Entry, index: usize, observation: &Observation<'_>) -> Rest {
         let versions = entry.chain.versions();
-        let Some(row) = &observation.row else { return true };
+        let Some(row) = &observation.row else { return Rest::Fits };
         let mut covered = vec![versions[index].mask];
         let base = match entry.base() {
             Base::Version(version) => Some(version),
@@ -93,23 +109,30 @@ impl Engine {
             if whole || entry.is_unordered() || !version.leaves_row() {
                 break;
             }
+            let between = after.arrival.0.wrapping_sub(version.arrival.0);
             after = *version;
+            if between > 1 {
+                // Coalesced versions stood between: what they said is not known any more.
+                return Rest::Unknown;
+            }
             if covered.contains(&version.mask) {
                 continue;
             }
             let says_more = |column: usize| !covered.iter().any(|mask| self.masks.get(*mask).has(column));
             if self.masks.get(version.mask).iter().any(says_more) {
+                // What was judged once was right in every column then.
+                let judged = entry.is_done(version.arrival) || base == Some(*version);
                 let Some(expected) = self.images.image(version.at(), &entry.key).and_then(|image| image.row) else {
-                    return true;
+                    return if judged { Rest::Fits } else { Rest::Unknown };
                 };
                 let verdicts = self.images.compare(&entry.key, &expected, row);
                 if verdicts.iter().any(|verdict| says_more(verdict.index) && !is_equal(verdict)) {
-                    return false;
+                    return Rest::Differs;
                 }
             }
             covered.push(version.mask);
         }
-        true
+        Rest::Fits
     }
 
     /// Column by column, with tolerances: equal to one version, or (while newer ones are on their way) a mix of allowed ones.
@@ -124,12 +147,12 @@ impl Engine {
                 continue;
             };
             let verdicts = self.images.compare(&entry.key, &expected, row);
-            if verdicts.iter().all(is_equal) && self.rest_fits(entry, index, observation) {
+            if verdicts.iter().all(is_equal) && self.rest(entry, index, observation) == Rest::Fits {
                 return Standing::Allowed;
             }
             mixed.add(&verdicts);
         }
-        if allowed.len() > 1 && complete && mixed.is_whole() { Standing::Unclear } else { Standing::Wrong }
+        if allowed.len() > 1 && complete && mixed.is_whole() { Standing::Mixed } else { Standing::Wrong }
     }
 }
 

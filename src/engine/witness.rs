@@ -4,6 +4,7 @@ use super::chain::{Base, Content, Version};
 use super::event::{Note, Output, Role};
 use super::horizon::{Ends, Trust, Witness};
 use super::keys::{Entry, KeyIx};
+use super::limit::HEARTBEATS_BEHIND;
 use super::state::Engine;
 
 impl Engine {
@@ -12,7 +13,10 @@ impl Engine {
         let Some(entry) = self.keys.get(ix) else { return };
         let probe = self.probe(content);
         let versions = entry.chain.versions();
-        let Some(first) = versions.iter().position(|version| probe.fits(version)) else { return };
+        let Some(first) = versions.iter().position(|version| probe.fits(version)) else {
+            self.heartbeat_lost(ix);
+            return;
+        };
         let last = versions.iter().rposition(|version| probe.fits(version)).unwrap_or(first);
         let seen_last = entry.more.as_ref().and_then(|more| more.seen_last);
         let stepped_back = seen_last.is_some_and(|seen| versions[last].arrival < seen);
@@ -27,6 +31,10 @@ impl Engine {
             let more = entry.more();
             more.seen_last = Some(at);
             more.seen_best = more.seen_best.max(Some(at));
+            if role == Role::Heartbeat {
+                let behind = first.saturating_sub(HEARTBEATS_BEHIND);
+                self.memory.versions -= entry.chain.drop_first(behind);
+            }
         }
         let Some(scope) = self.scope(version.partition, table) else { return };
         let (now, margin, passed) = (self.now, self.options.settle, self.passed_by(&version));
@@ -38,12 +46,27 @@ impl Engine {
         };
         let horizon = self.horizons.entry(scope).or_default();
         let mut back = role == Role::Rows && stepped_back && horizon.row_went_back(key, now, margin);
-        if role == Role::Heartbeat || eligible {
+        if !version.is_late() && (role == Role::Heartbeat || eligible) {
             back |= horizon.witness(Witness { key, at: version.at(), passed }, trust, ends, now);
         }
         if back {
             self.froze(version);
         }
+    }
+
+    /// A heartbeat row that was one of its versions and is none of those kept went back beyond them.
+    fn heartbeat_lost(&mut self, ix: KeyIx) {
+        let now = self.now;
+        let Some(entry) = self.keys.get_mut(ix) else { return };
+        let newest = *entry.chain.newest();
+        let (table, role) = (entry.key.table(), entry.role);
+        let more = entry.more();
+        if role != Role::Heartbeat || more.hole.is_some() || more.seen_last.take().is_none() {
+            return;
+        }
+        let Some(scope) = self.scope(newest.partition, table) else { return };
+        self.horizons.entry(scope).or_default().went_back(now);
+        self.froze(newest);
     }
 
     fn froze(&mut self, version: Version) {

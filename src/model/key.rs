@@ -137,7 +137,9 @@ fn tag(cell: &Cell) -> u8 {
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<(Cell, &[u8])> {
+/// Reads one cell that [`encode`] wrote, and what follows it; `None` where the bytes begin with no such cell.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Option<(Cell, &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (payload, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;

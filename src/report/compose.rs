@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::document::{At, Column, Document, Expected, Fields, Matched, Observed, Place, SCHEMA};
+use super::revive;
 use super::value::{Values, key_fields};
 use crate::model::finding::{
     ColumnDifference, Finding, Kind, NamedVersion, Observed as Seen, Severity, State, Subject,
@@ -48,8 +49,8 @@ pub struct TableNames {
 }
 
 impl Document {
-    /// The published form of a finding. [`Document::extra`] is the key's canonical bytes without the table's index, or
-    /// empty where no key is concerned.
+    /// The published form of a finding. [`Document::extra`] is what [`Document::revive`] needs, and empty where no key is
+    /// concerned.
     #[must_use]
     pub fn of(finding: &Finding, context: &dyn Context) -> Document {
         let about = About::of(finding, context);
@@ -81,7 +82,7 @@ impl Document {
             observations: finding.observations,
             healed_at,
             note: None,
-            extra: about.key_bytes,
+            extra: revive::pack(finding, context.values()),
         }
     }
 }

@@ -98,7 +98,7 @@ pub struct Document {
     pub healed_at: Option<Wall>,
     /// A person's remark.
     pub note: Option<String>,
-    /// Bytes that whoever records the finding wants back with it, such as the canonical key. Stored, never published.
+    /// What [`Document::revive`] needs and JSON cannot carry. Stored, never published.
     #[serde(skip)]
     pub extra: Vec<u8>,
 }

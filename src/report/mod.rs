@@ -5,10 +5,12 @@
 
 pub mod advice;
 pub mod alert;
+pub mod channel;
 pub mod compose;
 pub mod document;
 pub mod group;
 pub mod output;
+pub mod revive;
 pub mod summary;
 pub mod value;
 pub mod webhook;
@@ -27,9 +29,11 @@ mod wire;
 mod sample;
 
 pub use alert::Alert;
+pub use channel::{Alerts, Filter};
 pub use compose::{Context, TableNames};
 pub use document::Document;
 pub use output::{Format, Ink, Look, print, print_with};
 pub use show::show;
 pub use summary::Summary;
 pub use value::Values;
+pub use webhook::Webhook;

@@ -296,7 +296,7 @@ mod tests {
         assert!(
             !text.contains("http:") && !text.contains("https:") && !text.contains("src=") && !text.contains("<script")
         );
-        let body = text.split_once("</head>").unwrap().1;
+        let body = text.split_once("</head>").unwrap().1.trim();
         insta::assert_snapshot!(body, @r#"
         <body>
         <h1>Findings: 1</h1>

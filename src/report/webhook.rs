@@ -5,28 +5,22 @@
 //! refuses timestamps that are minutes off, and forgets repetitions of `X-Afterimage-Delivery`, which stays the same when a
 //! delivery is tried again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use hmac::{Hmac, KeyInit, Mac};
-use metrics::counter;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::alert::Alert;
-use super::document::Document;
-use super::group::{GroupKey, Groups, Limits, Placed};
-use crate::model::finding::{Kind, Severity};
+pub use super::channel::{Alerts, Filter};
+
+use super::channel::SINK;
 use crate::model::{Tick, Wall};
 use crate::telemetry::event::AlertSent;
-use crate::telemetry::name;
-
-/// The word for this kind of channel in metrics and logs.
-const SINK: &str = "webhook";
 
 /// A receiver that has not answered by then is busy; receivers should answer before they act.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,73 +33,6 @@ const BODY_LIMIT_BYTES: usize = 512 * 1024;
 
 /// The longest wait between two looks at the groups, where nothing is due: any bound will do.
 const IDLE: Duration = Duration::from_secs(3_600);
-
-/// Which findings a channel hears of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filter {
-    /// The least severity.
-    pub severity: Severity,
-    /// Only these kinds; empty: all.
-    pub kinds: Vec<Kind>,
-    /// Only these tables, as the tap names them; empty: all, and findings that concern no table.
-    pub tables: Vec<String>,
-}
-
-impl Filter {
-    fn passes(&self, document: &Document) -> bool {
-        let table = |table: &String| self.tables.contains(table);
-        document.severity >= self.severity
-            && (self.kinds.is_empty() || self.kinds.contains(&document.kind))
-            && (self.tables.is_empty() || document.table.as_ref().is_some_and(table))
-    }
-}
-
-/// The news of one channel on their way out. Cheap to clone; taking news never waits and never loses any.
-#[derive(Debug, Clone)]
-pub struct Alerts {
-    filter: Arc<Filter>,
-    groups: Arc<Mutex<Groups>>,
-    wake: Arc<Notify>,
-}
-
-impl Alerts {
-    /// Nothing to tell yet.
-    #[must_use]
-    pub fn new(filter: Filter, limits: Limits) -> Alerts {
-        let groups = Arc::new(Mutex::new(Groups::new(limits)));
-        Alerts { filter: Arc::new(filter), groups, wake: Arc::new(Notify::new()) }
-    }
-
-    /// So many findings of a group were open before this process began.
-    pub fn seed(&self, key: GroupKey, open: u64) {
-        self.groups().seed(key, open);
-    }
-
-    /// A finding opened.
-    pub fn opened(&self, document: &Document) {
-        self.tell(document, Groups::opened);
-    }
-
-    /// A finding that had been open is over.
-    pub fn closed(&self, document: &Document) {
-        self.tell(document, Groups::closed);
-    }
-
-    fn tell(&self, document: &Document, news: fn(&mut Groups, &Document) -> Placed) {
-        if !self.filter.passes(document) {
-            return;
-        }
-        match news(&mut self.groups(), document) {
-            Placed::Own => {}
-            Placed::Merged => counter!(name::ALERTS_MERGED, name::SINK => SINK).increment(1),
-        }
-        self.wake.notify_one();
-    }
-
-    fn groups(&self) -> MutexGuard<'_, Groups> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The time, which this module does not read by itself.
 pub trait Clock: Send + Sync {
@@ -156,6 +83,9 @@ pub enum DeliveryError {
         #[source]
         source: reqwest::Error,
     },
+    /// The process ended first.
+    #[error("the process ended before the webhook took the alert: it stays in the store")]
+    Interrupted,
     /// The alert is no JSON.
     #[error("the alert cannot be written as JSON")]
     Unwritable {
@@ -172,7 +102,7 @@ impl DeliveryError {
             DeliveryError::Unreachable { .. } => true,
             // Request timeout, too early, too many requests, and every failure of the receiver's own.
             DeliveryError::Refused { status } => matches!(status, 408 | 425 | 429 | 500..),
-            DeliveryError::Unusable { .. } | DeliveryError::Unwritable { .. } => false,
+            DeliveryError::Unusable { .. } | DeliveryError::Interrupted | DeliveryError::Unwritable { .. } => false,
         }
     }
 }
@@ -208,9 +138,10 @@ impl Webhook {
         while !stop.is_cancelled() {
             let due = alerts.groups().poll(clock.now());
             if let Some(alert) = due {
-                tokio::select! {
-                    delivered = self.deliver(&alert, clock.as_ref()) => self.settle(alert, delivered, &alerts, clock.now()),
-                    () = stop.cancelled() => alerts.groups().undelivered(alert, clock.now()),
+                let delivered = self.deliver_or_stop(&alert, clock.as_ref(), &stop).await;
+                report(&alert, &delivered);
+                if delivered.is_err() {
+                    alerts.groups().undelivered(alert, clock.now());
                 }
                 continue;
             }
@@ -218,7 +149,7 @@ impl Webhook {
             let wait = next.map_or(IDLE, |(at, _)| at.since(clock.now()));
             tokio::select! {
                 // That the time is up is as good a reason to look again as news is.
-                _ = tokio::time::timeout(wait, alerts.wake.notified()) => {}
+                _ = tokio::time::timeout(wait, alerts.news()) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -251,10 +182,20 @@ impl Webhook {
         }
     }
 
-    fn settle(&self, alert: Alert, delivered: Result<(), DeliveryError>, alerts: &Alerts, now: Tick) {
-        report(&alert, &delivered);
-        if delivered.is_err() {
-            alerts.groups().undelivered(alert, now);
+    /// As [`Webhook::deliver`]; once `stop` is given, what is under way has [`FLUSH_TIMEOUT`] to end.
+    async fn deliver_or_stop(
+        &self,
+        alert: &Alert,
+        clock: &dyn Clock,
+        stop: &CancellationToken,
+    ) -> Result<(), DeliveryError> {
+        let mut delivery = std::pin::pin!(self.deliver(alert, clock));
+        tokio::select! {
+            delivered = &mut delivery => delivered,
+            () = stop.cancelled() => {
+                let delivered = tokio::time::timeout(FLUSH_TIMEOUT, delivery).await;
+                delivered.unwrap_or(Err(DeliveryError::Interrupted))
+            }
         }
     }
 
@@ -312,4 +253,183 @@ fn signature(secret: &SecretString, timestamp: &str, body: &str) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tokio::sync::mpsc;
+    use wiremock::matchers::method;
+    use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+    use super::super::alert::Status;
+    use super::super::channel::EVERYTHING;
+    use super::super::document::Document;
+    use super::super::group::{Groups, Limits};
+    use super::super::sample;
+    use super::*;
+
+    const QUICK: Retry = Retry { times: 2, first_wait: Duration::from_millis(1) };
+
+    struct Hands(AtomicU64);
+
+    impl Clock for Hands {
+        fn now(&self) -> Tick {
+            Tick(self.0.load(Ordering::Relaxed))
+        }
+
+        fn wall(&self) -> Wall {
+            Wall(sample::START)
+        }
+    }
+
+    /// A receiver that answers with the given statuses, one after the other and the last one for ever, and hands on what
+    /// it got.
+    async fn receiver(statuses: &'static [u16]) -> (MockServer, mpsc::UnboundedReceiver<Request>) {
+        let (sent, got) = mpsc::unbounded_channel();
+        let count = AtomicU64::new(0);
+        let answer = move |request: &Request| {
+            let index = usize::try_from(count.fetch_add(1, Ordering::Relaxed)).unwrap();
+            sent.send(request.clone()).unwrap();
+            ResponseTemplate::new(statuses[index.min(statuses.len() - 1)])
+        };
+        let server = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(answer).mount(&server).await;
+        (server, got)
+    }
+
+    fn webhook(server: &MockServer) -> Webhook {
+        let url = SecretString::from(format!("{}/hook?token=t0ken", server.uri()));
+        Webhook::new(&url, Some("s3cret".into()), QUICK).unwrap()
+    }
+
+    fn an_alert() -> Alert {
+        let mut groups = Groups::new(Limits::default());
+        groups.opened(&sample::documents()[0]);
+        groups.poll(Tick(0)).unwrap()
+    }
+
+    fn told(request: &Request) -> (Status, u64, u64) {
+        let alert: Alert = serde_json::from_slice(&request.body).unwrap();
+        (alert.status, alert.opened, alert.closed)
+    }
+
+    #[test]
+    fn the_signature_is_what_openssl_computes() {
+        // printf '1795341600.{"a":1}' | openssl dgst -sha256 -hmac s3cret
+        let expected = "280c7718ad9a0e914dc8b2c1f46015a0bc487f65ae5514d2e39d40180857b0d9";
+        assert_eq!(signature(&"s3cret".into(), "1795341600", r#"{"a":1}"#), expected);
+    }
+
+    #[tokio::test]
+    async fn a_receiver_can_check_whom_it_listens_to() {
+        let (server, mut got) = receiver(&[204]).await;
+        webhook(&server).deliver(&an_alert(), &Hands(AtomicU64::new(0))).await.unwrap();
+        let request = got.recv().await.unwrap();
+        let header = |name: &str| request.headers[name].to_str().unwrap().to_owned();
+        let body = String::from_utf8(request.body.clone()).unwrap();
+        assert_eq!(header("x-afterimage-timestamp"), "1795341600");
+        assert_eq!(header("content-type"), "application/json");
+        let expected = format!("v1={}", signature(&"s3cret".into(), "1795341600", &body));
+        assert_eq!(header("x-afterimage-signature"), expected);
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_is_tried_again_under_the_same_delivery() {
+        let (server, mut got) = receiver(&[503, 429, 200]).await;
+        webhook(&server).deliver(&an_alert(), &Hands(AtomicU64::new(0))).await.unwrap();
+        let mut deliveries = Vec::new();
+        for _ in 0..3 {
+            deliveries.push(got.recv().await.unwrap().headers["x-afterimage-delivery"].clone());
+        }
+        deliveries.dedup();
+        assert_eq!((deliveries.len(), got.try_recv().is_err()), (1, true));
+    }
+
+    #[tokio::test]
+    async fn what_will_not_pass_is_not_tried_again_and_retries_end() {
+        for (statuses, attempts) in [(&[401][..], 1), (&[302], 1), (&[500], 3)] {
+            let (server, mut got) = receiver(statuses).await;
+            let error = webhook(&server).deliver(&an_alert(), &Hands(AtomicU64::new(0))).await.unwrap_err();
+            assert!(error.to_string().contains(&statuses[0].to_string()), "{error}");
+            let made = std::iter::from_fn(|| got.try_recv().ok()).count();
+            assert_eq!(made, attempts, "{statuses:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_never_shows_the_address() {
+        let url = SecretString::from("http://127.0.0.1:1/hook?token=t0ken");
+        let webhook = Webhook::new(&url, None, QUICK).unwrap();
+        let error = webhook.deliver(&an_alert(), &Hands(AtomicU64::new(0))).await.unwrap_err();
+        let wrong = Webhook::new(&"t0ken is no address".into(), None, QUICK).unwrap_err();
+        let shown = format!("{error} {error:?} {wrong} {wrong:?}");
+        assert!(!shown.contains("t0ken") && shown.contains("cannot be reached"), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn the_first_finding_is_told_at_once_and_the_rest_before_the_end() {
+        let (server, mut got) = receiver(&[200]).await;
+        let alerts = Alerts::new(EVERYTHING, Limits::default());
+        let stop = CancellationToken::new();
+        let running = webhook(&server).run(alerts.clone(), Arc::new(Hands(AtomicU64::new(0))), stop.clone());
+        let finding = &sample::documents()[0];
+        let story = async {
+            alerts.opened(finding);
+            assert_eq!(told(&got.recv().await.unwrap()), (Status::Firing, 1, 0));
+            alerts.opened(finding);
+            alerts.closed(finding);
+            alerts.closed(finding);
+            stop.cancel();
+        };
+        tokio::join!(running, story);
+        assert_eq!(told(&got.recv().await.unwrap()), (Status::Resolved, 1, 2));
+        assert!(got.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn what_a_window_gathered_is_told_when_it_ends() {
+        let (server, mut got) = receiver(&[200]).await;
+        let alerts = Alerts::new(EVERYTHING, Limits::default());
+        let (clock, stop) = (Arc::new(Hands(AtomicU64::new(0))), CancellationToken::new());
+        let running = webhook(&server).run(alerts.clone(), clock.clone(), stop.clone());
+        let (one, other) = (&sample::documents()[0], &sample::documents()[1]);
+        let story = async {
+            alerts.opened(one);
+            assert_eq!(told(&got.recv().await.unwrap()), (Status::Firing, 1, 0));
+            alerts.closed(one);
+            clock.0.store(60_000, Ordering::Relaxed);
+            // News of another group makes the loop look at the clock again.
+            alerts.opened(other);
+            assert_eq!(told(&got.recv().await.unwrap()), (Status::Resolved, 0, 1));
+            assert_eq!(told(&got.recv().await.unwrap()), (Status::Firing, 1, 0));
+            stop.cancel();
+        };
+        tokio::join!(running, story);
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_is_told_again() {
+        let (server, mut got) = receiver(&[401, 200]).await;
+        let alerts = Alerts::new(EVERYTHING, Limits::default());
+        let stop = CancellationToken::new();
+        let running = webhook(&server).run(alerts.clone(), Arc::new(Hands(AtomicU64::new(0))), stop.clone());
+        let story = async {
+            alerts.opened(&sample::documents()[0]);
+            got.recv().await.unwrap();
+            stop.cancel();
+        };
+        tokio::join!(running, story);
+        assert_eq!(told(&got.recv().await.unwrap()), (Status::Firing, 1, 0));
+    }
+
+    #[test]
+    fn a_body_loses_findings_before_it_grows_too_large() {
+        let mut alert = an_alert();
+        let large = Document { note: Some("x".repeat(BODY_LIMIT_BYTES / 3)), ..alert.findings[0].clone() };
+        alert.findings = vec![large; 5];
+        let back: Alert = serde_json::from_str(&body(&alert).unwrap()).unwrap();
+        assert_eq!((back.findings.len(), back.opened), (2, alert.opened));
+    }
 }

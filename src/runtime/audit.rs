@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use crate::config::{Evidence, Start as From};
 use crate::engine::tally::Tally;
-use crate::model::finding::State;
 use crate::model::PartitionId;
+use crate::model::finding::State;
+use crate::report;
 use crate::report::document::Document;
 use crate::report::summary::{Reached, SCHEMA, Span, Summary, Unverified};
-use crate::report;
 use crate::tap::Partitions;
 
 use super::clock::Clock;
 use super::driver::TapState;
-use super::entry::{AuditArgs, Failure, Filter, Outcome, ProgressStyle};
+use super::entry::{AuditArgs, Failure, Filter, Outcome, OutputFormat, ProgressStyle};
 use super::findings::writing;
 use super::ingest::Window;
 use super::pipeline::{Running, Start};
@@ -92,13 +92,18 @@ fn outcome(args: &AuditArgs, findings: &[Document], summary: &Summary) -> Outcom
     }
 }
 
-fn write(args: &AuditArgs, findings: &[Document], summary: &Summary, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+fn write(
+    args: &AuditArgs,
+    findings: &[Document],
+    summary: &Summary,
+    out: &mut (dyn Write + Send),
+) -> Result<(), Failure> {
     let most = args.max_findings.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
     let shown = &findings[..findings.len().min(most)];
     report::print(args.format.into(), shown, Some(summary), out).map_err(writing)?;
     out.flush().map_err(writing)?;
     if let Some(path) = &args.report {
-        let format = crate::cli::commands::report_format(path).unwrap_or(args.format);
+        let format = OutputFormat::of_file(path).unwrap_or(args.format);
         let mut file = std::fs::File::create(path).map_err(writing)?;
         report::print(format.into(), shown, Some(summary), &mut file).map_err(writing)?;
         file.sync_all().map_err(writing)?;
@@ -111,9 +116,10 @@ fn admits(filter: &Filter, finding: &Document) -> bool {
     let table = finding.table.as_ref().is_none_or(|table| filter.tables.is_empty() || filter.tables.contains(table));
     let op = finding.expected.as_ref().and_then(|expected| expected.op);
     let op = op.is_none_or(|op| filter.ops.is_empty() || filter.ops.contains(&op));
-    let key = finding.key.as_ref().is_none_or(|key| {
-        filter.keys.is_empty() || filter.keys.iter().any(|wanted| is_key(wanted, key))
-    });
+    let key = finding
+        .key
+        .as_ref()
+        .is_none_or(|key| filter.keys.is_empty() || filter.keys.iter().any(|wanted| is_key(wanted, key)));
     table && op && key
 }
 
@@ -192,7 +198,10 @@ fn summary(facts: &Facts<'_>) -> Summary {
     let differing = facts.tally.map_or(0, |tally| tally.differing as u64);
     let lagging = differing.min(pending);
     let unverifiable = counters.unverifiable + facts.not_judged + (pending - lagging);
-    let complete = facts.end == End::Judged && unverifiable == 0 && lagging == 0 && facts.rejects == 0
+    let complete = facts.end == End::Judged
+        && unverifiable == 0
+        && lagging == 0
+        && facts.rejects == 0
         && !kinds.contains_key("coverage_gap");
     let name = |id: PartitionId| facts.partitions.name(id);
     Summary {

@@ -26,7 +26,12 @@ pub(super) struct PipelineContext {
 }
 
 impl PipelineContext {
-    pub(super) fn new(pipeline: &Pipeline, tables: Arc<Tables>, partitions: Partitions, clock: Clock) -> PipelineContext {
+    pub(super) fn new(
+        pipeline: &Pipeline,
+        tables: Arc<Tables>,
+        partitions: Partitions,
+        clock: Clock,
+    ) -> PipelineContext {
         let tap = match pipeline.tap {
             Tap::Kafka(_) => "kafka",
             Tap::File(_) => "file",

@@ -142,10 +142,7 @@ fn examine_tap(pipeline: &Pipeline, report: &mut Report) -> BTreeMap<Arc<str>, S
             Ok(TapEvent::Failed(error)) => report.problems.push(chain(&error)),
             Ok(TapEvent::Ended) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => break,
             Ok(
-                TapEvent::Reached { .. }
-                | TapEvent::Assigned { .. }
-                | TapEvent::Revoked { .. }
-                | TapEvent::Gap { .. },
+                TapEvent::Reached { .. } | TapEvent::Assigned { .. } | TapEvent::Revoked { .. } | TapEvent::Gap { .. },
             ) => {}
         }
     }
@@ -203,7 +200,10 @@ fn examine_groups(pipeline: &Pipeline, report: &mut Report) {
             let connect = others.iter().find(|group| group.group.starts_with("connect-"));
             let likely = connect.or(if others.len() == 1 { others.first() } else { None });
             report.tap.likely_applier = likely.map(|group| group.group.clone());
-            report.tap.groups = others.iter().map(|group| format!("{} ({}, {} members)", group.group, group.state, group.members)).collect();
+            report.tap.groups = others
+                .iter()
+                .map(|group| format!("{} ({}, {} members)", group.group, group.state, group.members))
+                .collect();
         }
         Err(error) => report.tap.groups.push(format!("groups cannot be listed: {}", chain(&error))),
     }
@@ -292,9 +292,16 @@ pub(super) fn guarantee(pipeline: &Pipeline) -> Vec<String> {
     }
     words.push(match pipeline.progress.order {
         Order::Partition => "the applier is assumed to keep order inside a partition".to_owned(),
-        Order::Key => "nothing but a single key is assumed to be in order: only content that never was can convict".to_owned(),
-        Order::Table => "you declare that the applier keeps order inside a table; if that is wrong, findings are wrong".to_owned(),
-        Order::Pipeline => "you declare that the applier keeps order over the whole pipeline; if that is wrong, findings are wrong".to_owned(),
+        Order::Key => {
+            "nothing but a single key is assumed to be in order: only content that never was can convict".to_owned()
+        }
+        Order::Table => {
+            "you declare that the applier keeps order inside a table; if that is wrong, findings are wrong".to_owned()
+        }
+        Order::Pipeline => {
+            "you declare that the applier keeps order over the whole pipeline; if that is wrong, findings are wrong"
+                .to_owned()
+        }
     });
     words.push(format!("what was called applied may still be repaired for {} s (`settle`)", options.settle.as_secs()));
     words
@@ -302,7 +309,14 @@ pub(super) fn guarantee(pipeline: &Pipeline) -> Vec<String> {
 
 fn print(report: &Report, out: &mut (dyn Write + Send)) -> std::io::Result<()> {
     writeln!(out, "pipeline {}", report.pipeline)?;
-    writeln!(out, "  tap        {} ({} partitions, {} records looked at, {} not understood)", report.tap.place, report.tap.partitions.len(), report.tap.records_seen, report.tap.rejected)?;
+    writeln!(
+        out,
+        "  tap        {} ({} partitions, {} records looked at, {} not understood)",
+        report.tap.place,
+        report.tap.partitions.len(),
+        report.tap.records_seen,
+        report.tap.rejected
+    )?;
     if let Some(reject) = &report.tap.first_reject {
         writeln!(out, "             first not understood: {reject}")?;
     }
@@ -312,10 +326,22 @@ fn print(report: &Report, out: &mut (dyn Write + Send)) -> std::io::Result<()> {
     if let Some(group) = &report.tap.likely_applier {
         writeln!(out, "             `{group}` looks like the applier: applied = \"kafka-group:{group}\"")?;
     }
-    writeln!(out, "  target     {} (pooler: {}{})", report.target.version, report.target.pooler, if report.target.replica { ", a replica" } else { "" })?;
+    writeln!(
+        out,
+        "  target     {} (pooler: {}{})",
+        report.target.version,
+        report.target.pooler,
+        if report.target.replica { ", a replica" } else { "" }
+    )?;
     for table in &report.tables {
         match &table.target {
-            Some(target) => writeln!(out, "  table      {} -> {target}, key ({}), {} columns compared", table.table, table.key.join(", "), table.compared)?,
+            Some(target) => writeln!(
+                out,
+                "  table      {} -> {target}, key ({}), {} columns compared",
+                table.table,
+                table.key.join(", "),
+                table.compared
+            )?,
             None => writeln!(out, "  table      {} is not judged", table.table)?,
         }
         for column in &table.not_compared {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::event::{Lookup, Looked, Note};
+use crate::engine::event::{Looked, Lookup, Note};
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
 use crate::model::{PartitionId, SourceTime, TableId, Tick};
-use crate::tap::{Control, TapError};
-use crate::telemetry::event;
+use crate::tap::{Control, Partitions, TapError};
 
 use super::clock::Clock;
+use super::tables::Tables;
 use super::tell;
 
 /// Batches of inputs that wait for the engine; past it ingest waits, and so does the tap.
@@ -46,7 +46,6 @@ pub(super) enum Reply {
     Committed { asked: Tick, next: Vec<(PartitionId, u64)>, generation: Option<u64> },
     AppliedTime { asked: Tick, time: SourceTime },
     Replanned(TableId),
-    Restored(Box<Input>),
     Tally(oneshot::Sender<Tally>),
     Stop,
 }
@@ -55,8 +54,15 @@ pub(super) enum Reply {
 #[derive(Debug)]
 pub(super) enum Record {
     Finding(Box<Finding>),
-    Commit { partition: PartitionId, next: u64 },
-    Unverifiable { partition: PartitionId, range: (u64, u64), why: &'static str },
+    Commit {
+        partition: PartitionId,
+        next: u64,
+    },
+    Unverifiable {
+        partition: PartitionId,
+        range: (u64, u64),
+        why: &'static str,
+    },
     /// Answered once everything before it is durable.
     Flush(oneshot::Sender<()>),
 }
@@ -83,6 +89,8 @@ pub(super) struct Driver {
     pub(super) tally: watch::Sender<Tally>,
     pub(super) tap: watch::Sender<TapState>,
     pub(super) pipeline: Arc<str>,
+    pub(super) partitions: Partitions,
+    pub(super) tables: Arc<Tables>,
 }
 
 /// How often the read-only picture is renewed.
@@ -155,7 +163,6 @@ impl Driver {
             Reply::Committed { asked, next, generation } => self.handle(Input::Committed { asked, next, generation }),
             Reply::AppliedTime { asked, time } => self.handle(Input::AppliedTime { asked, time }),
             Reply::Replanned(table) => self.handle(Input::Replanned { table }),
-            Reply::Restored(input) => self.handle(*input),
             Reply::Tally(asker) => {
                 let _ = asker.send(self.engine.tally());
             }
@@ -173,7 +180,9 @@ impl Driver {
             let sent = match output {
                 Output::Lookup(lookup) => self.lookups.send(lookup).await.is_ok(),
                 Output::Finding(finding) => self.records.send(Record::Finding(finding)).await.is_ok(),
-                Output::Commit { partition, next } => self.records.send(Record::Commit { partition, next }).await.is_ok(),
+                Output::Commit { partition, next } => {
+                    self.records.send(Record::Commit { partition, next }).await.is_ok()
+                }
                 Output::Rewind { partition, to } => {
                     self.rewind(partition, to);
                     true
@@ -202,7 +211,7 @@ impl Driver {
     }
 
     async fn note(&self, note: Note) -> bool {
-        event::Noted { pipeline: &self.pipeline, note: &note }.emit();
+        tell::noted(&self.pipeline, &note, &self.partitions, &self.tables);
         match note {
             Note::Unverifiable { partition, range, why } => {
                 self.records.send(Record::Unverifiable { partition, range, why }).await.is_ok()

@@ -76,6 +76,23 @@ pub enum OutputFormat {
     Html,
 }
 
+impl OutputFormat {
+    /// The format that the name of a report says.
+    #[must_use]
+    pub fn of_file(path: &std::path::Path) -> Option<OutputFormat> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("html" | "htm") => Some(OutputFormat::Html),
+            Some("json") => Some(OutputFormat::Json),
+            Some("ndjson" | "jsonl") => Some(OutputFormat::Ndjson),
+            Some("csv") => Some(OutputFormat::Csv),
+            Some("md") => Some(OutputFormat::Markdown),
+            Some("xml") => Some(OutputFormat::Junit),
+            Some("txt") => Some(OutputFormat::Table),
+            _ => None,
+        }
+    }
+}
+
 /// Whether long work shows how far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProgressStyle {
@@ -223,8 +240,8 @@ pub enum FindingsQuery {
     List {
         /// Pipeline.
         pipeline: Option<String>,
-        /// Table as the tap names it.
-        table: Option<String>,
+        /// Tables as the tap names them.
+        tables: Vec<String>,
         /// Kinds.
         kinds: Vec<Kind>,
         /// States.
@@ -232,7 +249,7 @@ pub enum FindingsQuery {
         /// The least severity.
         severity: Severity,
         /// At most so many.
-        limit: u32,
+        limit: u64,
     },
     /// The one whose id begins like this.
     Show {

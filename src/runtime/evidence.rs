@@ -11,8 +11,8 @@ use crate::tap::{Control, Partitions, TapError};
 use crate::target::{AppliedRow, Target, TargetError};
 
 use super::clock::Clock;
-use super::tell;
 use super::driver::Reply;
+use super::tell;
 
 /// Where the applier's own positions come from.
 pub(super) enum Positions {
@@ -86,7 +86,7 @@ impl Evidence {
     }
 
     fn failed(&self, error: &TargetError) {
-        tell::target_failed(&self.pipeline, error);
+        tell::target_failed(&self.pipeline, error, 0);
     }
 
     async fn rows(&self, asked: crate::model::Tick, rows: Vec<AppliedRow>) {

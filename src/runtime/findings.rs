@@ -36,16 +36,17 @@ pub(super) async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -
         FindingsQuery::Show { id } => {
             let found = store.get(&id).await.map_err(store_failure)?;
             let hint = "`afterimage findings list` shows the ids there are";
-            let none = || Failure { hint: Some(hint.into()), ..Failure::new(format!("no finding's id begins with `{id}`")) };
+            let none =
+                || Failure { hint: Some(hint.into()), ..Failure::new(format!("no finding's id begins with `{id}`")) };
             let document = found.ok_or_else(none)?;
             match args.format {
                 super::entry::OutputFormat::Table => report::show(&document, out).map_err(writing)?,
                 format => report::print(format.into(), &[document], None, out).map_err(writing)?,
             }
         }
-        FindingsQuery::List { pipeline, table, kinds, states, severity, limit } => {
-            let filter = Filter { pipeline, table, kinds, states, severity, ..Filter::default() };
-            let documents = listed(&store, filter, limit).await?;
+        FindingsQuery::List { pipeline, tables, kinds, states, severity, limit } => {
+            let filter = Filter { pipeline, kinds, states, severity, ..Filter::default() };
+            let documents = listed(&store, filter, &tables, limit).await?;
             report::print(args.format.into(), &documents, None, out).map_err(writing)?;
         }
     }
@@ -54,14 +55,17 @@ pub(super) async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -
 }
 
 /// Pages until `limit` findings fit, or there are no more.
-async fn listed(store: &Store, mut filter: Filter, limit: u32) -> Result<Vec<Document>, Failure> {
+async fn listed(store: &Store, mut filter: Filter, tables: &[String], limit: u64) -> Result<Vec<Document>, Failure> {
     let mut found = Vec::new();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     loop {
         let page = store.list(&filter).await.map_err(store_failure)?;
         let Some(last) = page.last() else { break };
         filter.after = Some(Cursor::behind(last));
-        found.extend(page);
+        let fits = |document: &Document| {
+            tables.is_empty() || document.table.as_ref().is_some_and(|table| tables.contains(table))
+        };
+        found.extend(page.into_iter().filter(fits));
         if found.len() >= limit {
             break;
         }

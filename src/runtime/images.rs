@@ -67,7 +67,9 @@ impl ImageStore {
         let mut rows = Vec::new();
         let mut take = |kept: &[Kept]| {
             let behind = kept.iter().filter(|kept| kept.offset >= at.offset);
-            rows.extend(behind.filter_map(|kept| Some((kept.offset, kept.table, Arc::clone(kept.image.row.as_ref()?)))));
+            rows.extend(
+                behind.filter_map(|kept| Some((kept.offset, kept.table, Arc::clone(kept.image.row.as_ref()?)))),
+            );
         };
         let mut chunk = at.offset >> CHUNK_BITS;
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,8 +118,14 @@ pub(super) struct TableVersions {
 }
 
 impl TableVersions {
-    pub(super) fn new(store: Arc<ImageStore>, bytes: u64, tables: Arc<Tables>, partitions: Partitions) -> TableVersions {
-        let weigh = |_: &u128, verified: &Verified| 400 + 40 * u32::try_from(verified.earlier.len()).unwrap_or(u32::MAX / 80);
+    pub(super) fn new(
+        store: Arc<ImageStore>,
+        bytes: u64,
+        tables: Arc<Tables>,
+        partitions: Partitions,
+    ) -> TableVersions {
+        let weigh =
+            |_: &u128, verified: &Verified| 400 + 40 * u32::try_from(verified.earlier.len()).unwrap_or(u32::MAX / 80);
         let verified = Cache::builder()
             .max_capacity(bytes / 8 * VERIFIED_EIGHTHS)
             .weigher(weigh)

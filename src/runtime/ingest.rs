@@ -19,6 +19,7 @@ use crate::tap::{Partitions, TapEvent};
 use super::driver::Fed;
 use super::images::ImageStore;
 use super::mapping::Mapper;
+use super::restore::Restore;
 use super::tables::{Mapped, Table};
 
 /// Shapes of rows remembered for one table; past it the oldest goes and is bound again when met.
@@ -62,7 +63,9 @@ impl Window {
         match self.to.pinned.get(&partition).copied().or(self.to.everywhere) {
             Some(Start::Offset(offset)) => Limit::Offset(offset),
             Some(Start::Time(millis)) => Limit::Time(millis),
-            Some(Start::Beginning | Start::End | Start::Stored | Start::Tail(_) | Start::Last(_)) | None => Limit::Never,
+            Some(Start::Beginning | Start::End | Start::Stored | Start::Tail(_) | Start::Last(_)) | None => {
+                Limit::Never
+            }
         }
     }
 
@@ -90,6 +93,8 @@ pub(super) struct Ingest {
     pub(super) counts: Arc<Counts>,
     pub(super) window: Option<Window>,
     pub(super) shapes: BTreeMap<TableId, (Arc<Table>, Vec<Shape>)>,
+    /// Findings of an earlier process, by table.
+    pub(super) restore: Restore,
     /// Where each partition will go on, so that a continued read is no new assignment.
     pub(super) next: BTreeMap<PartitionId, u64>,
 }
@@ -175,11 +180,23 @@ impl Ingest {
         }
     }
 
-    fn change(&mut self, topic: &Arc<str>, at: Position, appended: Option<i64>, change: Change, inputs: &mut Vec<Input>) {
+    fn change(
+        &mut self,
+        topic: &Arc<str>,
+        at: Position,
+        appended: Option<i64>,
+        change: Change,
+        inputs: &mut Vec<Input>,
+    ) {
         self.counts.changes.fetch_add(1, Ordering::Relaxed);
         let key_shape = change.key.as_ref().map(|key| &*key.columns);
         let table = match self.mapper.mapped(&change.table, topic, key_shape) {
-            Mapped::Judged(table) => table,
+            Mapped::Judged(table) => {
+                if !self.shapes.contains_key(&table.id) {
+                    inputs.extend(self.restore.take(&table));
+                }
+                table
+            }
             Mapped::NotJudged(_) => {
                 self.counts.not_judged.fetch_add(1, Ordering::Relaxed);
                 return;
@@ -216,7 +233,14 @@ impl Ingest {
         named.or_else(|error| spare.map_or(Err(error), |row| table.plan.key(row))).map_err(|error| error.to_string())
     }
 
-    fn tracked(&mut self, table: &Arc<Table>, at: Position, appended: Option<i64>, key: Key, change: Change) -> Tracked {
+    fn tracked(
+        &mut self,
+        table: &Arc<Table>,
+        at: Position,
+        appended: Option<i64>,
+        key: Key,
+        change: Change,
+    ) -> Tracked {
         let before = change.before.as_ref().map(|row| self.expected(table, row));
         let (fingerprint, mask) = match (&change.after, &before) {
             (Some(row), _) => self.expected(table, row),
@@ -253,7 +277,8 @@ impl Ingest {
             *known = (Arc::clone(table), Vec::new());
         }
         let shapes = &mut known.1;
-        let found = shapes.iter().find(|(columns, typing, _)| Arc::ptr_eq(columns, &row.columns) && *typing == row.typing);
+        let found =
+            shapes.iter().find(|(columns, typing, _)| Arc::ptr_eq(columns, &row.columns) && *typing == row.typing);
         if let Some((_, _, binding)) = found {
             return Arc::clone(binding);
         }

@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::engine::event::{LookFailure, Lookup, Looked, Seen};
+use crate::engine::event::{LookFailure, Looked, Lookup, Seen};
 use crate::model::{Key, Row};
 use crate::tap::Control;
 use crate::target::{Ask, Target, TargetError};
 use crate::telemetry::event;
 
 use super::clock::Clock;
-use super::tell;
 use super::driver::Reply;
 use super::mapping::Remap;
 use super::tables::{Table, Tables};
+use super::tell;
 
 /// What a lookup needs of the world.
 #[derive(Clone)]
@@ -75,7 +75,7 @@ impl Looker {
         let began = self.clock.elapsed();
         let asked = self.target.lookup(&ask(&table, &lookup.keys)).await;
         let took = self.clock.elapsed().saturating_sub(began);
-        event::Looked { pipeline: &self.pipeline, keys: lookup.keys.len(), took }.emit();
+        event::TargetRead { pipeline: &self.pipeline, keys: lookup.keys.len(), took }.emit();
         self.failing.store(asked.is_err(), Ordering::Relaxed);
         match asked {
             Ok(answer) => {
@@ -83,7 +83,7 @@ impl Looker {
                 Ok(seen.collect())
             }
             Err(error) => {
-                tell::target_failed(&self.pipeline, &error);
+                tell::target_failed(&self.pipeline, &error, lookup.keys.len());
                 match error {
                     TargetError::Changed { .. } => {
                         self.remap.table(&table).await;
@@ -137,6 +137,8 @@ fn seen(table: &Table, key: &Key, rows: Vec<Row>) -> Seen {
 }
 
 /// Names of partitions by topic and number, for evidence that comes by name.
-pub(super) fn by_name(all: Vec<(crate::model::PartitionId, crate::model::position::PartitionName)>) -> BTreeMap<(String, i32), crate::model::PartitionId> {
+pub(super) fn by_name(
+    all: Vec<(crate::model::PartitionId, crate::model::position::PartitionName)>,
+) -> BTreeMap<(String, i32), crate::model::PartitionId> {
     all.into_iter().map(|(id, name)| ((name.topic.to_string(), name.partition), id)).collect()
 }

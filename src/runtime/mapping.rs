@@ -98,17 +98,24 @@ impl PlanRules {
             Err(why) => return Ok(Mapped::NotJudged(why.into())),
         };
         let role = self.role(tap_name);
-        let made = Table::plan((id, tap_name, role), meta, &self.canon(tap_name), record_key, self.placeholder.as_deref());
+        let made =
+            Table::plan((id, tap_name, role), meta, &self.canon(tap_name), record_key, self.placeholder.as_deref());
         Ok(match made {
             Ok(table) => Mapped::Judged(Arc::new(table)),
             Err(error) => Mapped::NotJudged(error.to_string().into()),
         })
     }
 
-    async fn locate(&self, target: &Target, tap_name: &str, topic: &str) -> Result<Result<TableMeta, String>, TargetError> {
+    async fn locate(
+        &self,
+        target: &Target,
+        tap_name: &str,
+        topic: &str,
+    ) -> Result<Result<TableMeta, String>, TargetError> {
         let place = match self.target_of(tap_name) {
             Some(named) => {
-                let (schema, name) = named.rsplit_once('.').map_or((None, named), |(schema, name)| (Some(schema), name));
+                let (schema, name) =
+                    named.rsplit_once('.').map_or((None, named), |(schema, name)| (Some(schema), name));
                 (schema.map(str::to_owned), name.to_owned())
             }
             None => match target.locate(tap_name, topic).await? {
@@ -148,7 +155,7 @@ impl Remap {
                 self.epoch.fetch_add(1, Ordering::Release);
                 let _ = self.replies.send(Reply::Replanned(table.id)).await;
             }
-            Err(error) => tell::target_failed(&self.pipeline, &error),
+            Err(error) => tell::target_failed(&self.pipeline, &error, 0),
         }
     }
 }
@@ -205,7 +212,7 @@ impl Mapper {
                 Ok(other @ Mapped::NotJudged(_)) if self.clock.now() >= patience || stopped => break other,
                 Err(_) if stopped => break Mapped::NotJudged("stopped before the target answered".into()),
                 Ok(Mapped::NotJudged(_)) => {}
-                Err(error) => tell::target_failed(&self.pipeline, &error),
+                Err(error) => tell::target_failed(&self.pipeline, &error, 0),
             }
             self.handle.block_on(tokio::time::sleep(ASK_EVERY));
         };

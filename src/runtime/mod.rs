@@ -24,6 +24,7 @@ mod mapping;
 mod pipeline;
 mod poison;
 mod record;
+mod restore;
 mod run;
 mod settings;
 mod status;

@@ -24,15 +24,17 @@ use crate::target::Target;
 
 use super::clock::Clock;
 use super::context::PipelineContext;
-use super::driver::{Driver, FED, Fed, REPLIES, RECORDS, Record, Reply, TapState};
+use super::driver::{Driver, FED, Fed, RECORDS, REPLIES, Record, Reply, TapState};
 use super::entry::Failure;
 use super::evidence::{Evidence, Positions};
+use super::findings::store_failure;
 use super::images::{ImageStore, TableVersions};
 use super::ingest::{Counts, Ingest, Window};
 use super::look::Looker;
 use super::mapping::{Mapper, PlanRules, Remap};
 use super::poison::Reasons;
 use super::record::{Recorder, Sink, StoreState};
+use super::restore::Restore;
 use super::settings::{self, Read};
 use super::tables::Tables;
 
@@ -87,16 +89,16 @@ impl Running {
         let Start { pipeline, read, sink, alerts, window, clock } = start;
         let name: Arc<str> = pipeline.name.as_str().into();
         let target = Target::connect(settings::target(&pipeline.target)).await;
-        let target = target.map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("the target cannot be used") })?;
+        let target = target
+            .map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("the target cannot be used") })?;
         let partitions = Partitions::default();
-        let options = settings::tap(&pipeline.tap, read, clock.wall(clock.now())).map_err(|error| refused(error, None))?;
+        let options =
+            settings::tap(&pipeline.tap, read, clock.wall(clock.now())).map_err(|error| refused(error, None))?;
         let positions = positions(pipeline, &partitions)?;
         let (events, control) = tap::start(options, partitions.clone()).map_err(tap_failure)?;
         let tables = Arc::new(Tables::default());
         let images = Arc::new(ImageStore::new(pipeline.limits.cache_bytes));
-        let versions =
-            TableVersions::new(Arc::clone(&images), pipeline.limits.cache_bytes, Arc::clone(&tables), partitions.clone());
-        let engine = Engine::new(settings::engine(pipeline), Box::new(versions));
+        let engine = judge(pipeline, &images, &tables, &partitions);
         let (fed, fed_here) = mpsc::channel(FED);
         let (replies, replies_here) = mpsc::channel(REPLIES);
         let (records, records_here) = mpsc::channel(RECORDS);
@@ -139,22 +141,14 @@ impl Running {
             tally: tally_here,
             tap: tap_here,
             pipeline: pipeline_name,
+            partitions: running.partitions.clone(),
+            tables: Arc::clone(&running.tables),
         };
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
-        running.spawn_ingest(pipeline, events, window)?;
+        let restore = running.restore(pipeline, &sink).await?;
+        running.spawn_ingest(pipeline, events, (window, restore))?;
         running.spawn_tasks(pipeline, positions, lookups_here);
-        let context = running.context(pipeline);
-        let reasons = Reasons {
-            images: Arc::clone(&running.images),
-            tables: Arc::clone(&running.tables),
-            connect: connect(pipeline),
-            client: reqwest::Client::new(),
-            tally: running.tally.clone(),
-            partitions: running.partitions.clone(),
-        };
-        let control = Arc::clone(&running.control);
-        let recorder = Recorder { context, sink, control, alerts, state: store_here, reasons };
-        running.tasks.spawn(recorder.run(records_here));
+        running.spawn_recorder(pipeline, (sink, alerts), store_here, records_here);
         Ok(running)
     }
 
@@ -167,7 +161,12 @@ impl Running {
         PipelineContext::new(pipeline, Arc::clone(&self.tables), self.partitions.clone(), self.clock)
     }
 
-    fn spawn_tasks(&mut self, pipeline: &Pipeline, positions: Positions, lookups: mpsc::Receiver<crate::engine::event::Lookup>) {
+    fn spawn_tasks(
+        &mut self,
+        pipeline: &Pipeline,
+        positions: Positions,
+        lookups: mpsc::Receiver<crate::engine::event::Lookup>,
+    ) {
         let remap = Remap {
             rules: Arc::clone(&self.rules),
             target: self.target.clone(),
@@ -200,7 +199,43 @@ impl Running {
         self.tasks.spawn(evidence.run());
     }
 
-    fn spawn_ingest(&mut self, pipeline: &Pipeline, events: Receiver<TapEvent>, window: Option<Window>) -> Result<(), Failure> {
+    async fn restore(&self, pipeline: &Pipeline, sink: &Sink) -> Result<Restore, Failure> {
+        let partitions = self.partitions.clone();
+        match sink {
+            Sink::Memory(_) => Ok(Restore::nothing(partitions, self.clock)),
+            Sink::Store(store) => {
+                let documents = Restore::load(store, &pipeline.name).await.map_err(store_failure)?;
+                Ok(Restore::of(documents, partitions, self.clock))
+            }
+        }
+    }
+
+    fn spawn_recorder(
+        &mut self,
+        pipeline: &Pipeline,
+        (sink, alerts): (Sink, Vec<Alerts>),
+        state: watch::Sender<StoreState>,
+        records: mpsc::Receiver<Record>,
+    ) {
+        let reasons = Reasons {
+            images: Arc::clone(&self.images),
+            tables: Arc::clone(&self.tables),
+            connect: connect(pipeline),
+            client: reqwest::Client::new(),
+            tally: self.tally.clone(),
+            partitions: self.partitions.clone(),
+        };
+        let (context, control) = (self.context(pipeline), Arc::clone(&self.control));
+        let recorder = Recorder { context, sink, control, alerts, state, reasons };
+        self.tasks.spawn(recorder.run(records));
+    }
+
+    fn spawn_ingest(
+        &mut self,
+        pipeline: &Pipeline,
+        events: Receiver<TapEvent>,
+        (window, restore): (Option<Window>, Restore),
+    ) -> Result<(), Failure> {
         let mapper = Mapper {
             rules: Arc::clone(&self.rules),
             target: self.target.clone(),
@@ -222,6 +257,7 @@ impl Running {
             counts: Arc::clone(&self.counts),
             window,
             shapes: BTreeMap::new(),
+            restore,
             next: BTreeMap::new(),
         };
         let fed = self.fed.clone();
@@ -235,7 +271,12 @@ impl Running {
         let handle = Handle::current();
         let name = format!("{stage}-{}", self.name);
         let thread = std::thread::Builder::new().name(name).spawn(move || work(handle));
-        self.threads.push(thread.map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("no thread can be started") })?);
+        self.threads.push(
+            thread.map_err(|error| Failure {
+                source: Some(Box::new(error)),
+                ..Failure::new("no thread can be started")
+            })?,
+        );
         Ok(())
     }
 
@@ -280,17 +321,24 @@ impl Running {
         let _ = self.replies.send(Reply::Stop).await;
         self.control.stop();
         drop((self.records, self.fed, self.replies, self.taps));
-        let ended = tokio::time::timeout(END_WITHIN, async {
-            while self.tasks.join_next().await.is_some() {}
-        });
+        let ended = tokio::time::timeout(END_WITHIN, async { while self.tasks.join_next().await.is_some() {} });
         if ended.await.is_err() {
-            tracing::warn!(pipeline = &*self.name, "some stage did not end in time; uncommitted changes will be read again");
+            tracing::warn!(
+                pipeline = &*self.name,
+                "some stage did not end in time; uncommitted changes will be read again"
+            );
             self.tasks.abort_all();
         }
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
         let _ = tokio::time::timeout(END_WITHIN, joined).await;
     }
+}
+
+fn judge(pipeline: &Pipeline, images: &Arc<ImageStore>, tables: &Arc<Tables>, partitions: &Partitions) -> Engine {
+    let bytes = pipeline.limits.cache_bytes;
+    let versions = TableVersions::new(Arc::clone(images), bytes, Arc::clone(tables), partitions.clone());
+    Engine::new(settings::engine(pipeline), Box::new(versions))
 }
 
 pub(super) fn tap_failure(error: tap::TapError) -> Failure {
@@ -302,7 +350,9 @@ fn connect(pipeline: &Pipeline) -> Option<(String, String)> {
     let url = pipeline.connect_url.as_ref()?.expose_secret().to_owned();
     let sink = settings::applied(pipeline).into_iter().find_map(|one| match one {
         Applied::KafkaGroup(group) => group.strip_prefix("connect-").map(str::to_owned),
-        Applied::KclLease(_) | Applied::Query(_) | Applied::Heartbeat { .. } | Applied::Inferred | Applied::Assumed => None,
+        Applied::KclLease(_) | Applied::Query(_) | Applied::Heartbeat { .. } | Applied::Inferred | Applied::Assumed => {
+            None
+        }
     });
     Some((url, sink?))
 }
@@ -315,14 +365,19 @@ fn positions(pipeline: &Pipeline, partitions: &Partitions) -> Result<Positions, 
                 let properties = kafka.properties.iter();
                 let brokers = Brokers {
                     bootstrap: kafka.brokers.clone(),
-                    properties: properties.map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect(),
+                    properties: properties
+                        .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+                        .collect(),
                 };
                 let group = evidence::Applied::new(brokers, group, partitions.clone()).map_err(tap_failure)?;
                 return Ok(Positions::Group(Arc::new(group)));
             }
             (Applied::Query(sql), _) => return Ok(Positions::Query(sql.clone())),
             (Applied::KafkaGroup(_), Tap::File(_)) => {
-                return Err(refused("a file has no consumer group: `kafka-group` is no evidence for it", Some("use `assumed`, or read the topic itself")));
+                return Err(refused(
+                    "a file has no consumer group: `kafka-group` is no evidence for it",
+                    Some("use `assumed`, or read the topic itself"),
+                ));
             }
             (Applied::KclLease(_), _) => {
                 return Err(refused("`kcl-lease` is not supported by this version", None));

@@ -140,7 +140,11 @@ impl Recorder {
     fn store_failed(&self, error: &StoreError) {
         self.state.send_replace(StoreState::Failing);
         metrics::counter!("afterimage_store_errors_total").increment(1);
-        tracing::error!(pipeline = self.context.pipeline(), "findings wait, and commits with them: {}", tell::chain(error));
+        tracing::error!(
+            pipeline = self.context.pipeline(),
+            "findings wait, and commits with them: {}",
+            tell::chain(error)
+        );
     }
 
     async fn commit(&self, commits: BTreeMap<PartitionId, u64>) {
@@ -153,7 +157,8 @@ impl Recorder {
             }
         }
         if let Sink::Store(store) = &self.sink {
-            let marks: Vec<Watermark> = commits.iter().map(|(partition, next)| self.watermark(*partition, *next)).collect();
+            let marks: Vec<Watermark> =
+                commits.iter().map(|(partition, next)| self.watermark(*partition, *next)).collect();
             if let Err(error) = store.save_watermarks(self.context.pipeline(), &marks).await {
                 self.store_failed(&error);
             }

@@ -72,7 +72,8 @@ fn channels(config: &Config, over: &CancellationToken, tasks: &mut JoinSet<()>) 
     let mut channels = Vec::new();
     for alert in &config.alerts {
         let filter = Filter { severity: alert.severity, kinds: alert.kinds.clone(), tables: alert.tables.clone() };
-        let unusable = |error| Failure { source: Some(Box::new(error)), ..Failure::new("an alert channel cannot be used") };
+        let unusable =
+            |error| Failure { source: Some(Box::new(error)), ..Failure::new("an alert channel cannot be used") };
         let webhook = Webhook::new(&alert.url, alert.secret.clone(), Retry::default()).map_err(unusable)?;
         let alerts = Alerts::new(filter, Limits::default());
         tasks.spawn(webhook.run(alerts.clone(), Arc::clone(&clock), over.clone()));

@@ -11,10 +11,10 @@ use crate::config::{
 use crate::decode;
 use crate::engine::limit::{self, Options};
 use crate::model::Wall;
+use crate::tap::TapOptions;
 use crate::tap::file::FileOptions;
 use crate::tap::kafka::{Brokers, KafkaOptions, Reading};
 use crate::tap::position::{Place, Places};
-use crate::tap::TapOptions;
 use crate::target;
 
 /// The re-application margin where nothing is known of the applier's checkpoints.
@@ -35,8 +35,6 @@ pub(super) enum Read {
     Follow,
     /// A range, as written.
     Range { from: Bound, to: Bound },
-    /// A range, by offsets.
-    Places { from: Places, to: Places },
 }
 
 /// The tap's options.
@@ -60,9 +58,13 @@ pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String
                 Read::Range { from, to } => {
                     Reading::Range { from: places(&from, Place::End, now)?, to: places(&to, Place::End, now)? }
                 }
-                Read::Places { from, to } => Reading::Range { from, to },
             };
-            Ok(TapOptions::Kafka(KafkaOptions { brokers, topics: topics.collect(), group: kafka.group.clone(), reading }))
+            Ok(TapOptions::Kafka(KafkaOptions {
+                brokers,
+                topics: topics.collect(),
+                group: kafka.group.clone(),
+                reading,
+            }))
         }
         Tap::File(file) => {
             let path = match &file.path {
@@ -72,7 +74,6 @@ pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String
             let (from, to) = match read {
                 Read::Follow => (places(&file.from, Place::Beginning, now)?, Places::all(Place::End)),
                 Read::Range { from, to } => (places(&from, Place::End, now)?, places(&to, Place::End, now)?),
-                Read::Places { from, to } => (from, to),
             };
             Ok(TapOptions::File(FileOptions { path, from, to }))
         }

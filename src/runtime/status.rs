@@ -49,7 +49,11 @@ impl Board {
     ///
     /// # Errors
     /// The port is taken.
-    pub(super) async fn new(config: &Config, store: &Store, metrics: &Metrics) -> Result<(Board, Option<Port>), Failure> {
+    pub(super) async fn new(
+        config: &Config,
+        store: &Store,
+        metrics: &Metrics,
+    ) -> Result<(Board, Option<Port>), Failure> {
         let clock = Clock::start();
         let started = clock.wall(clock.now()).rfc3339();
         let (health, health_seen) = watch::channel(Health::starting());
@@ -58,7 +62,10 @@ impl Board {
             None => None,
             Some(web) => {
                 let listener = web::bind(web).await;
-                let listener = listener.map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("the web port cannot be opened") })?;
+                let listener = listener.map_err(|error| Failure {
+                    source: Some(Box::new(error)),
+                    ..Failure::new("the web port cannot be opened")
+                })?;
                 let site = Site {
                     web: web.clone(),
                     health: health_seen,

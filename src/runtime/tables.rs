@@ -67,11 +67,6 @@ impl Tables {
         self.inner.write().unwrap_or_else(PoisonError::into_inner).mapped.insert(id, mapped);
     }
 
-    /// Forgets what was found out, so that it is asked again.
-    pub(super) fn unset(&self, id: TableId) {
-        self.inner.write().unwrap_or_else(PoisonError::into_inner).mapped.remove(&id);
-    }
-
     pub(super) fn get(&self, id: TableId) -> Option<Arc<Table>> {
         match self.read().mapped.get(&id) {
             Some(Mapped::Judged(table)) => Some(Arc::clone(table)),
@@ -85,13 +80,6 @@ impl Tables {
 
     pub(super) fn tap_name(&self, id: TableId) -> Arc<str> {
         self.read().names.get(id.0 as usize).cloned().unwrap_or_else(|| "?".into())
-    }
-
-    /// Every table met, with what is known of it.
-    pub(super) fn all(&self) -> Vec<(Arc<str>, Option<Mapped>)> {
-        let inner = self.read();
-        let known = |(id, name): (u32, &Arc<str>)| (Arc::clone(name), inner.mapped.get(&TableId(id)).cloned());
-        (0u32..).zip(&inner.names).map(known).collect()
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner> {
@@ -108,7 +96,8 @@ impl Table {
         record_key: Option<&Columns>,
         placeholder: Option<&str>,
     ) -> Result<Table, crate::canon::PlanError> {
-        let key: Option<Vec<String>> = record_key.map(|columns| columns.0.iter().map(|name| name.to_string()).collect());
+        let key: Option<Vec<String>> =
+            record_key.map(|columns| columns.0.iter().map(|name| name.to_string()).collect());
         let mut plan = Plan::new(id, meta, rules, key.as_deref())?;
         if let Some(marker) = placeholder {
             plan = plan.with_placeholder(marker);

@@ -2,12 +2,13 @@
 
 use std::error::Error;
 
+use crate::engine::event::Note;
 use crate::report::document::Document;
-use crate::tap::TapError;
+use crate::tap::{Partitions, TapError};
 use crate::target::TargetError;
 use crate::telemetry::event;
 
-use super::tables::Mapped;
+use super::tables::{Mapped, Tables};
 
 /// An error and the errors below it, as one line.
 pub(super) fn chain(error: &dyn Error) -> String {
@@ -23,12 +24,35 @@ pub(super) fn chain(error: &dyn Error) -> String {
 
 /// A tap that does not deliver.
 pub(super) fn tap_failed(pipeline: &str, error: &TapError) {
-    event::TapFailed { pipeline, error }.emit();
+    let end = if error.fatal { event::TapEnd::Ended } else { event::TapEnd::GoesOn };
+    event::TapFailed { pipeline, error, end }.emit();
 }
 
-/// A target that does not answer.
-pub(super) fn target_failed(pipeline: &str, error: &TargetError) {
-    event::TargetFailed { pipeline, error }.emit();
+/// A target that does not answer for so many keys; 0 where metadata was asked for.
+pub(super) fn target_failed(pipeline: &str, error: &TargetError, keys: usize) {
+    event::TargetFailed { pipeline, error, keys }.emit();
+}
+
+/// Something the judge wants a person to be able to read.
+pub(super) fn noted(pipeline: &str, note: &Note, partitions: &Partitions, tables: &Tables) {
+    match note {
+        Note::Frozen { partition, why } => {
+            let partition = partition.map(|id| partitions.name(id));
+            event::Frozen { pipeline, partition: partition.as_ref(), why }.emit();
+        }
+        Note::Demoted { why } => tracing::warn!(pipeline, "committed offsets no longer convict: {why}"),
+        Note::Coalesced { partition, range } => {
+            let partition = partitions.name(*partition);
+            let versions = range.1.saturating_sub(range.0) + 1;
+            event::Coalesced { pipeline, partition: &partition, range: *range, versions }.emit();
+        }
+        Note::Unverifiable { partition, range, why } => {
+            let partition = partitions.name(*partition);
+            event::Unverifiable { pipeline, partition: &partition, range: *range, why }.emit();
+        }
+        Note::Transient => event::Transient { pipeline }.emit(),
+        Note::SlowEqual { table } => event::SlowEqual { pipeline, table: &tables.tap_name(*table) }.emit(),
+    }
 }
 
 /// A finding became open.

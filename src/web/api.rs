@@ -71,7 +71,10 @@ pub(super) struct Asked {
     limit: Option<u32>,
 }
 
-pub(super) async fn findings(State(site): Shared, asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>) -> Response {
+pub(super) async fn findings(
+    State(site): Shared,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Response {
     let asked = match asked {
         Ok(Query(asked)) => asked,
         Err(rejection) => return problem(StatusCode::BAD_REQUEST, rejection.body_text()),
@@ -98,7 +101,8 @@ pub(super) async fn findings(State(site): Shared, asked: Result<Query<Asked>, ax
 }
 
 fn filter(asked: &Asked) -> Result<Filter, String> {
-    let severity = asked.severity.as_deref().map_or(Ok(Severity::Info), |word| known("severity", word, Severity::parse));
+    let severity =
+        asked.severity.as_deref().map_or(Ok(Severity::Info), |word| known("severity", word, Severity::parse));
     Ok(Filter {
         pipeline: asked.pipeline.clone(),
         table: asked.table.clone(),

@@ -78,7 +78,11 @@ async fn probes_tell_their_checks() {
         assert_eq!((code, &body["checks"][0]["detail"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("still starting")));
         let check = |name: &str, state| Check { name: name.into(), state, detail: String::new() };
         let down = check("orders: target", CheckState::Failing);
-        site.health.send_replace(Health { live: vec![check("orders: loop", CheckState::Ok)], ready: vec![down], started: vec![] });
+        site.health.send_replace(Health {
+            live: vec![check("orders: loop", CheckState::Ok)],
+            ready: vec![down],
+            started: vec![],
+        });
         assert_eq!(site.get("/livez", &[]).await.0, StatusCode::OK, "a target outage is no liveness failure");
         assert_eq!(site.get("/readyz", &[]).await.0, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(site.get("/startupz", &[]).await.0, StatusCode::OK);
@@ -106,7 +110,11 @@ async fn elsewhere_all_but_the_probes_demand_the_token() {
     visit(Rules::Anywhere, async |site: &Visit| {
         for path in ["/metrics", "/api/v1/status", "/api/v1/findings", "/no/such"] {
             assert_eq!(site.get(path, &[]).await.0, StatusCode::UNAUTHORIZED, "{path}");
-            assert_eq!(site.get(path, &[("authorization", "Bearer wrong")]).await.0, StatusCode::UNAUTHORIZED, "{path}");
+            assert_eq!(
+                site.get(path, &[("authorization", "Bearer wrong")]).await.0,
+                StatusCode::UNAUTHORIZED,
+                "{path}"
+            );
         }
         let shown = site.get("/metrics", &[("authorization", "Bearer t0ken")]).await;
         assert!(shown.1.as_str().unwrap().contains("afterimage_build_info{"), "{shown:?}");

@@ -3,24 +3,30 @@
 #![allow(clippy::print_stderr, reason = "what a failed test leaves behind is told beside its panic")]
 #![allow(dead_code, reason = "knobs of the rig that no theme turns at present")]
 
-mod batch_applier;
 mod connect;
 mod connector;
 mod database;
-mod disturbed;
 mod judging;
 mod kafka;
 mod ledger;
 mod load;
 mod mariadb;
-mod paused_sink;
 mod pipeline;
 mod postgres;
 mod services;
 mod sidecar;
 mod store_contract;
-mod stuck_sink;
 mod tap_kafka;
+mod target_contract;
+mod verdict;
 mod wait;
 
+mod batch_applier;
+mod deletes_off;
+mod disturbed;
+mod honest;
+mod mariadb_pipeline;
+mod paused_sink;
 mod rig;
+mod stuck_sink;
+mod ways_to_lose;

@@ -125,7 +125,7 @@ impl Sidecar {
 
     /// Every finding in the store, of any state, as `findings list -o json` prints them.
     pub(crate) fn findings(&self) -> Vec<Value> {
-        let output = self.command(&["findings", "list", "-o", "json", "-c"]).output().expect("the binary starts");
+        let output = self.command(&["findings", "list", "-n", "1000000", "-o", "json", "-c"]).output().expect("the binary starts");
         let complaint = String::from_utf8_lossy(&output.stderr);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("findings list: {error}: {complaint}"))
     }

@@ -49,6 +49,7 @@ pub(crate) struct Applier {
     pub(crate) target: Vec<Option<Cells>>,
     pub(crate) truth: Truth,
     rng: Rng,
+    watch: Option<KeyId>,
 }
 
 impl Applier {
@@ -64,6 +65,7 @@ impl Applier {
             target: source.before.clone(),
             truth: Truth::new(source),
             rng: Rng::new(plan.seed ^ 0x41_50_50_4c),
+            watch: plan.watch,
         }
     }
 
@@ -156,6 +158,9 @@ impl Applier {
         if new != old {
             self.target[key as usize] = new;
             self.truth.written(source, key, put, new, now);
+            if self.watch == Some(key) {
+                println!("{now}: written {put:?}");
+            }
         }
     }
 
@@ -185,6 +190,9 @@ impl Applier {
             keys.iter().copied().chain(redone).filter(|key| !worker.redo.contains_key(key)).collect()
         };
         for key in judged {
+            if self.watch == Some(key) {
+                println!("{now}: complete, expects {:?}", self.truth.row(source, key));
+            }
             self.truth.judged(source, key, at, self.target[key as usize], now);
         }
     }

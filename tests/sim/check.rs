@@ -11,7 +11,7 @@ use afterimage::model::{PartitionId, Position};
 use crate::applier::Applier;
 use crate::model::{Loss, Truth, is_mix, removes, was_ever};
 use crate::plan::{Mode, Plan, SECOND, millis};
-use crate::source::{BITS, Cells, KeyId, Source};
+use crate::source::{BITS, Cells, Change, KeyId, Source};
 
 /// Violations kept of a run; the first tells most.
 const KEPT: usize = 12;
@@ -55,8 +55,11 @@ pub(crate) struct Check {
     stalled: bool,
     interruptions: Vec<u64>,
     in_flight: BTreeMap<KeyId, u64>,
+    /// Ranges that the judge listed as left without a verdict.
+    unverifiable: Vec<(u16, (u64, u64))>,
     memory: usize,
     keys: usize,
+    watch: Option<KeyId>,
 }
 
 impl Check {
@@ -71,8 +74,10 @@ impl Check {
             stalled: false,
             interruptions: Vec::new(),
             in_flight: BTreeMap::new(),
+            unverifiable: Vec::new(),
             memory: plan.options.memory,
             keys: source.by_key.len(),
+            watch: plan.watch,
         }
     }
 
@@ -101,6 +106,9 @@ impl Check {
 
     pub(crate) fn read(&mut self, lookup: &Lookup, rows: &[Option<Cells>], (snapshot, ended): (u64, u64)) {
         for (key, row) in lookup.keys.iter().zip(rows) {
+            if self.watch == Some(Source::key_id(key)) {
+                println!("{ended}: read {row:?} at {snapshot}");
+            }
             self.reads[Source::key_id(key) as usize].push(Read { snapshot, ended, row: *row });
         }
     }
@@ -113,11 +121,12 @@ impl Check {
         }
     }
 
-    pub(crate) fn note(&mut self, note: &Note, _now: u64) {
+    pub(crate) fn note(&mut self, note: &Note) {
         match note {
+            Note::Unverifiable { partition, range, .. } => self.unverifiable.push((partition.0, *range)),
             Note::Frozen { .. } => self.outcome.frozen += 1,
             Note::Demoted { why } => self.violated(format!("sound commits were demoted: {why}")),
-            Note::Coalesced { .. } | Note::Unverifiable { .. } | Note::Transient | Note::SlowEqual { .. } => {}
+            Note::Coalesced { .. } | Note::Transient | Note::SlowEqual { .. } => {}
         }
     }
 
@@ -169,6 +178,9 @@ impl Check {
         now: u64,
     ) {
         let id = (key, expected.at);
+        if self.watch == Some(key) {
+            println!("{now}: {}", told(key, finding));
+        }
         match finding.state {
             State::Suspected => {
                 self.suspected.insert((key, expected.at, finding.kind), ());
@@ -242,14 +254,16 @@ impl Check {
         let fits_later = source.by_key[key as usize]
             .iter()
             .filter(|later| **later >= index && source.changes[**later].append <= read.ended)
-            .any(|later| source.changes[*later].fits(read.row.as_ref()));
+            .any(|later| source.changes[*later].row == read.row);
         if fits_later {
             self.violated(format!(
                 "{now}: the row read is the version expected, or a later one: {}",
                 told(key, finding)
             ));
         }
-        let ever = was_ever(source, key, read.row.as_ref());
+        let Subject::Row { versions_behind, .. } = &finding.subject else { return };
+        // Of a row that no known version fits it may be all there is to say that it is none of the newer ones.
+        let ever = *versions_behind == 0 || was_ever(source, key, read.row.as_ref());
         let once = self.reads[key as usize].iter().take_while(|earlier| earlier.ended < read.ended).any(|earlier| {
             source.by_key[key as usize]
                 .iter()
@@ -285,7 +299,9 @@ impl Check {
                 self.violated(format!("{now}: {partition}/{} was committed before it was applied", change.offset));
             }
             let unsaid = truth.standing(change.key).filter(|loss| loss.change == *index && loss.found.is_none());
-            if let Some(loss) = unsaid.filter(|loss| loss.start + SECOND < now && !loss.masked(source, now)) {
+            let listed = self.is_listed(change);
+            if let Some(loss) = unsaid.filter(|loss| !listed && loss.start + SECOND < now && !loss.masked(source, now))
+            {
                 self.violated(format!("{now}: {partition}/{} was committed past {loss:?}", change.offset));
             }
         }
@@ -343,8 +359,10 @@ impl Check {
             let last = load.map_or(0, |index| source.changes[*index].offset);
             if partition.verified <= last {
                 let PartitionId(id) = partition.partition;
+                let next = log.iter().find(|index| source.changes[**index].offset >= partition.verified);
+                let next = next.map(|index| &source.changes[*index]);
                 self.violated(format!(
-                    "partition {id}: verified to {} where the load ends at {last}: {partition:?}",
+                    "partition {id}: verified to {} where the load ends at {last}, before {next:?}: {partition:?}",
                     partition.verified
                 ));
             }
@@ -360,7 +378,8 @@ impl Check {
         cuts.retain(|cut| *cut > start && *cut < end);
         cuts.extend([start, end.max(start)]);
         cuts.sort_unstable();
-        if loss.masked(source, end) || self.is_grouped(source, loss, end) {
+        let listed = self.is_listed(&source.changes[loss.change]);
+        if listed || loss.masked(source, end) || self.is_grouped(source, loss, end) {
             return None;
         }
         cuts.windows(2).find_map(|segment| {
@@ -370,6 +389,12 @@ impl Check {
             let lag = worker.lags[first..(until + 1).min(worker.lags.len())].iter().map(|(_, lag)| *lag).max();
             let bound = bound(plan, source, loss, lag.unwrap_or(0));
             (to - from >= bound).then_some(bound)
+        })
+    }
+
+    fn is_listed(&self, change: &Change) -> bool {
+        self.unverifiable.iter().any(|(partition, (first, last))| {
+            *partition == change.partition && *first <= change.offset && change.offset <= *last
         })
     }
 

@@ -1,7 +1,8 @@
 //! A deterministic simulator of everything around the judge.
 //!
 //! `cargo test --test sim` runs the kept seeds, then explores new ones for a while. `cargo test --test sim -- seed N` runs
-//! one seed and tells what happened; `-- explore SECONDS [FIRST]` looks for new ones.
+//! one seed and tells what happened; `-- seed N KEY` tells the story of a key; `-- explore SECONDS [FIRST]`
+//! looks for new ones.
 
 mod applier;
 mod check;
@@ -30,7 +31,7 @@ fn main() {
             println!("sim: test");
             true
         }
-        Some("seed") => number(1).is_some_and(one),
+        Some("seed") => number(1).is_some_and(|seed| one(seed, number(2))),
         Some("explore") => explore(number(1).unwrap_or(EXPLORE), number(2).unwrap_or(1)),
         Some(_) | None => kept() && explore(environment("SIM_SECONDS", EXPLORE), environment("SIM_FIRST", 1)),
     };
@@ -58,9 +59,12 @@ fn kept() -> bool {
     passed
 }
 
-fn one(seed: u64) -> bool {
-    let plan = Plan::of(seed);
-    println!("{plan:#?}");
+fn one(seed: u64, watch: Option<u64>) -> bool {
+    let mut plan = Plan::of(seed);
+    plan.watch = watch.and_then(|key| u32::try_from(key).ok());
+    if watch.is_none() {
+        println!("{plan:#?}");
+    }
     let outcome = world::run(&plan);
     println!("{}", summary(&outcome));
     println!("{:#?}", outcome.counters);

@@ -91,6 +91,8 @@ pub(crate) struct Plan {
     pub(crate) rebalances: u32,
     pub(crate) images: usize,
     pub(crate) generations: bool,
+    /// The key whose story is told while the run goes on.
+    pub(crate) watch: Option<u32>,
     pub(crate) options: Options,
 }
 
@@ -140,6 +142,7 @@ impl Plan {
             rebalances: if rng.chance(0.15) { 1 + rng.below(3) as u32 } else { 0 },
             images: *rng.pick(&[100, 100_000]),
             generations: rng.chance(0.5),
+            watch: None,
             options: options(mode, order, batches, source_log, rng),
         }
         .fitting()

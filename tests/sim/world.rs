@@ -239,7 +239,7 @@ impl World<'_> {
             }
             Output::Pause => self.paused = true,
             Output::Resume => self.paused = false,
-            Output::Note(note) => self.check.note(&note, self.now),
+            Output::Note(note) => self.check.note(&note),
         }
     }
 
@@ -270,6 +270,9 @@ impl World<'_> {
             }
             let tracked = self.source.tracked(index);
             self.cache.put(tracked.at, tracked.key.clone(), self.source.image(index));
+            if self.plan.watch == Some(self.source.changes[index].key) {
+                println!("{}: consumed {:?}", self.now, self.source.changes[index]);
+            }
             self.drive(Input::Change(tracked));
         }
         let next = self.source.end(partition, until);

@@ -33,7 +33,7 @@ impl Checker<'_> {
     }
 
     fn later(&mut self, path: &Path, what: &str) {
-        self.wrong(path, format!("{what} not supported by this version: leave it out"));
+        self.wrong(path, format!("{what} not supported by this version: remove the key"));
     }
 
     fn is_written(&self, path: &Path) -> bool {

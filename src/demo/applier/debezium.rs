@@ -27,16 +27,15 @@ pub enum Unreadable {
     },
 }
 
+/// A change, and when the source committed it, where the record tells.
+pub type Dated<P> = (Event<P>, Option<SourceTime>);
+
 /// One change and when the source committed it. `None` for records that change no row: tombstones, heartbeats,
 /// messages, transaction metadata, truncates.
 ///
 /// # Errors
 /// When a record is none of these.
-pub fn read<P>(
-    key: Option<&[u8]>,
-    value: Option<&[u8]>,
-    at: P,
-) -> Result<Option<(Event<P>, Option<SourceTime>)>, Unreadable> {
+pub fn read<P>(key: Option<&[u8]>, value: Option<&[u8]>, at: P) -> Result<Option<Dated<P>>, Unreadable> {
     let Some(value) = value else { return Ok(None) };
     let envelope = payload("value", value)?;
     let Some(op) = envelope.get("op").and_then(Value::as_str) else { return Ok(None) };

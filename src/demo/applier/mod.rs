@@ -28,6 +28,7 @@
 pub mod change;
 pub mod debezium;
 pub mod fault;
+pub mod kafka;
 pub mod ledger;
 pub mod sqlite;
 pub mod window;
@@ -87,13 +88,7 @@ impl<P: Clone> Applier<P> {
     /// An applier that has read nothing yet, of a target whose tables are empty.
     #[must_use]
     pub fn new(plan: FaultPlan) -> Applier<P> {
-        Applier {
-            window: Window::default(),
-            plan,
-            ledger: Ledger::default(),
-            closed: None,
-            counts: Counts::default(),
-        }
+        Applier { window: Window::default(), plan, ledger: Ledger::default(), closed: None, counts: Counts::default() }
     }
 
     /// Takes the next change of the log.

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use serde_json::Value;
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Arguments, AssertSqlSafe, Sqlite};
 
 use super::change::{Effect, Fields, Statement, Write};

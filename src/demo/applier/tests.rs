@@ -134,7 +134,10 @@ fn a_row_lost_again_while_it_is_wrong_is_one_loss() {
     applier.stop_faults();
     window(&mut applier, &mut target, &log, 2..3, Wall(20));
     let [loss] = applier.ledger().losses() else { panic!("one loss") };
-    assert_eq!((loss.cause, loss.lost.as_slice(), loss.lost_at), (Cause::InsertDeleteMerge, [1, 2].as_slice(), Wall(10)));
+    assert_eq!(
+        (loss.cause, loss.lost.as_slice(), loss.lost_at),
+        (Cause::InsertDeleteMerge, [1, 2].as_slice(), Wall(10))
+    );
     assert_eq!(loss.expected.as_ref().map(|row| row["v"].clone()), Some(2.into()));
 }
 
@@ -195,12 +198,7 @@ fn the_ledger_names_exactly_the_rows_that_differ() {
             *causes.entry(loss.cause).or_default() += 1;
         }
     }
-    for cause in [
-        Cause::InsertUpdateMerge,
-        Cause::InsertDeleteMerge,
-        Cause::DeleteInsertMerge,
-        Cause::SkippedBatch,
-    ] {
+    for cause in [Cause::InsertUpdateMerge, Cause::InsertDeleteMerge, Cause::DeleteInsertMerge, Cause::SkippedBatch] {
         assert!(causes.get(&cause).is_some_and(|count| *count >= 5), "{cause}: {causes:?}");
     }
 }

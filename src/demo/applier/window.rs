@@ -47,8 +47,9 @@ impl Net {
             (Net::Update { .. }, Act::Update { row, before }) => {
                 Net::Update { row: row.clone(), last: changed(row, before.as_ref()) }
             }
-            (Net::Update { .. } | Net::Delete, Act::Insert(row))
-            | (Net::Delete, Act::Update { row, .. }) => Net::Update { row: row.clone(), last: row.clone() },
+            (Net::Update { .. } | Net::Delete, Act::Insert(row)) | (Net::Delete, Act::Update { row, .. }) => {
+                Net::Update { row: row.clone(), last: row.clone() }
+            }
             (Net::Update { .. } | Net::Delete, Act::Delete) => Net::Delete,
         }
     }

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::shop::Table;
 use super::{Change, SourceRecord};
-use crate::demo::applier::Fields;
 use crate::model::Wall;
 
 /// The connector: where the log stands.
@@ -41,7 +40,7 @@ impl Connector {
                 (true, _) => "true",
             };
             let source = self.source(change.table, begun, at, snapshot);
-            let key = text(&change.key);
+            let key = key(change);
             let value = envelope(change, source, self.millis(at), snapshot != "false").to_string();
             let topic = change.table.topic();
             out.push(SourceRecord { topic, key: key.clone(), value: Some(value) });
@@ -76,6 +75,8 @@ fn envelope(change: &Change, source: Value, millis: i64, snapshot: bool) -> Valu
     })
 }
 
-fn text(fields: &Fields) -> String {
-    Value::from_iter(fields.clone()).to_string()
+/// The key's columns stand in the order of the primary key.
+fn key(change: &Change) -> String {
+    let pair = |column: &&str| Some(format!("{}:{}", json!(column), change.key.get(*column)?));
+    format!("{{{}}}", change.table.key_columns().iter().filter_map(pair).collect::<Vec<_>>().join(","))
 }

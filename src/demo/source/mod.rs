@@ -55,7 +55,7 @@ impl Source {
     /// A source whose clock stands at `began` when no time went by.
     pub(super) fn new(seed: u64, began: Wall) -> Source {
         let mut source = Source {
-            dice: Dice::new(seed, 0x0073_686F_70),
+            dice: Dice::new(seed, 0x7368_6F70),
             shop: Shop::default(),
             connector: Connector::new(began),
             due: BTreeMap::new(),
@@ -100,7 +100,7 @@ impl Source {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::applier::{Act, Event, debezium};
+    use super::super::applier::{Act, Event, RowId, debezium};
     use super::*;
 
     fn events(source: &mut Source, until_ms: u64, step_ms: u64) -> (Vec<SourceRecord>, Vec<Event<usize>>) {
@@ -128,9 +128,9 @@ mod tests {
     fn every_change_follows_from_the_row_before_it() {
         let mut source = Source::new(3, Wall(1_800_000_000_000));
         let (_, events) = events(&mut source, 60_000, 100);
-        let mut rows: BTreeMap<(std::sync::Arc<str>, Fields), Fields> = BTreeMap::new();
+        let mut rows: BTreeMap<RowId, Fields> = BTreeMap::new();
         for event in events {
-            let id = (event.table, event.key);
+            let id = RowId::new(&event.table, &event.key);
             match event.act {
                 Act::Insert(row) => assert_eq!(rows.insert(id.clone(), row), None, "{id:?}"),
                 Act::Update { row, before } => {
@@ -161,7 +161,8 @@ mod tests {
     #[test]
     fn a_delete_is_followed_by_its_tombstone() {
         let (records, _) = events(&mut Source::new(3, Wall(0)), 30_000, 100);
-        let deletes = records.windows(2).filter(|pair| pair[0].value.as_ref().is_some_and(|v| v.contains(r#""op":"d""#)));
+        let deletes =
+            records.windows(2).filter(|pair| pair[0].value.as_ref().is_some_and(|v| v.contains(r#""op":"d""#)));
         let mut count = 0;
         for pair in deletes {
             count += 1;

@@ -55,7 +55,7 @@ impl Table {
         }
     }
 
-    fn key_columns(self) -> &'static [&'static str] {
+    pub(super) fn key_columns(self) -> &'static [&'static str] {
         match self {
             Table::Customers | Table::Orders | Table::Payments => &["id"],
             Table::OrderLines => &["order_id", "line_no"],

@@ -8,6 +8,9 @@ use sqlx::{Column as _, Row as _, TypeInfo as _};
 use crate::model::calendar::{DAY_SECONDS, parse_date, parse_moment, parse_time};
 use crate::model::{Cell, ColumnMeta};
 
+const TEXTS: [&str; 8] = ["CHAR", "VARCHAR", "TINYTEXT", "TEXT", "MEDIUMTEXT", "LONGTEXT", "ENUM", "SET"];
+const BYTES: [&str; 6] = ["BINARY", "VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB"];
+
 /// How a column travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wire {
@@ -85,10 +88,9 @@ impl Wire {
             Wire::Float4 => name == "FLOAT",
             Wire::Float8 => name == "DOUBLE",
             Wire::Decimal => name == "DECIMAL",
-            Wire::Text => {
-                ["CHAR", "VARCHAR", "TINYTEXT", "TEXT", "MEDIUMTEXT", "LONGTEXT", "ENUM", "SET"].contains(&name)
-            }
-            Wire::Bytes => ["BINARY", "VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB"].contains(&name),
+            // Under a `_bin` collation the driver gives text the names of bytes.
+            Wire::Text => TEXTS.contains(&name) || BYTES.contains(&name),
+            Wire::Bytes => BYTES.contains(&name),
             Wire::Bit => name == "BIT",
             Wire::Json | Wire::Date | Wire::Time | Wire::Datetime | Wire::Timestamp | Wire::Uuid | Wire::Opaque => true,
         }

@@ -38,10 +38,9 @@ impl Kind {
             "character" | "bpchar" => Kind::Typed("bpchar"),
             "citext" => Kind::Typed("citext"),
             "numeric" | "money" => Kind::Typed("numeric"),
-            "boolean" => Kind::Typed("boolean"),
+            "boolean" | "bit" => Kind::Typed("boolean"),
             "date" => Kind::Typed("date"),
-            "time without time zone" => Kind::Typed("time"),
-            "time with time zone" => Kind::Typed("timetz"),
+            "time without time zone" | "time with time zone" => Kind::Typed("time"),
             "timestamp without time zone" => Kind::Typed("timestamp"),
             "timestamp with time zone" => Kind::Typed("timestamptz"),
             "uuid" => Kind::Typed("uuid"),
@@ -65,6 +64,9 @@ pub(super) fn parameter(column: &ColumnMeta, number: usize) -> String {
 pub(super) fn condition(column: &ColumnMeta, quoted: &str, asked: &str) -> String {
     match (Kind::of(column), without_arguments(&column.declared).as_str()) {
         (Kind::AsText, _) => format!("{quoted}::text = {asked}"),
+        (_, "bit") => format!("{quoted}::int::boolean = {asked}"),
+        // Equal moments of the day at two offsets are two values to PostgreSQL, and one to a change stream.
+        (_, "time with time zone") => format!("({quoted} AT TIME ZONE 'UTC')::time = {asked}"),
         (_, "oid") => format!("{quoted} = {asked}::oid"),
         (_, "real") => format!("{quoted} = {asked}::real"),
         (_, "money") => format!("{quoted}::numeric = {asked}"),

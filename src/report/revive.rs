@@ -1,0 +1,205 @@
+//! From a stored document back to the engine's finding, so that it can heal after a restart.
+//!
+//! JSON cannot carry typed cells. [`Document::extra`] does: a version byte, the key's canonical cells and, unless values are
+//! withheld, the expected row as cells, which the next process fingerprints under its own plan.
+
+use std::sync::Arc;
+
+use super::document::{At, Document, Matched, Observed as Seen, Place};
+use super::value::Values;
+use crate::model::finding::{ColumnDifference, Finding, NamedVersion, Observed, Subject};
+use crate::model::key::{decode, encode};
+use crate::model::position::PartitionName;
+use crate::model::{Cell, Columns, Key, PartitionId, Position, Row, SourceTime, TableId, Tick, Typing, Wall};
+
+/// The form of the bytes below. Bytes of another form revive nothing.
+const FORM: u8 = 1;
+
+/// What this process calls the things that a document names.
+pub trait Directory {
+    /// The table of a name on the tap, once it is known.
+    fn table(&self, name: &str) -> Option<TableId>;
+
+    /// The partition of a name.
+    fn partition(&self, name: &PartitionName) -> Option<PartitionId>;
+
+    /// The tick of a moment; the first one for moments before this process began.
+    fn tick(&self, at: Wall) -> Tick;
+}
+
+impl Document {
+    /// The finding about a row that this document was made of, in terms of this process. The expected row is there unless
+    /// values were withheld; observed rows are not. `None` for findings that are not about a row, for tables or partitions
+    /// that are not known yet, and for bytes of another version.
+    #[must_use]
+    pub fn revive(&self, directory: &dyn Directory) -> Option<Finding> {
+        let (key, row) = unpack(directory.table(self.table.as_deref()?)?, &self.extra)?;
+        let expected = self.expected.as_ref()?;
+        let place = |topic: &str, partition, offset| {
+            let name = PartitionName { topic: topic.into(), partition };
+            directory.partition(&name).map(|partition| Position { partition, offset })
+        };
+        let At { topic, partition, offset, source, committed_at, .. } = &expected.at;
+        let latest = expected.latest.as_ref();
+        let latest = latest.and_then(|Place { topic, partition, offset }| place(topic, *partition, *offset));
+        let version = NamedVersion {
+            at: place(topic, *partition, *offset)?,
+            op: expected.op?,
+            committed_at: committed_at.as_deref().and_then(moment),
+            source: source.as_deref().map(Box::from),
+            row,
+        };
+        let matched = |Matched { op, offset, partition, topic }: &Matched| {
+            let at = place(topic, *partition, *offset)?;
+            Some(NamedVersion { at, op: *op, committed_at: None, source: None, row: None })
+        };
+        let Seen { at, matches, .. } = self.observed.as_ref()?;
+        let observed = Observed { row: None, at: directory.tick(*at), matches: matches.as_ref().and_then(matched) };
+        let columns = self.columns.iter().filter_map(difference).collect();
+        let versions_behind = self.versions_behind;
+        Some(Finding {
+            kind: self.kind,
+            cause: self.cause,
+            state: self.state,
+            proof: self.proof,
+            subject: Subject::Row { key, expected: version, latest, observed, columns, versions_behind },
+            evidence: self.evidence.clone(),
+            first_seen: directory.tick(self.first_seen),
+            last_seen: directory.tick(self.last_seen),
+            observations: self.observations,
+        })
+    }
+}
+
+fn moment(text: &str) -> Option<SourceTime> {
+    chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| SourceTime(at.timestamp_millis()))
+}
+
+fn difference(column: &super::document::Column) -> Option<ColumnDifference> {
+    let observed = column.observed.clone()?;
+    Some(ColumnDifference { name: column.name.as_str().into(), expected: column.expected.clone(), observed })
+}
+
+/// The bytes of a finding about a row; none for any other.
+pub(super) fn pack(finding: &Finding, values: Values) -> Vec<u8> {
+    let Subject::Row { key, expected, .. } = &finding.subject else {
+        return Vec::new();
+    };
+    let mut bytes = vec![FORM];
+    let cells = key.cell_bytes();
+    encode(&Cell::Bytes(cells.into()), &mut bytes);
+    match (&expected.row, values) {
+        (Some(row), Values::Full) => pack_row(row, &mut bytes),
+        (Some(_), Values::Hashed | Values::None) | (None, _) => {}
+    }
+    bytes
+}
+
+fn pack_row(row: &Row, bytes: &mut Vec<u8>) {
+    encode(&Cell::Int(typing_number(row.typing)), bytes);
+    for (name, cell) in row.iter() {
+        encode(&Cell::text(name), bytes);
+        encode(cell, bytes);
+    }
+}
+
+fn unpack(table: TableId, bytes: &[u8]) -> Option<(Key, Option<Arc<Row>>)> {
+    let (form, rest) = bytes.split_first()?;
+    if *form != FORM {
+        return None;
+    }
+    let (Cell::Bytes(cells), rest) = decode(rest)? else {
+        return None;
+    };
+    let row = if rest.is_empty() { None } else { Some(Arc::new(unpack_row(rest)?)) };
+    Some((Key::from_cell_bytes(table, &cells)?, row))
+}
+
+fn unpack_row(bytes: &[u8]) -> Option<Row> {
+    let (Cell::Int(typing), mut rest) = decode(bytes)? else {
+        return None;
+    };
+    let (mut names, mut cells) = (Vec::new(), Vec::new());
+    while !rest.is_empty() {
+        let (Cell::Text(name), after) = decode(rest)? else {
+            return None;
+        };
+        let (cell, after) = decode(after)?;
+        names.push(name);
+        cells.push(cell);
+        rest = after;
+    }
+    Some(Row::new(Arc::new(Columns(names.into())), cells, typing_of(typing)?))
+}
+
+const TYPINGS: [Typing; 3] = [Typing::Declared, Typing::Bare, Typing::Dms];
+
+fn typing_number(typing: Typing) -> i64 {
+    match typing {
+        Typing::Declared => 0,
+        Typing::Bare => 1,
+        Typing::Dms => 2,
+    }
+}
+
+fn typing_of(number: i64) -> Option<Typing> {
+    TYPINGS.into_iter().find(|typing| typing_number(*typing) == number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{self, Orders};
+    use super::*;
+
+    /// A process that met another table first.
+    struct Restarted;
+
+    impl Directory for Restarted {
+        fn table(&self, name: &str) -> Option<TableId> {
+            (name == "public.customers").then_some(TableId(7))
+        }
+
+        fn partition(&self, name: &PartitionName) -> Option<PartitionId> {
+            u16::try_from(name.partition).ok().map(PartitionId)
+        }
+
+        fn tick(&self, at: Wall) -> Tick {
+            Tick(u64::try_from(at.0 - sample::START).unwrap_or_default())
+        }
+    }
+
+    #[test]
+    fn a_revived_finding_is_the_same_fact_with_the_same_expected_row() {
+        let (before, after) = (Orders::default(), Orders { first_table: 7, ..Orders::default() });
+        for finding in [sample::unapplied_delete(&before), sample::lost_update(&before, 43, 1_200)] {
+            let document = Document::of(&finding, &before);
+            let revived = document.revive(&Restarted).unwrap();
+            let again = Document::of(&revived, &after);
+            assert_eq!((again.id, again.extra), (document.id, document.extra));
+            assert_eq!((again.expected, again.columns), (document.expected, document.columns));
+            assert_eq!((again.first_seen, again.proof), (document.first_seen, document.proof));
+        }
+    }
+
+    #[test]
+    fn withheld_values_are_not_kept_in_the_bytes_either() {
+        let context = Orders { values: Values::Hashed, ..Orders::default() };
+        let document = Document::of(&sample::lost_update(&context, 43, 1_200), &context);
+        assert!(!String::from_utf8_lossy(&document.extra).contains("31m"));
+        let revived = document.revive(&Restarted).unwrap();
+        assert!(matches!(revived.subject, Subject::Row { expected: NamedVersion { row: None, .. }, .. }));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_revives_nothing() {
+        let context = Orders::default();
+        let document = Document::of(&sample::lost_update(&context, 43, 1_200), &context);
+        for extra in [vec![], vec![9], vec![FORM], document.extra[..document.extra.len() - 1].to_vec()] {
+            assert_eq!(Document { extra, ..document.clone() }.revive(&Restarted), None);
+        }
+        assert_eq!(Document { table: Some("other".to_owned()), ..document }.revive(&Restarted), None);
+        for finding in [sample::undecodable(), sample::stalled(), sample::mass_divergence(&context)] {
+            assert_eq!(Document::of(&finding, &context).revive(&Restarted), None);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Open findings of an earlier process, handed to the engine once their table is known, so that they can heal.
+
+use std::sync::Arc;
+
+use crate::canon::Mask;
+use crate::engine::Input;
+use crate::engine::event::Tracked;
+use crate::model::change::KeyChange;
+use crate::model::finding::{Finding, Subject};
+use crate::model::position::PartitionName;
+use crate::model::{PartitionId, TableId, Tick, Wall};
+use crate::report::document::Document;
+use crate::report::revive::Directory;
+use crate::store::{Store, StoreError};
+use crate::tap::Partitions;
+
+use super::clock::Clock;
+use super::tables::Table;
+
+/// Findings brought back at most; older ones stay as they are in the store until their key changes again.
+const AT_MOST: usize = 10_000;
+
+/// Stored findings about rows that may still heal.
+pub(super) struct Restore {
+    documents: Vec<Document>,
+    partitions: Partitions,
+    clock: Clock,
+}
+
+/// What this process calls things, for one table.
+struct Names<'a> {
+    table: &'a Table,
+    restore: &'a Restore,
+}
+
+impl Directory for Names<'_> {
+    fn table(&self, name: &str) -> Option<TableId> {
+        (*self.table.tap_name == *name).then_some(self.table.id)
+    }
+
+    fn partition(&self, name: &PartitionName) -> Option<PartitionId> {
+        self.restore.partitions.id(name)
+    }
+
+    fn tick(&self, at: Wall) -> Tick {
+        let began = self.restore.clock.wall(Tick(0));
+        Tick(u64::try_from(at.0.saturating_sub(began.0)).unwrap_or_default())
+    }
+}
+
+impl Restore {
+    /// Nothing to bring back.
+    pub(super) fn nothing(partitions: Partitions, clock: Clock) -> Restore {
+        Restore { documents: Vec::new(), partitions, clock }
+    }
+
+    /// Reads what is open of a pipeline.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(super) async fn load(store: &Store, pipeline: &str) -> Result<Vec<Document>, StoreError> {
+        let mut documents: Vec<Document> = Vec::new();
+        loop {
+            let after = documents.last().map(|document| document.id.clone()).unwrap_or_default();
+            let page = store.open_rows(pipeline, &after).await?;
+            if page.is_empty() || documents.len() >= AT_MOST {
+                return Ok(documents);
+            }
+            documents.extend(page);
+        }
+    }
+
+    /// With what was read.
+    pub(super) fn of(documents: Vec<Document>, partitions: Partitions, clock: Clock) -> Restore {
+        Restore { documents, partitions, clock }
+    }
+
+    /// The findings of a table, taken out: each as the version it expected and itself.
+    pub(super) fn take(&mut self, table: &Arc<Table>) -> Vec<Input> {
+        let (of_table, rest): (Vec<Document>, Vec<Document>) = std::mem::take(&mut self.documents)
+            .into_iter()
+            .partition(|document| document.table.as_deref() == Some(&*table.tap_name));
+        self.documents = rest;
+        let names = Names { table, restore: self };
+        let revived = of_table.iter().filter_map(|document| document.revive(&names));
+        revived.filter_map(|finding| input(table, finding)).collect()
+    }
+}
+
+fn input(table: &Table, finding: Finding) -> Option<Input> {
+    let Subject::Row { key, expected, .. } = &finding.subject else { return None };
+    let (fingerprint, mask) = match &expected.row {
+        Some(row) => {
+            let reduced = table.plan.expect(&table.plan.bind(&row.columns, row.typing), row);
+            (reduced.fingerprint, reduced.mask)
+        }
+        None => (0, Arc::new(Mask::default())),
+    };
+    let tracked = Tracked {
+        key: key.clone(),
+        at: expected.at,
+        order: 0,
+        op: expected.op,
+        fingerprint,
+        mask,
+        before: None,
+        committed_at: expected.committed_at,
+        appended_at: None,
+        key_change: KeyChange::No,
+        role: table.role,
+    };
+    let leaves_row = !matches!(expected.op, crate::model::Op::Delete | crate::model::Op::Truncate);
+    let known = !leaves_row || expected.row.is_some();
+    known.then(|| Input::OpenFinding { expected: Box::new(tracked), finding: Box::new(finding) })
+}

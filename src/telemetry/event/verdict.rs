@@ -1,0 +1,181 @@
+//! What happens to changes and keys on their way to a verdict.
+
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+use tracing::{debug, warn};
+
+use crate::model::position::PartitionName;
+use crate::telemetry::name;
+
+/// Changes that were never seen themselves, whose newer version matched.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangesSuperseded<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// How many.
+    pub count: u64,
+}
+
+impl ChangesSuperseded<'_> {
+    /// Counts them.
+    pub fn emit(self) {
+        counter!(name::EVENTS_SUPERSEDED, name::PIPELINE => self.pipeline.to_owned()).increment(self.count);
+    }
+}
+
+/// How a read of a key ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CheckResult {
+    /// The row is right.
+    Match,
+    /// The row is wrong.
+    Mismatch,
+    /// Nothing could be said.
+    Inconclusive,
+    /// Nothing was read.
+    Error,
+}
+
+impl CheckResult {
+    fn word(self) -> &'static str {
+        match self {
+            CheckResult::Match => "match",
+            CheckResult::Mismatch => "mismatch",
+            CheckResult::Inconclusive => "inconclusive",
+            CheckResult::Error => "error",
+        }
+    }
+}
+
+/// Keys that were read and judged.
+#[derive(Debug, Clone, Copy)]
+pub struct KeysChecked<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// How.
+    pub result: CheckResult,
+    /// How many.
+    pub count: u64,
+}
+
+impl KeysChecked<'_> {
+    /// Counts them.
+    pub fn emit(self) {
+        counter!(name::CHECKS, name::PIPELINE => self.pipeline.to_owned(), name::RESULT => self.result.word())
+            .increment(self.count);
+    }
+}
+
+/// A change that got its verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct VerdictGiven<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// From its commit at the source.
+    pub after: Duration,
+}
+
+impl VerdictGiven<'_> {
+    /// Records the delay.
+    pub fn emit(self) {
+        histogram!(name::CHECK_DELAY, name::PIPELINE => self.pipeline.to_owned()).record(self.after.as_secs_f64());
+    }
+}
+
+/// Verdicts of a scope that are held.
+#[derive(Debug, Clone, Copy)]
+pub struct Frozen<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// Partition, where one is concerned.
+    pub partition: Option<&'a PartitionName>,
+    /// Why, as a sentence.
+    pub why: &'a str,
+}
+
+impl Frozen<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        counter!(name::FREEZES, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+        let partition = self.partition.map_or_else(|| "all".to_owned(), ToString::to_string);
+        warn!(pipeline = self.pipeline, partition, why = self.why, "verdicts are held");
+    }
+}
+
+/// Versions that lost their own verdict to a bound.
+#[derive(Debug, Clone, Copy)]
+pub struct Coalesced<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// Partition.
+    pub partition: &'a PartitionName,
+    /// First and last offset.
+    pub range: (u64, u64),
+    /// How many.
+    pub versions: u64,
+}
+
+impl Coalesced<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        counter!(name::UNVERIFIED_EVICTIONS, name::PIPELINE => self.pipeline.to_owned()).increment(self.versions);
+        let (pipeline, partition, (from, to)) = (self.pipeline, self.partition, self.range);
+        warn!(pipeline, %partition, from, to, versions = self.versions, "versions were coalesced to stay within memory");
+    }
+}
+
+/// A range of the tap that ends without a verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct Unverifiable<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// Partition.
+    pub partition: &'a PartitionName,
+    /// First and last offset.
+    pub range: (u64, u64),
+    /// Why, as a fragment.
+    pub why: &'a str,
+}
+
+impl Unverifiable<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        counter!(name::UNVERIFIABLE_RANGES, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+        let (pipeline, partition, (from, to)) = (self.pipeline, self.partition, self.range);
+        warn!(pipeline, %partition, from, to, why = self.why, "a range ends without a verdict");
+    }
+}
+
+/// A key that differed and turned out right before it was proven wrong.
+#[derive(Debug, Clone, Copy)]
+pub struct Transient<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+}
+
+impl Transient<'_> {
+    /// Counts it.
+    pub fn emit(self) {
+        counter!(name::TRANSIENTS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+    }
+}
+
+/// Equal values whose fingerprints differed.
+#[derive(Debug, Clone, Copy)]
+pub struct SlowEqual<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// The table, as the tap names it.
+    pub table: &'a str,
+}
+
+impl SlowEqual<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        let (pipeline, table) = (self.pipeline, self.table);
+        counter!(name::SLOW_EQUALS, name::PIPELINE => pipeline.to_owned(), name::TABLE => table.to_owned())
+            .increment(1);
+        debug!(pipeline, table, "equal values had different fingerprints: a canonical form is wrong");
+    }
+}

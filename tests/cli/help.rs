@@ -1,0 +1,181 @@
+//! The help of the command and of its larger subcommands.
+
+use crate::afterimage;
+
+fn said(arguments: &[&str]) -> String {
+    afterimage(&std::env::temp_dir(), arguments, &[]).out
+}
+
+#[test]
+fn top() {
+    insta::assert_snapshot!(said(&["--help"]), @r"
+    Watches a change stream beside any batch applier and says, with the offset in hand, which change was
+    lost
+
+    Usage: afterimage [OPTIONS] <COMMAND>
+
+    Commands:
+      demo         Show the whole thing in one process: a source, an applier that loses changes, and
+                   what is found
+      run          Run beside an applier and report every change that is lost
+      audit        Replay a range of the tap, judge it, and exit
+      decode       Print what is understood of each record of a tap
+      findings     Look at findings
+      config       Look at the configuration
+      doctor       Connect to tap and target and tell what will be compared, and what proves progress
+      completions  Print a completion script for a shell
+      man          Print the manual page
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Log:
+          --log-format <FORMAT>  How the log on standard error is written: text, json, or auto (text on
+                                 a terminal, else json) [default: auto]
+      -v, --verbose...           Say more; twice says everything
+
+    Exit codes:
+      0    verified clean
+      1    findings at or above --fail-on
+      2    usage, configuration or I/O error, or the range could not be fully verified
+      130  interrupted (SIGINT)
+      143  terminated (SIGTERM)
+
+    Any key of the configuration can be set in the environment:
+    AFTERIMAGE__PIPELINES__ORDERS__SETTLE=90s.
+    Data goes to standard output, everything else to standard error.
+    ");
+}
+
+#[test]
+fn run() {
+    insta::assert_snapshot!(said(&["run", "-h"]), @r"
+    Run beside an applier and report every change that is lost
+
+    Usage: afterimage run [OPTIONS]
+
+    Options:
+      -c, --config <FILE>    Configuration file (TOML)
+          --tap <URL>        The change stream: kafka://HOST:PORT/TOPIC[,TOPIC]?group=G, file:PATH, or
+                             file:- for standard input
+          --target <URL>     The database the applier writes: postgres://…, mysql://…, sqlite:PATH
+          --applied <HOW>    Evidence of the applier's progress, best first; may be repeated:
+                             kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred,
+                             assumed
+          --pipeline <NAME>  Only this pipeline; without a file, the name it is given
+      -h, --help             Print help
+
+    Log:
+          --log-format <FORMAT>  How the log on standard error is written: text, json, or auto (text on
+                                 a terminal, else json) [default: auto]
+      -v, --verbose...           Say more; twice says everything
+    ");
+}
+
+#[test]
+fn audit() {
+    insta::assert_snapshot!(said(&["audit", "-h"]), @r"
+    Replay a range of the tap, judge it, and exit
+
+    Usage: afterimage audit [OPTIONS]
+
+    Options:
+      -c, --config <FILE>        Configuration file (TOML)
+          --tap <URL>            The change stream: kafka://HOST:PORT/TOPIC[,TOPIC]?group=G, file:PATH,
+                                 or file:- for standard input
+          --target <URL>         The database the applier writes: postgres://…, mysql://…, sqlite:PATH
+          --applied <HOW>        Evidence of the applier's progress, best first; may be repeated:
+                                 kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred,
+                                 assumed
+          --pipeline <NAME>      Only this pipeline; without a file, the name it is given
+          --as-of <WHEN>         The version that a key is judged against [default: end] [possible
+                                 values: end]
+          --max-findings <N>     Print at most so many findings; all of them count
+          --max-time <DURATION>  End after this long, with what is known by then
+          --max-wait <DURATION>  On a live tap: what is not proven by then is unverifiable [default: 5m]
+          --fail-on <SEVERITY>   Least severity that makes the exit code 1: info, warning, critical
+                                 [default: info]
+      -o, --output <FORMAT>      How to print [default: table on a terminal, else ndjson] [possible
+                                 values: table, json, ndjson, csv, markdown, junit, html]
+          --report <FILE>        Also write a report to this file, in the format its name ends with:
+                                 .html, .json, .ndjson, .csv, .md, .xml, .txt
+      -h, --help                 Print help (see more with '--help')
+
+    Range:
+          --from <POS>  First position: beginning, end, stored, N, -N, s@MILLIS, a time, `last 2h`;
+                        P:POSITION pins partition P and may be repeated [default: beginning]
+          --to <POS>    Position before which the range ends, in the same forms [default: end]
+
+    Filter:
+          --table <TABLE>     Only this table of the tap; may be repeated
+          --key <KEY>         Only this key: COLUMN=VALUE[,COLUMN=VALUE], or the value alone; may be
+                              repeated
+          --op <OP>           Only this operation: insert, read, update, delete, truncate; may be
+                              repeated
+          --where <SQL>       Only rows that meet this SQL condition
+          --incarnation <ID>  Only this incarnation of the source's log
+
+    Log:
+          --log-format <FORMAT>  How the log on standard error is written: text, json, or auto (text on
+                                 a terminal, else json) [default: auto]
+      -v, --verbose...           Say more; twice says everything
+    ");
+}
+
+#[test]
+fn decode() {
+    insta::assert_snapshot!(said(&["decode", "-h"]), @r"
+    Print what is understood of each record of a tap
+
+    Usage: afterimage decode [OPTIONS]
+
+    Options:
+          --tap <URL>        The change stream: kafka://HOST:PORT/TOPIC[,TOPIC], file:PATH, or file:-
+                             for standard input
+      -c, --config <FILE>    Configuration file (TOML)
+          --pipeline <NAME>  Only this pipeline
+      -n, --records <N>      At most so many records
+      -o, --output <FORMAT>  How to print [default: table on a terminal, else ndjson] [possible values:
+                             ndjson, table, summary]
+      -h, --help             Print help (see more with '--help')
+
+    Range:
+          --from <POS>  First position: beginning, end, stored, N, -N, s@MILLIS, a time, `last 2h`;
+                        P:POSITION pins partition P and may be repeated [default: beginning]
+          --to <POS>    Position before which the range ends, in the same forms [default: end]
+
+    Log:
+          --log-format <FORMAT>  How the log on standard error is written: text, json, or auto (text on
+                                 a terminal, else json) [default: auto]
+      -v, --verbose...           Say more; twice says everything
+    ");
+}
+
+#[test]
+fn findings_list() {
+    insta::assert_snapshot!(said(&["findings", "list", "-h"]), @r"
+    List findings, newest first
+
+    Usage: afterimage findings list [OPTIONS]
+
+    Options:
+      -c, --config <FILE>        Configuration file (TOML), for the store
+          --pipeline <NAME>      Only of this pipeline
+          --table <TABLE>        Only of this table of the tap; may be repeated
+          --kind <KIND>          Only of this kind, such as unapplied_delete; may be repeated
+          --state <STATE>        Only in this state: suspected, open, acknowledged, ignored, healed,
+                                 retracted; may be repeated
+          --severity <SEVERITY>  Only as bad as this or worse: info, warning, critical [default: info]
+      -n, --limit <N>            At most so many [default: 1000]
+      -o, --output <FORMAT>      How to print [default: table on a terminal, else ndjson] [possible
+                                 values: table, json, ndjson, csv, markdown, junit, html]
+      -h, --help                 Print help (see more with '--help')
+
+    Log:
+          --log-format <FORMAT>  How the log on standard error is written: text, json, or auto (text on
+                                 a terminal, else json) [default: auto]
+      -v, --verbose...           Say more; twice says everything
+    ");
+}
