@@ -25,6 +25,8 @@ pub(super) struct Partition {
     pub(super) start: u64,
     /// When it was assigned.
     pub(super) began: Tick,
+    /// When it was last seen that nothing was due though nothing moved.
+    pub(super) at_rest: Tick,
     /// Next offset to be consumed.
     pub(super) consumed: u64,
     /// Since this offset every change was read: what was remembered before it may lack some.

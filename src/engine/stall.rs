@@ -56,11 +56,22 @@ impl Engine {
     pub(super) fn watch_stalls(&mut self) {
         let stall_after = self.stall_after();
         let ids = self.partition_ids();
-        let standing: Vec<(PartitionId, u64, String)> = ids
-            .iter()
-            .filter(|id| self.progressed(**id) + stall_after <= self.now)
-            .filter_map(|id| self.stands(*id).map(|(at, why)| (*id, at, why)))
-            .collect();
+        let mut standing: Vec<(PartitionId, u64, String)> = Vec::new();
+        for id in ids.iter() {
+            if !self.is_overdue(*id) {
+                continue;
+            }
+            let (stands, progressed) = (self.stands(*id), self.progressed(*id));
+            let Some(partition) = self.partitions.get_mut(id) else { continue };
+            match stands {
+                // What comes after a silence is not late because of the silence.
+                None => partition.at_rest = self.now,
+                Some((at, why)) if partition.at_rest.max(progressed) + stall_after <= self.now => {
+                    standing.push((*id, at, why));
+                }
+                Some(_) => {}
+            }
+        }
         match (self.stated.stalled.take(), standing.first()) {
             (None, None) => {}
             (Some(mut finding), None) => {

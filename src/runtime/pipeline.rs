@@ -222,6 +222,8 @@ impl Running {
             tables: Arc::clone(&self.tables),
             connect: connect(pipeline),
             client: reqwest::Client::new(),
+            tally: self.tally.clone(),
+            partitions: self.partitions.clone(),
         };
         let (context, control) = (self.context(pipeline), Arc::clone(&self.control));
         let recorder = Recorder { context, sink, control, alerts, state, reasons };

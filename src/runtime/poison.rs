@@ -4,8 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
+use crate::engine::tally::Tally;
 use crate::model::Position;
 use crate::model::finding::{Finding, Kind, State, Subject};
+
+use crate::tap::Partitions;
 
 use super::images::ImageStore;
 use super::tables::Tables;
@@ -26,6 +31,9 @@ pub(super) struct Reasons {
     /// Kafka Connect's REST address and the connector's name, where both are known.
     pub(super) connect: Option<(String, String)>,
     pub(super) client: reqwest::Client,
+    /// Where the applier stands: a failed task holds back partitions that hold no poison.
+    pub(super) tally: watch::Receiver<Tally>,
+    pub(super) partitions: Partitions,
 }
 
 impl Reasons {
@@ -35,7 +43,7 @@ impl Reasons {
             return;
         }
         let Subject::Scope { at: Some(at), detail } = &mut finding.subject else { return };
-        if let Some(poison) = self.poison(*at) {
+        if let Some(poison) = self.standing(*at).into_iter().find_map(|at| self.poison(at)) {
             detail.push_str("; likely poison: ");
             detail.push_str(&poison);
         }
@@ -45,13 +53,23 @@ impl Reasons {
         }
     }
 
+    /// Every position that the applier stands before, the one that is named first.
+    fn standing(&self, at: Position) -> Vec<Position> {
+        let tally = self.tally.borrow();
+        let behind = tally.partitions.iter().filter_map(|mark| {
+            let offset = mark.committed.filter(|next| *next < mark.end)?;
+            Some(Position { partition: mark.partition, offset })
+        });
+        std::iter::once(at).chain(behind.filter(|other| other.partition != at.partition)).collect()
+    }
+
     fn poison(&self, at: Position) -> Option<String> {
         let behind = self.images.behind(at, LOOK_AT);
         behind.into_iter().find_map(|(offset, table, row)| {
             let plan = self.tables.plan(table)?;
             let misfit = plan.misfit(&row)?;
-            let name = self.tables.tap_name(table);
-            Some(format!("offset {offset} of `{name}`, column `{}`: {}", misfit.column, misfit.why))
+            let place = self.partitions.name(at.partition);
+            Some(format!("{place}:{offset}, column `{}`: {}", misfit.column, misfit.why))
         })
     }
 

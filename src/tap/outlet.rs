@@ -77,10 +77,20 @@ impl Outlet {
 
     /// Drops whatever of the partition still waits, then says that it is revoked.
     pub(super) fn revoked(&mut self, partition: PartitionId) {
+        self.drop_waiting(partition);
+        self.waiting.push_back(TapEvent::Revoked { partition });
+    }
+
+    /// Drops whatever of the partition still waits, then says that it begins again at `next`.
+    pub(super) fn assigned_again(&mut self, partition: PartitionId, next: u64) {
+        self.drop_waiting(partition);
+        self.waiting.push_back(TapEvent::Assigned { partition, next });
+    }
+
+    fn drop_waiting(&mut self, partition: PartitionId) {
         self.close();
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting = waiting.into_iter().filter_map(|event| without(event, partition)).collect();
-        self.waiting.push_back(TapEvent::Revoked { partition });
     }
 
     /// Hands out what waits, the open batch included.

@@ -6,6 +6,7 @@
 mod connect;
 mod connector;
 mod database;
+mod judging;
 mod kafka;
 mod ledger;
 mod load;
@@ -20,8 +21,12 @@ mod target_contract;
 mod verdict;
 mod wait;
 
+mod batch_applier;
 mod deletes_off;
+mod disturbed;
 mod honest;
 mod mariadb_pipeline;
+mod paused_sink;
 mod rig;
+mod stuck_sink;
 mod ways_to_lose;

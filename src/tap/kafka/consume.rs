@@ -188,6 +188,7 @@ impl Loop {
             Flow::Full => return self.full(consumer),
             Flow::Free => self.free(consumer),
         }
+        self.rewind(consumer);
         self.burst(consumer, IDLE)?;
         if self.lost {
             self.recover(consumer);
@@ -358,6 +359,35 @@ impl Loop {
             Ok(()) => self.lost = false,
             Err(error) => tracing::warn!(%error, "reading cannot begin again yet; trying again"),
         }
+    }
+
+    /// Begins again where [`Control::rewind`](crate::tap::Control::rewind) said, or where the log begins if that is later:
+    /// what is gone was read before.
+    fn rewind(&mut self, consumer: &BaseConsumer<Follower>) {
+        let wanted = self.context.ledger.rewinds();
+        if wanted.is_empty() {
+            return;
+        }
+        let bounds = match assign::bounds(consumer, &self.roster.names()) {
+            Ok(bounds) => bounds,
+            Err(error) => {
+                tracing::warn!(%error, "where the log begins is not known yet; reading begins again later");
+                for (id, to) in wanted {
+                    self.context.ledger.rewind(id, to);
+                }
+                return;
+            }
+        };
+        for (id, to) in wanted {
+            let Some(row) = self.roster.rows().iter().find(|row| row.id == id).cloned() else { continue };
+            let low = bounds.get(&row.name).map_or(to, |bounds| bounds.low);
+            let next = to.max(low).min(row.next);
+            self.context.ledger.rewound(id, next);
+            self.outlet.assigned_again(id, next);
+            self.roster.put(Row { next, ..row });
+        }
+        // As after a loss, until it works: the rows say where reading begins.
+        self.lost = self.reassign(consumer).is_err() || self.lost;
     }
 
     /// A partition that failed is not fetched again until it is assigned again; a seek is refused.

@@ -45,17 +45,34 @@ pub(super) struct KafkaControl {
     pub(super) over: Arc<AtomicBool>,
 }
 
-impl Control for KafkaControl {
-    fn commit(&self, partition: PartitionId, next: u64) -> Result<(), TapError> {
+impl KafkaControl {
+    fn check_running(&self) -> Result<(), TapError> {
         if self.over.load(Ordering::Relaxed) {
             return Err(self.session.brokers.fatal("the tap has ended", "start it again", None));
         }
+        Ok(())
+    }
+}
+
+impl Control for KafkaControl {
+    fn commit(&self, partition: PartitionId, next: u64) -> Result<(), TapError> {
+        self.check_running()?;
         self.ledger.judged(partition, next);
         Ok(())
     }
 
     fn ends(&self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, TapError> {
         self.ends.of(partitions)
+    }
+
+    fn rewind(&self, partition: PartitionId, to: u64) -> Result<(), TapError> {
+        self.check_running()?;
+        if self.ledger.rewind(partition, to) {
+            return Ok(());
+        }
+        let what = format!("`{}` cannot be read again from {to}", self.session.partitions.name(partition));
+        let hint = "only a partition that is followed and ours can: whoever has it now goes back by itself";
+        Err(self.session.brokers.trouble(&what, hint, None))
     }
 
     fn stop(&self) {

@@ -14,6 +14,8 @@ struct Page {
     judged: Option<u64>,
     /// What the brokers were last asked to store.
     sent: Option<u64>,
+    /// Where reading is to begin again.
+    rewind: Option<u64>,
 }
 
 /// Commits of the partitions that are ours. Whatever concerns another partition is ignored.
@@ -24,7 +26,7 @@ impl Ledger {
     /// The partition is ours from `next` on. `stored` is what the brokers hold for it; where they hold nothing, `next` is
     /// committed as soon as may be, so that a crash before the first verdict does not begin at another place.
     pub(super) fn assigned(&self, partition: PartitionId, next: u64, stored: Option<u64>) {
-        self.pages().insert(partition, Page { delivered: next, judged: Some(stored.unwrap_or(next)), sent: stored });
+        self.pages().insert(partition, Page { delivered: next, judged: Some(stored.unwrap_or(next)), sent: stored, rewind: None });
     }
 
     pub(super) fn revoked(&self, partition: PartitionId) {
@@ -48,6 +50,28 @@ impl Ledger {
             && next <= page.delivered
         {
             page.judged = Some(next);
+        }
+    }
+
+    /// Reading is to begin again at `to`. False if the partition is not ours.
+    pub(super) fn rewind(&self, partition: PartitionId, to: u64) -> bool {
+        let mut pages = self.pages();
+        let Some(page) = pages.get_mut(&partition) else { return false };
+        page.rewind = Some(page.rewind.map_or(to, |known| known.min(to)));
+        true
+    }
+
+    /// Where reading is to begin again; from now on it counts as begun.
+    pub(super) fn rewinds(&self) -> Vec<(PartitionId, u64)> {
+        let wanted = |(&partition, page): (&PartitionId, &mut Page)| Some((partition, page.rewind.take()?));
+        self.pages().iter_mut().filter_map(wanted).collect()
+    }
+
+    /// Reading begins again at `next`: what was judged above it is to be judged again, also after a crash.
+    pub(super) fn rewound(&self, partition: PartitionId, next: u64) {
+        if let Some(page) = self.pages().get_mut(&partition) {
+            page.delivered = next;
+            page.judged = page.judged.map(|judged| judged.min(next));
         }
     }
 
@@ -104,6 +128,20 @@ mod tests {
         let ledger = Ledger::default();
         ledger.assigned(P, 40, None);
         assert_eq!(ledger.due(), [(P, 40)]);
+    }
+
+    #[test]
+    fn what_is_read_again_is_committed_again() {
+        let ledger = Ledger::default();
+        assert!(!ledger.rewind(P, 20), "not ours");
+        ledger.assigned(P, 40, Some(40));
+        ledger.delivered([(P, 60)]);
+        assert!(ledger.rewind(P, 20) && ledger.rewind(P, 30));
+        assert_eq!(ledger.rewinds(), [(P, 20)]);
+        assert_eq!(ledger.rewinds(), []);
+        ledger.rewound(P, 20);
+        ledger.judged(P, 50);
+        assert_eq!(ledger.due(), [(P, 20)], "50 was not delivered again yet");
     }
 
     #[test]

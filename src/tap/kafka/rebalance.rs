@@ -213,7 +213,14 @@ fn refused(error: &KafkaError) {
     }
 }
 
-impl ClientContext for Follower {}
+impl ClientContext for Follower {
+    /// The end of a partition comes this way too, once for every time it is reached.
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!("librdkafka: {error}: {reason}");
+        }
+    }
+}
 
 impl ConsumerContext for Follower {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {

@@ -190,6 +190,40 @@ fn following_commits_what_was_judged_and_begins_there_again() {
 }
 
 #[test]
+fn a_partition_goes_back_and_the_others_go_on() {
+    produce("w1", 0, 10);
+    produce("w1", 1, 10);
+    let mut tap = follow(&["w1"], "g-w1", Place::Beginning);
+    tap.until("w1/0@9");
+    tap.until("w1/1@9");
+    let id = tap.id("w1", 0);
+    tap.control.commit(id, 8).unwrap();
+    tap.control.rewind(id, 6).unwrap();
+    tap.until("assigned w1/0 6");
+    tap.story.clear();
+    produce("w1", 0, 1);
+    produce("w1", 1, 1);
+    tap.until("w1/0@10");
+    tap.until("w1/1@10");
+    assert_eq!(tap.of("w1/0@"), ["w1/0@6", "w1/0@7", "w1/0@8", "w1/0@9", "w1/0@10"]);
+    assert_eq!(tap.of("w1/1@"), ["w1/1@10"]);
+    tap.control.rewind(id, 100).unwrap();
+    tap.until("assigned w1/0 11");
+    tap.control.stop();
+    tap.finish();
+    assert!(tap.control.rewind(id, 3).is_err(), "the tap is gone");
+    assert_eq!(committed("g-w1", "w1", 0), Offset::Offset(6), "a crash would begin there again");
+}
+
+#[test]
+fn a_range_does_not_go_back() {
+    produce("w2", 0, 2);
+    let tap = range(&["w2"], &[], &[]);
+    let error = tap.control.rewind(tap.id("w2", 0), 0).unwrap_err();
+    assert!(!error.fatal, "{error}");
+}
+
+#[test]
 fn a_beginning_without_commits_is_kept_and_younger_partitions_are_read_whole() {
     produce("b1", 0, 5);
     let mut tap = follow(&["b1", "/^b2-/"], "g-b1", Place::Stored);
