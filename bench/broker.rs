@@ -138,7 +138,9 @@ fn whole_road(brokers: &str, topic: &str) -> (f64, f64) {
                     let of = |record: afterimage::model::Record<'_>| {
                         let at = Position { partition: record.partition, offset: record.offset };
                         let understood = decoder.decode("orders", record);
-                        let Understood::Change(change) = understood else { unreachable!("updates only: {understood:?}") };
+                        let Understood::Change(change) = understood else {
+                            unreachable!("updates only: {understood:?}")
+                        };
                         Input::Change(tracker.track(at, change))
                     };
                     let _ = tracked.send(batch.records().map(of).collect());

@@ -247,9 +247,9 @@ pub struct FindingsList {
     /// Only of this pipeline
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,
-    /// Only of this table of the tap
+    /// Only of this table of the tap; may be repeated
     #[arg(long, value_name = "TABLE")]
-    pub table: Option<String>,
+    pub table: Vec<String>,
     /// Only of this kind, such as unapplied_delete; may be repeated
     #[arg(long, value_name = "KIND")]
     pub kind: Vec<String>,
@@ -261,7 +261,7 @@ pub struct FindingsList {
     pub severity: String,
     /// At most so many
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1000)]
-    pub limit: u32,
+    pub limit: u64,
     /// How to print [default: table on a terminal, else ndjson]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,

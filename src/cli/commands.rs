@@ -101,6 +101,7 @@ fn manual(command: &clap::Command, above: &str, out: &mut Vec<u8>) -> io::Result
 fn level(cli: &Cli) -> Level {
     match (cli.verbose, &cli.command) {
         (0, Command::Run(_)) => Level::Usual,
+        (0, Command::Demo(_)) => Level::Errors,
         (0, _) => Level::Quiet,
         (1, _) => Level::Verbose,
         (2.., _) => Level::Everything,
@@ -312,7 +313,7 @@ fn listed(args: args::FindingsList, problems: &mut Problems) -> Option<FindingsQ
     let severity: Option<Severity> = understand::severity("--severity", &args.severity, problems);
     Some(FindingsQuery::List {
         pipeline: args.pipeline,
-        table: args.table,
+        tables: args.table,
         kinds,
         states,
         severity: severity?,

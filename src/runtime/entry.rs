@@ -240,8 +240,8 @@ pub enum FindingsQuery {
     List {
         /// Pipeline.
         pipeline: Option<String>,
-        /// Table as the tap names it.
-        table: Option<String>,
+        /// Tables as the tap names them.
+        tables: Vec<String>,
         /// Kinds.
         kinds: Vec<Kind>,
         /// States.
@@ -249,7 +249,7 @@ pub enum FindingsQuery {
         /// The least severity.
         severity: Severity,
         /// At most so many.
-        limit: u32,
+        limit: u64,
     },
     /// The one whose id begins like this.
     Show {

@@ -19,6 +19,8 @@ pub enum LogFormat {
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
+    /// Errors alone: commands that draw on the terminal themselves.
+    Errors,
     /// Warnings and errors: commands that print their result.
     Quiet,
     /// What an operator wants to know: commands that go on for long.
@@ -32,6 +34,7 @@ pub enum Level {
 impl Level {
     fn directives(self) -> &'static str {
         match self {
+            Level::Errors => "error,rdkafka=off",
             Level::Quiet => "warn,rdkafka=off",
             Level::Usual => "warn,rdkafka=off,afterimage=info",
             Level::Verbose => "info,rdkafka=off,afterimage=debug",

@@ -46,7 +46,7 @@ names! {
         "Age of the position up to which every change has its verdict.";
     gauge APPLY_LAG = "afterimage_apply_lag_seconds", Seconds, "From the commit at the source to its proof on the target.";
     counter UNVERIFIED_EVICTIONS = "afterimage_unverified_evictions_total", Count,
-        "Ranges whose versions lost their own verdict to a bound.";
+        "Versions that lost their own verdict to a bound.";
     counter UNVERIFIABLE_RANGES = "afterimage_unverifiable_ranges_total", Count,
         "Ranges of the tap that ended without a verdict.";
     counter TRANSIENTS = "afterimage_transients_total", Count,

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use afterimage::demo::applier::{Act, Applier, Effect, Event, FaultPlan, Fields, Loss, Rates, Statement, Then, Write, debezium};
+use afterimage::demo::applier::{
+    Act, Applier, Effect, Event, FaultPlan, Fields, Loss, Rates, Statement, Then, Write, debezium,
+};
 use afterimage::model::Wall;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::message::Message as _;
@@ -17,10 +19,10 @@ use sqlx::postgres::PgPool;
 use tokio::sync::mpsc;
 
 use crate::database::{Database, Dialect};
+use crate::judging::{quick, told, wait_verified};
 use crate::ledger::{Spot, spot};
 use crate::pipeline::{Pipeline, Plan, Topics};
 use crate::sidecar::{Sidecar, beside};
-use crate::judging::{quick, told, wait_verified};
 use crate::wait;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -230,7 +232,8 @@ impl Traffic {
     async fn beat(&self, source: &Database) {
         source.execute("UPDATE heartbeats SET beat = beat + 1").await;
         let Database::Postgres(postgres) = source else { panic!("a PostgreSQL source") };
-        let beat: i64 = sqlx::query_scalar("SELECT beat FROM heartbeats").fetch_one(postgres.pool()).await.expect("a row");
+        let beat: i64 =
+            sqlx::query_scalar("SELECT beat FROM heartbeats").fetch_one(postgres.pool()).await.expect("a row");
         let key = fields(json!({ "id": 1 }));
         let act = Act::Update { row: fields(json!({ "id": 1, "beat": beat })), before: None };
         self.tell(vec![Event { table: "public.heartbeats".into(), key, act, at: 0 }]);

@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::database::Dialect;
+use crate::judging::{commits_of, is_of_rows, partitions, quick, told, wait_verified};
 use crate::ledger::{Spot, spot};
 use crate::load::Load;
 use crate::pipeline::{Pipeline, Plan, Topics};
 use crate::services::{Act, Service};
 use crate::sidecar::{Sidecar, beside};
-use crate::judging::{commits_of, is_of_rows, partitions, quick, told, wait_verified};
 use crate::wait;
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -165,11 +165,8 @@ async fn share_a_group(planter: &mut Planter<'_>, first: &Sidecar, second: &mut 
 fn assert_exactly(planter: &Planter<'_>, sidecars: &[&Sidecar]) {
     assert!(planter.planted.len() >= 50, "{}", planter.planted.len());
     let newest = planter.pipeline.newest();
-    let expected: BTreeMap<_, _> = planter
-        .planted
-        .iter()
-        .map(|(spot, kind)| (spot.clone(), ((*kind).to_owned(), newest[spot].offset)))
-        .collect();
+    let expected: BTreeMap<_, _> =
+        planter.planted.iter().map(|(spot, kind)| (spot.clone(), ((*kind).to_owned(), newest[spot].offset))).collect();
     let observed = found(sidecars);
     let wrong: Vec<_> = observed.iter().filter(|(spot, said)| expected.get(*spot) != Some(*said)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -66,7 +66,9 @@ pub(crate) async fn wait_verified(pipeline: &Pipeline, sidecars: &[&Sidecar], li
         }
         let is_verified = |(topic, partition, end): &(String, i64, i64)| {
             marks.iter().any(|mark| {
-                mark["topic"] == topic.as_str() && mark["partition"] == *partition && mark["verified"].as_i64() >= Some(*end)
+                mark["topic"] == topic.as_str()
+                    && mark["partition"] == *partition
+                    && mark["verified"].as_i64() >= Some(*end)
             })
         };
         wanted.iter().all(is_verified).then_some(())

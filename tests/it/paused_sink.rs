@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::database::Dialect;
+use crate::judging::{commits_of, is_of_rows, quick, told, wait_verified};
 use crate::load::Load;
 use crate::pipeline::{Pipeline, Plan, Topics};
 use crate::sidecar::{Sidecar, beside};
-use crate::judging::{commits_of, is_of_rows, quick, told, wait_verified};
 use crate::wait;
 
 const VERIFY_LIMIT: Duration = Duration::from_secs(120);
@@ -73,8 +73,10 @@ async fn a_quiet_pipeline_has_no_finding_and_neither_has_its_awakening() {
     let by_rows = Sidecar::run(&sections("applied = \"inferred\"", "rows")).await;
     wait_verified(&pipeline, &[&by_commits], VERIFY_LIMIT).await;
 
-    wait::throughout("nothing is found in silence", Duration::from_secs(60), || async { no_finding(&[&by_commits, &by_rows]) })
-        .await;
+    wait::throughout("nothing is found in silence", Duration::from_secs(60), || async {
+        no_finding(&[&by_commits, &by_rows])
+    })
+    .await;
     pipeline.apply(&load.take(20)).await;
     wait::throughout("nothing is found in what comes then", Duration::from_secs(5), || async {
         no_finding(&[&by_commits, &by_rows])

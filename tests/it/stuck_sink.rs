@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::database::Dialect;
+use crate::judging::{commits_of, quick, told, wait_verified};
 use crate::load::Load;
 use crate::pipeline::{Plan, Topics};
 use crate::sidecar::{Sidecar, beside};
-use crate::judging::{commits_of, quick, told, wait_verified};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -38,7 +38,8 @@ async fn a_value_too_long_is_one_stall_that_names_it() {
     let committed = pipeline.kafka.committed(&pipeline.group(), topic)[0];
     assert_eq!(at["offset"].as_i64(), committed, "it names the committed offset of `{topic}`");
     let detail = stall["detail"].as_str().expect("what is the matter");
-    let likely = format!("likely poison: {counters}/0:{poison}, column `note`: 27 characters into character varying(20)");
+    let likely =
+        format!("likely poison: {counters}/0:{poison}, column `note`: 27 characters into character varying(20)");
     assert!(detail.contains(&likely), "{detail}");
     assert!(detail.contains("value too long for type character varying(20)"), "the task's own words: {detail}");
 

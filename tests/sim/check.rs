@@ -174,7 +174,9 @@ impl Check {
                 | Kind::Undecodable
                 | Kind::CoverageGap
                 | Kind::MassDivergence
-                | Kind::EvidenceUnsound => self.violated(format!("{now}: {:?} without a reason: {detail}", finding.kind)),
+                | Kind::EvidenceUnsound => {
+                    self.violated(format!("{now}: {:?} without a reason: {detail}", finding.kind))
+                }
             },
             Subject::Record { .. } => self.violated(format!("{now}: every record can be read: {finding:?}")),
         }

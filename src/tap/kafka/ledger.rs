@@ -26,7 +26,10 @@ impl Ledger {
     /// The partition is ours from `next` on. `stored` is what the brokers hold for it; where they hold nothing, `next` is
     /// committed as soon as may be, so that a crash before the first verdict does not begin at another place.
     pub(super) fn assigned(&self, partition: PartitionId, next: u64, stored: Option<u64>) {
-        self.pages().insert(partition, Page { delivered: next, judged: Some(stored.unwrap_or(next)), sent: stored, rewind: None });
+        self.pages().insert(
+            partition,
+            Page { delivered: next, judged: Some(stored.unwrap_or(next)), sent: stored, rewind: None },
+        );
     }
 
     pub(super) fn revoked(&self, partition: PartitionId) {

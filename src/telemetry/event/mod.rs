@@ -12,9 +12,11 @@ use metrics::gauge;
 pub use self::finding::{FindingHealed, FindingOpened, FindingRetracted};
 pub use self::output::{AlertSent, AuditSucceeded, StoreFailed, StoreWritten};
 pub use self::state::{FindingsOpen, PartitionState, PipelineState};
-pub use self::tap::{ChangesConsumed, Committed, GapSeen, Rebalanced, RecordRejected, TapFailed};
-pub use self::target::{Looked, TargetFailed};
-pub use self::verdict::{ChangesSuperseded, CheckResult, KeysChecked, Noted, VerdictGiven};
+pub use self::tap::{ChangesConsumed, Committed, GapSeen, Rebalanced, RecordRejected, TapEnd, TapFailed};
+pub use self::target::{TargetFailed, TargetRead};
+pub use self::verdict::{
+    ChangesSuperseded, CheckResult, Coalesced, Frozen, KeysChecked, SlowEqual, Transient, Unverifiable, VerdictGiven,
+};
 use super::name;
 use crate::model::position::PartitionName;
 

@@ -78,13 +78,28 @@ pub struct TapFailed<'a> {
     pub pipeline: &'a str,
     /// What failed and why.
     pub error: &'a dyn std::error::Error,
+    /// Whether the tap goes on by itself.
+    pub end: TapEnd,
+}
+
+/// Whether a tap goes on after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TapEnd {
+    /// It tries again.
+    GoesOn,
+    /// It ended.
+    Ended,
 }
 
 impl TapFailed<'_> {
     /// Logs it and counts it.
     pub fn emit(self) {
         counter!(name::TAP_ERRORS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
-        warn!(pipeline = self.pipeline, error = chain(self.error), "the tap has trouble");
+        let (pipeline, error) = (self.pipeline, chain(self.error));
+        match self.end {
+            TapEnd::GoesOn => warn!(pipeline, error, "the tap has trouble"),
+            TapEnd::Ended => error!(pipeline, error, "the tap ended"),
+        }
     }
 }
 

@@ -8,9 +8,9 @@ use tracing::warn;
 use super::chain;
 use crate::telemetry::name;
 
-/// A lookup that came back.
+/// A lookup that answered.
 #[derive(Debug, Clone, Copy)]
-pub struct Looked<'a> {
+pub struct TargetRead<'a> {
     /// Pipeline.
     pub pipeline: &'a str,
     /// How many keys.
@@ -19,28 +19,31 @@ pub struct Looked<'a> {
     pub took: Duration,
 }
 
-impl Looked<'_> {
+impl TargetRead<'_> {
     /// Records it.
     pub fn emit(self) {
-        let of = |name| histogram!(name, name::PIPELINE => self.pipeline.to_owned());
-        of(name::TARGET_QUERY_DURATION).record(self.took.as_secs_f64());
-        of(name::TARGET_BATCH_KEYS).record(self.keys as f64);
+        histogram!(name::TARGET_QUERY_DURATION, name::PIPELINE => self.pipeline.to_owned())
+            .record(self.took.as_secs_f64());
+        histogram!(name::TARGET_BATCH_KEYS, name::PIPELINE => self.pipeline.to_owned()).record(self.keys as f64);
     }
 }
 
-/// A read of the target that taught nothing.
+/// A lookup that taught nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct TargetFailed<'a> {
     /// Pipeline.
     pub pipeline: &'a str,
     /// What failed and why.
     pub error: &'a dyn std::error::Error,
+    /// How many keys wait for another try.
+    pub keys: usize,
 }
 
 impl TargetFailed<'_> {
     /// Logs it and counts it.
     pub fn emit(self) {
         counter!(name::TARGET_ERRORS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
-        warn!(pipeline = self.pipeline, error = chain(self.error), "the target was not read; its keys stay unverified");
+        let (pipeline, keys, error) = (self.pipeline, self.keys, chain(self.error));
+        warn!(pipeline, keys, error, "the target was not read; its keys stay unverified");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{counter, histogram};
 use tracing::{debug, warn};
 
-use crate::engine::event::Note;
+use crate::model::position::PartitionName;
 use crate::telemetry::name;
 
 /// Changes that were never seen themselves, whose newer version matched.
@@ -83,42 +83,99 @@ impl VerdictGiven<'_> {
     }
 }
 
-/// Something the engine wants known.
+/// Verdicts of a scope that are held.
 #[derive(Debug, Clone, Copy)]
-pub struct Noted<'a> {
+pub struct Frozen<'a> {
     /// Pipeline.
     pub pipeline: &'a str,
-    /// What.
-    pub note: &'a Note,
+    /// Partition, where one is concerned.
+    pub partition: Option<&'a PartitionName>,
+    /// Why, as a sentence.
+    pub why: &'a str,
 }
 
-impl Noted<'_> {
-    /// Logs it and counts it. Partitions are named by the index that the tap gave them.
+impl Frozen<'_> {
+    /// Logs it and counts it.
     pub fn emit(self) {
-        let pipeline = self.pipeline;
-        let count = |name| counter!(name, name::PIPELINE => pipeline.to_owned()).increment(1);
-        match self.note {
-            Note::Frozen { partition, why } => {
-                count(name::FREEZES);
-                warn!(pipeline, partition = partition.map(|id| id.0), why, "verdicts are held");
-            }
-            Note::Demoted { why } => warn!(pipeline, why, "committed offsets no longer convict"),
-            Note::Coalesced { partition, range: (from, to) } => {
-                count(name::UNVERIFIED_EVICTIONS);
-                warn!(pipeline, partition = partition.0, from, to, "versions were coalesced to stay within memory");
-            }
-            Note::Unverifiable { partition, range: (from, to), why } => {
-                count(name::UNVERIFIABLE_RANGES);
-                warn!(pipeline, partition = partition.0, from, to, why, "a range ends without a verdict");
-            }
-            Note::Transient => {
-                count(name::TRANSIENTS);
-                debug!(pipeline, "a suspect turned out right before it was proven wrong");
-            }
-            Note::SlowEqual { table } => {
-                count(name::SLOW_EQUALS);
-                debug!(pipeline, table = table.0, "equal values had different fingerprints: a canonical form is wrong");
-            }
-        }
+        counter!(name::FREEZES, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+        let partition = self.partition.map_or_else(|| "all".to_owned(), ToString::to_string);
+        warn!(pipeline = self.pipeline, partition, why = self.why, "verdicts are held");
+    }
+}
+
+/// Versions that lost their own verdict to a bound.
+#[derive(Debug, Clone, Copy)]
+pub struct Coalesced<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// Partition.
+    pub partition: &'a PartitionName,
+    /// First and last offset.
+    pub range: (u64, u64),
+    /// How many.
+    pub versions: u64,
+}
+
+impl Coalesced<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        counter!(name::UNVERIFIED_EVICTIONS, name::PIPELINE => self.pipeline.to_owned()).increment(self.versions);
+        let (pipeline, partition, (from, to)) = (self.pipeline, self.partition, self.range);
+        warn!(pipeline, %partition, from, to, versions = self.versions, "versions were coalesced to stay within memory");
+    }
+}
+
+/// A range of the tap that ends without a verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct Unverifiable<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// Partition.
+    pub partition: &'a PartitionName,
+    /// First and last offset.
+    pub range: (u64, u64),
+    /// Why, as a fragment.
+    pub why: &'a str,
+}
+
+impl Unverifiable<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        counter!(name::UNVERIFIABLE_RANGES, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+        let (pipeline, partition, (from, to)) = (self.pipeline, self.partition, self.range);
+        warn!(pipeline, %partition, from, to, why = self.why, "a range ends without a verdict");
+    }
+}
+
+/// A key that differed and turned out right before it was proven wrong.
+#[derive(Debug, Clone, Copy)]
+pub struct Transient<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+}
+
+impl Transient<'_> {
+    /// Counts it.
+    pub fn emit(self) {
+        counter!(name::TRANSIENTS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+    }
+}
+
+/// Equal values whose fingerprints differed.
+#[derive(Debug, Clone, Copy)]
+pub struct SlowEqual<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// The table, as the tap names it.
+    pub table: &'a str,
+}
+
+impl SlowEqual<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        let (pipeline, table) = (self.pipeline, self.table);
+        counter!(name::SLOW_EQUALS, name::PIPELINE => pipeline.to_owned(), name::TABLE => table.to_owned())
+            .increment(1);
+        debug!(pipeline, table, "equal values had different fingerprints: a canonical form is wrong");
     }
 }
