@@ -284,7 +284,7 @@ impl Chain {
         let range = (gone.first()?.offset, gone.last()?.offset);
         let hole = hole.get_or_insert(Hole { newest: Arrival(0), bloom: [0; HOLE_WORDS], absent: false });
         gone.iter().for_each(|version| hole.add(version));
-        **many = stay;
+        *many = stay;
         Some((gone.len(), range.0, range.1))
     }
 }

@@ -21,9 +21,6 @@ mod target_contract;
 mod verdict;
 mod wait;
 
-mod batch_applier;
-mod deletes_off;
-mod disturbed;
 mod honest;
 mod mariadb_pipeline;
 mod paused_sink;
