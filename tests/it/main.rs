@@ -22,7 +22,6 @@ mod verdict;
 mod wait;
 
 mod honest;
-mod mariadb_pipeline;
 mod paused_sink;
 mod rig;
 mod stuck_sink;
