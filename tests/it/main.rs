@@ -6,7 +6,6 @@
 mod connect;
 mod connector;
 mod database;
-mod judging;
 mod kafka;
 mod ledger;
 mod load;
@@ -18,11 +17,6 @@ mod sidecar;
 mod store_contract;
 mod tap_kafka;
 mod target_contract;
-mod verdict;
 mod wait;
 
-mod honest;
-mod paused_sink;
 mod rig;
-mod stuck_sink;
-mod ways_to_lose;
