@@ -35,7 +35,11 @@ impl Engine {
     fn has_verdict(&self, id: PartitionId, tracked: Tracked) -> bool {
         let Some(entry) = self.keys.get(tracked.key) else { return true };
         let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
-        let coalesced = hole.is_some_and(|hole| tracked.arrival <= hole.newest);
+        let coalesced = hole.is_some_and(|hole| {
+            // Older than all that was coalesced, it was of another key that had this index.
+            let of_this_key = hole.since.partition == id && hole.since.offset <= tracked.offset;
+            tracked.arrival <= hole.newest && (entry.is_unordered() || of_this_key)
+        });
         entry.is_done(tracked.arrival) || !(coalesced || entry.tracked(id, tracked).is_some())
     }
 }

@@ -170,14 +170,26 @@ pub(super) enum Base {
 }
 
 /// A summary of versions that were coalesced: whether a content may be one of them, and the newest of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hole {
     pub(super) newest: Arrival,
+    /// The oldest of them.
+    pub(super) since: Position,
     bloom: [u64; HOLE_WORDS],
     absent: bool,
+    masks: Vec<MaskId>,
 }
 
 impl Hole {
+    fn new(since: Position) -> Hole {
+        Hole { newest: Arrival(0), since, bloom: [0; HOLE_WORDS], absent: false, masks: Vec::new() }
+    }
+
+    /// The masks of the versions in it, each once.
+    pub(super) fn masks(&self) -> &[MaskId] {
+        &self.masks
+    }
+
     fn bits(fingerprint: u128) -> impl Iterator<Item = (usize, u64)> {
         (0..3u32).map(move |part| {
             let bit = (fingerprint >> (part * 16)) as usize % (HOLE_WORDS * 64);
@@ -188,6 +200,9 @@ impl Hole {
     fn add(&mut self, version: &Version) {
         self.newest = self.newest.max(version.arrival);
         if version.leaves_row() {
+            if !self.masks.contains(&version.mask) {
+                self.masks.push(version.mask);
+            }
             Hole::bits(version.fingerprint()).for_each(|(word, bit)| self.bloom[word] |= bit);
         } else {
             self.absent = true;
@@ -254,6 +269,18 @@ impl Chain {
         version.arrival
     }
 
+    /// Puts another version in the place of the newest: one record told of the key twice, and the last word counts.
+    pub(super) fn replace_newest(&mut self, mut version: Version) {
+        let newest = match self {
+            Chain::One([only]) => Some(only),
+            Chain::Many(many) => many.last_mut(),
+        };
+        if let Some(newest) = newest {
+            version.arrival = newest.arrival;
+            *newest = version;
+        }
+    }
+
     /// Drops the first `count` versions and gives back how many bytes' worth that was; at least one version stays.
     pub(super) fn drop_first(&mut self, count: usize) -> usize {
         let count = count.min(self.len().saturating_sub(1));
@@ -269,7 +296,7 @@ impl Chain {
     /// Moves half of the versions into `hole`, keeping the oldest, the newest, and those between them that are spread evenly
     /// over their time, so that a floor always finds a version near it. Gives back how many went and the offsets of the first
     /// and last.
-    pub(super) fn coalesce(&mut self, hole: &mut Option<Hole>) -> Option<(usize, u64, u64)> {
+    pub(super) fn coalesce(&mut self, hole: &mut Option<Box<Hole>>) -> Option<(usize, u64, u64)> {
         let Chain::Many(many) = self else { return None };
         let (first, last) = (many[0].arrival.0, many[many.len() - 1].arrival.0);
         let step = ((last - first) / (many.len() as u32 / 2)).max(2);
@@ -282,7 +309,8 @@ impl Chain {
         };
         let (stay, gone): (Vec<Version>, Vec<Version>) = many.iter().copied().partition(stays);
         let range = (gone.first()?.offset, gone.last()?.offset);
-        let hole = hole.get_or_insert(Hole { newest: Arrival(0), bloom: [0; HOLE_WORDS], absent: false });
+        let since = gone.first()?.at();
+        let hole = hole.get_or_insert_with(|| Box::new(Hole::new(since)));
         gone.iter().for_each(|version| hole.add(version));
         *many = stay;
         Some((gone.len(), range.0, range.1))

@@ -54,7 +54,29 @@ pub(super) struct Horizon {
     settled: u64,
     moved: Tick,
     back_steps: Vec<(KeyHash, Tick)>,
-    last_back: Option<Tick>,
+    last_back: Option<(Tick, Back)>,
+    frozen_since: Option<Tick>,
+}
+
+/// What holds the verdicts of a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Back {
+    /// Rows showed earlier versions than before.
+    Rows,
+    /// The applier's committed position went back.
+    Committed,
+    /// The tap is later than the applier may be ahead of it.
+    LateTap,
+}
+
+impl Back {
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Back::Rows => "rows go back to earlier versions",
+            Back::Committed => "the applier's committed position goes back",
+            Back::LateTap => "the tap is later than the applier may be ahead of it",
+        }
+    }
 }
 
 impl Horizon {
@@ -75,12 +97,28 @@ impl Horizon {
 
     /// The last backward step of the scope.
     pub(super) fn last_back(&self) -> Option<Tick> {
-        self.last_back
+        self.last_back.map(|(at, _)| at)
     }
 
     /// Whether verdicts are held at `now`.
     pub(super) fn frozen(&self, now: Tick, margin: Duration) -> bool {
-        self.last_back.is_some_and(|at| now < at + margin)
+        self.last_back.is_some_and(|(at, _)| now < at + margin)
+    }
+
+    /// Since when verdicts have been held without a break, and what held them last. Asked at every poll.
+    pub(super) fn held(&mut self, now: Tick, margin: Duration) -> Option<(Tick, Back)> {
+        if !self.frozen(now, margin) {
+            self.frozen_since = None;
+        }
+        Some((self.frozen_since?, self.last_back?.1))
+    }
+
+    /// The applier was set back: nothing at or above `to` is proven any more.
+    pub(super) fn lower(&mut self, to: u64) {
+        (self.applied, self.settled) = (self.applied.min(to), self.settled.min(to));
+        self.pending.clear();
+        self.proven.clear();
+        self.awaiting.clear();
     }
 
     /// Whether something appended at or after `ends` is visible: any heartbeat, or `quorum` distinct rows.
@@ -110,7 +148,7 @@ impl Horizon {
             Trust::PostDates => keep_best(&mut self.rows, witness, |row| row.at.offset, Some(witness.at.partition)),
         }
         if back {
-            self.went_back(now);
+            self.went_back(now, Back::Rows);
         }
         self.step(ends, now);
         back
@@ -156,14 +194,15 @@ impl Horizon {
         let back = self.back_steps.len() >= 2;
         if back {
             self.back_steps.truncate(QUORUM);
-            self.went_back(now);
+            self.went_back(now, Back::Rows);
         }
         back
     }
 
     /// A backward step of the scope: what waited to be settled waits its margin again.
-    pub(super) fn went_back(&mut self, now: Tick) {
-        self.last_back = Some(now);
+    pub(super) fn went_back(&mut self, now: Tick, by: Back) {
+        self.last_back = Some((now, by));
+        self.frozen_since = self.frozen_since.or(Some(now));
         if let Some((_, passed)) = self.awaiting.back() {
             self.proven.push_front((now, *passed));
         }
@@ -172,7 +211,7 @@ impl Horizon {
 
     /// The tap's ends, asked at `asked`: proofs older than the margin then wait for something appended after these ends.
     pub(super) fn ends(&mut self, ends: &Ends, asked: Tick, margin: Duration) {
-        let back = self.last_back.unwrap_or_default();
+        let back = self.last_back().unwrap_or_default();
         let mut ripe = None;
         while let Some((proven, passed)) = self.proven.front() {
             let from = if self.last_back.is_some() { (*proven).max(back) } else { *proven };

@@ -1,5 +1,6 @@
 //! 3 ▸ Changes become versions of keys.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::change::KeyChange;
@@ -8,6 +9,7 @@ use crate::model::{Op, PartitionId, Position, TableId};
 
 use super::chain::{Arrival, Base, Chain, Marks, MaskId, Version};
 use super::event::{Note, Output, Role, Tracked, Verified};
+use super::horizon::Back;
 use super::keys::{Entry, KeyIx, More, Reported};
 use super::limit::{HEARTBEAT_VERSIONS, Order};
 use super::partition::Tracked as Track;
@@ -21,9 +23,14 @@ impl Engine {
             return;
         }
         partition.consumed = partition.consumed.max(change.at.offset + 1);
+        partition.newest_change = partition.newest_change.max(Some(change.at.offset));
         self.counters.changes += 1;
         if change.op == Op::Truncate {
             self.truncate(&change);
+            return;
+        }
+        if self.may_be_truncated(&change) {
+            self.outside_order(&change);
             return;
         }
         let version = self.version(&change);
@@ -61,10 +68,10 @@ impl Engine {
         let (now, settle) = (self.now, self.options.settle);
         let horizon = self.horizons.entry(scope).or_default();
         let known = horizon.frozen(now, settle);
-        horizon.went_back(now);
+        horizon.went_back(now, Back::LateTap);
         if !known {
             let place = self.place(change.at.partition, change.at.offset);
-            let why = format!("the tap is later than the applier may be ahead of it, at {place}");
+            let why = format!("{}, at {place}", Back::LateTap.words());
             self.say(Output::Note(Note::Frozen { partition: Some(change.at.partition), why }));
         }
     }
@@ -122,12 +129,20 @@ impl Engine {
             Role::Rows => self.options.versions_per_key.max(4),
             Role::Heartbeat => HEARTBEAT_VERSIONS,
         };
+        let wide = self.is_wide();
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let newest = *entry.chain.newest();
+        // A key change that leaves the key as it is (another case, other blanks) tells of it twice.
+        let same_record = newest.in_key_change() && version.in_key_change() && newest.op != version.op;
         if newest.partition != version.partition {
-            entry.more().unordered = true;
-        } else if newest.offset >= version.offset {
+            // A wider order still orders them, if they arrive in it.
+            let ordered = wide && newest.order <= version.order;
+            entry.more().unordered |= !ordered;
+        } else if newest.offset > version.offset || (newest.offset == version.offset && !same_record) {
             self.counters.duplicates += 1;
+            return;
+        } else if same_record && newest.offset == version.offset {
+            entry.chain.replace_newest(version);
             return;
         }
         let arrival = entry.chain.push(version);
@@ -149,59 +164,110 @@ impl Engine {
     pub(super) fn coalesce(&mut self, ix: KeyIx) -> usize {
         let Some(entry) = self.keys.get_mut(ix) else { return 0 };
         let partition = entry.chain.newest().partition;
-        let mut hole = entry.more().hole;
-        let Some((count, first, last)) = entry.chain.coalesce(&mut hole) else { return 0 };
+        let mut hole = entry.more().hole.take();
+        let coalesced = entry.chain.coalesce(&mut hole);
         entry.more().hole = hole;
+        let Some((count, first, last)) = coalesced else { return 0 };
         self.memory.versions -= count;
         self.counters.coalesced += count as u64;
         self.say(Output::Note(Note::Coalesced { partition, range: (first, last) }));
         count
     }
 
-    /// Every tracked key of the table in the truncate's partition is expected gone. Keys of other partitions have no order
-    /// with it, so what is open of them cannot be judged any more.
+    /// A change of another partition that the source committed no later than a truncate of its table: nothing tells which
+    /// of the two came first.
+    fn may_be_truncated(&self, change: &Tracked) -> bool {
+        let Some((at, time)) = self.truncates.get(&change.key.table()) else { return false };
+        at.partition != change.at.partition
+            && !self.is_wide()
+            && match (time, change.committed_at) {
+                (Some(truncated), Some(committed)) => committed <= *truncated,
+                (None, _) | (_, None) => true,
+            }
+    }
+
+    fn is_wide(&self) -> bool {
+        matches!(self.options.order, Order::Table | Order::Pipeline)
+    }
+
+    /// Leaves a change without a verdict, and what is open of its key.
+    fn outside_order(&mut self, change: &Tracked) {
+        if let Some(ix) = self.keys.find(&change.key) {
+            self.give_up(ix, TRUNCATED);
+        }
+        if let Some(partition) = self.partitions.get_mut(&change.at.partition) {
+            partition.unbroken_since = partition.consumed;
+        }
+        self.counters.unverifiable += 1;
+        let range = (change.at.offset, change.at.offset);
+        self.say(Output::Note(Note::Unverifiable { partition: change.at.partition, range, why: TRUNCATED }));
+    }
+
+    /// Every tracked key of the table that is ordered with the truncate is expected gone. What is open of the others, and
+    /// not known to be newer, cannot be judged any more.
     fn truncate(&mut self, change: &Tracked) {
         let table = change.key.table();
-        let keys: Vec<(KeyIx, bool)> = self
-            .keys
-            .iter()
-            .filter(|(_, entry)| entry.key.table() == table && entry.role == Role::Rows)
-            .map(|(ix, entry)| (ix, entry.chain.newest().partition == change.at.partition))
-            .collect();
-        for (ix, ordered) in keys {
-            if ordered {
-                let version = self.truncated(change);
-                self.append(ix, version, Role::Rows);
-            } else {
-                self.give_up(ix, "a truncate in another partition has no order with it");
+        self.truncates.insert(table, (change.at, change.committed_at));
+        let wide = self.is_wide();
+        let place = |entry: &Entry| {
+            let newest = entry.chain.newest();
+            if wide || newest.partition == change.at.partition {
+                return Truncated::Gone;
+            }
+            match (newest.committed_at(), change.committed_at) {
+                (Some(written), Some(truncated)) if written > truncated => Truncated::Newer,
+                (_, _) => Truncated::Unknown,
+            }
+        };
+        let is_of = |entry: &Entry| entry.key.table() == table && entry.role == Role::Rows;
+        let keys: Vec<(KeyIx, Truncated)> =
+            self.keys.iter().filter(|(_, entry)| is_of(entry)).map(|(ix, entry)| (ix, place(entry))).collect();
+        for (ix, truncated) in keys {
+            match truncated {
+                Truncated::Gone => {
+                    let version = self.truncated(change);
+                    self.append(ix, version, Role::Rows);
+                }
+                Truncated::Newer => {}
+                Truncated::Unknown => self.give_up(ix, TRUNCATED),
             }
         }
     }
 
     fn truncated(&mut self, change: &Tracked) -> Version {
+        let order = if self.is_wide() { self.source_order(change) } else { change.at.offset };
         let marks = Marks { committed_at: change.committed_at, key_change: KeyChange::No, late: false };
         let mask = self.masks.id(&change.mask);
-        Version::new(change.at, change.order.max(change.at.offset), Op::Truncate, (0, mask), &marks)
+        Version::new(change.at, order, Op::Truncate, (0, mask), &marks)
     }
 
-    /// Forgets a key without a verdict, and says so.
+    /// Forgets a key without a verdict, and says so for each partition that holds its changes.
     pub(super) fn give_up(&mut self, ix: KeyIx, why: &'static str) {
         let Some(entry) = self.forget(ix) else { return };
-        let versions = entry.chain.versions();
-        let range = (versions[0].offset, entry.chain.newest().offset);
-        if let Some(partition) = self.partitions.get_mut(&versions[0].partition) {
-            partition.unbroken_since = partition.consumed;
+        let mut ranges: BTreeMap<PartitionId, (u64, u64)> = BTreeMap::new();
+        for version in entry.chain.versions().iter().filter(|version| !entry.is_done(version.arrival)) {
+            self.counters.unverifiable += 1;
+            let range = ranges.entry(version.partition).or_insert((version.offset, version.offset));
+            *range = (range.0.min(version.offset), range.1.max(version.offset));
         }
-        self.counters.unverifiable += versions.len() as u64;
-        self.say(Output::Note(Note::Unverifiable { partition: versions[0].partition, range, why }));
+        for (partition, range) in ranges {
+            if let Some(known) = self.partitions.get_mut(&partition) {
+                known.unbroken_since = known.consumed;
+            }
+            self.say(Output::Note(Note::Unverifiable { partition, range, why }));
+        }
     }
 
     /// Takes a key out of every list.
     pub(super) fn forget(&mut self, ix: KeyIx) -> Option<Entry> {
         self.suspects.remove(&ix);
         self.heartbeats.remove(&ix);
-        let entry = self.keys.remove(ix)?;
+        let mut entry = self.keys.remove(ix)?;
         self.memory.versions -= entry.chain.len();
+        let suspect = entry.more.as_mut().and_then(|more| more.suspect.take());
+        if let Some(suspicion) = suspect.and_then(|suspect| suspect.stated) {
+            self.withdraw(*suspicion);
+        }
         Some(entry)
     }
 
@@ -211,6 +277,11 @@ impl Engine {
             return;
         }
         partition.consumed = at.offset + 1;
+        if partition.rejected.len() < REJECTED_TABLES {
+            partition.rejected.insert(table.clone(), at.offset);
+        } else {
+            partition.rejected.insert(None, at.offset);
+        }
         self.counters.rejects += 1;
         let evidence = format!("the record at {} was read whole", self.place(at.partition, at.offset));
         let finding = Finding {
@@ -234,7 +305,9 @@ impl Engine {
     }
 
     pub(super) fn assigned(&mut self, partition: PartitionId, next: u64) {
-        self.drop_partition(partition);
+        for ix in self.keys_of(partition) {
+            self.begin_anew(ix);
+        }
         let now = self.now;
         let state = self.partitions.entry(partition).or_default();
         state.restart(next, now);
@@ -242,7 +315,9 @@ impl Engine {
     }
 
     pub(super) fn revoked(&mut self, partition: PartitionId) {
-        self.drop_partition(partition);
+        for ix in self.keys_of(partition) {
+            self.void(ix);
+        }
         let now = self.now;
         let state = self.partitions.entry(partition).or_default();
         let next = state.consumed;
@@ -251,16 +326,40 @@ impl Engine {
         self.horizons.remove(&super::state::ScopeId::Partition(partition));
     }
 
-    /// What is open of a partition is void: it will be read again, by us or by somebody else.
-    fn drop_partition(&mut self, partition: PartitionId) {
-        let keys: Vec<KeyIx> = self
-            .keys
-            .iter()
-            .filter(|(_, entry)| entry.chain.versions().iter().any(|version| version.partition == partition))
-            .map(|(ix, _)| ix)
-            .collect();
-        for ix in keys {
+    fn keys_of(&self, partition: PartitionId) -> Vec<KeyIx> {
+        let is_on = |entry: &Entry| entry.chain.versions().iter().any(|version| version.partition == partition);
+        self.keys.iter().filter(|(_, entry)| is_on(entry)).map(|(ix, _)| ix).collect()
+    }
+
+    /// What is open of a key is void: it will be read again, by us or by somebody else. Versions of other partitions are
+    /// not, so they end without a verdict.
+    fn void(&mut self, ix: KeyIx) {
+        if self.keys.get(ix).is_some_and(Entry::is_unordered) {
+            self.give_up(ix, "one of the partitions that hold its changes was given out anew");
+        } else {
             self.forget(ix);
+        }
+    }
+
+    /// Like [`Engine::void`], but an open finding stays, with the version it was last stated against: it still may heal.
+    fn begin_anew(&mut self, ix: KeyIx) {
+        let Some(entry) = self.keys.get_mut(ix) else { return };
+        let index = entry.reported().and_then(|reported| entry.chain.at_or_before(reported.floor));
+        let Some(index) = index.filter(|_| !entry.is_unordered()) else {
+            self.void(ix);
+            return;
+        };
+        let (version, versions) = (entry.chain.versions()[index], entry.chain.len());
+        entry.chain = Chain::of(version);
+        entry.flight = 0;
+        let more = entry.more();
+        (more.settled_to, more.applied_to) = (Some(version.arrival), Some(version.arrival));
+        more.hole = None;
+        let suspicion = more.suspect.take().and_then(|suspect| suspect.stated);
+        self.memory.versions -= versions - 1;
+        self.suspects.remove(&ix);
+        if let Some(suspicion) = suspicion {
+            self.withdraw(*suspicion);
         }
     }
 
@@ -314,17 +413,26 @@ impl Engine {
         for ix in keys {
             self.give_up(ix, "its table changed while it was being judged");
         }
+        for partition in self.partitions.values_mut() {
+            partition.unbroken_since = partition.consumed;
+        }
     }
 
     /// A finding from before a restart: its key is known again, with the version it expected and nothing else.
     pub(super) fn open_finding(&mut self, expected: Tracked, finding: Finding) {
-        if self.keys.find(&expected.key).is_some() {
+        let look = self.now + self.options.reread;
+        if let Some(ix) = self.keys.find(&expected.key) {
+            let Some(entry) = self.keys.get_mut(ix) else { return };
+            let floor = entry.chain.versions()[0].arrival;
+            if entry.reported().is_none() {
+                entry.more().reported = Some(Box::new(Reported { finding, content: None, floor, look }));
+                self.again.insert((look, ix));
+            }
             return;
         }
         let version = self.version(&expected);
         let mut more = More::new(Base::Unknown);
         (more.settled_to, more.applied_to) = (Some(version.arrival), Some(version.arrival));
-        let look = self.now + self.options.reread;
         more.reported = Some(Box::new(Reported { finding, content: None, floor: version.arrival, look }));
         let ix = self.keys.insert(Entry {
             key: expected.key,
@@ -338,6 +446,18 @@ impl Engine {
         self.memory.versions += 1;
         self.again.insert((look, ix));
     }
+}
+
+/// Tables whose unreadable records are told apart in one partition; past it they count for every table.
+const REJECTED_TABLES: usize = 256;
+
+const TRUNCATED: &str = "a truncate in another partition has no order with it";
+
+/// Where a key stands to a truncate of its table.
+enum Truncated {
+    Gone,
+    Newer,
+    Unknown,
 }
 
 fn recalled(verified: &Verified, mask: MaskId) -> Version {

@@ -21,7 +21,10 @@ const REMEMBERED: usize = 4;
 const HEALED_TO_OWN: u32 = 2;
 
 /// Reads under a settled floor that may stay unclear before the versions up to it are left without a verdict.
-const UNCLEAR_READS: u8 = 3;
+const UNCLEAR_READS: u8 = 8;
+
+/// How often a row may change between reads where everything is assumed applied: then somebody writes it.
+const CHANGED_WHILE_ASSUMED: u8 = 3;
 
 /// One observation on its way to a verdict.
 pub(super) struct Observation<'a> {
@@ -71,6 +74,9 @@ impl Engine {
         };
         match self.standing(entry, index, observation) {
             Standing::Allowed => self.right(ix, floor, observation),
+            Standing::Wrong if self.may_be_rejected(entry, index, observation) => {
+                self.unclear(ix, "a record that could not be read may have changed it", floor, observation.floors);
+            }
             Standing::Wrong => self.wrong(ix, floor, index, observation),
             Standing::Mixed => self.schedule_rest(ix),
             Standing::Unclear(why) => self.unclear(ix, why, floor, observation.floors),
@@ -275,6 +281,11 @@ impl Engine {
             self.gate.judged(table, op, true, self.now);
         }
         self.suspect(ix, floor, wrong_when_settled, observation);
+        let changed = self.keys.get(ix).and_then(|entry| entry.suspect()).map_or(0, |suspect| suspect.changed);
+        if floor.by == Convict::Assumed && changed >= CHANGED_WHILE_ASSUMED {
+            self.give_up(ix, "its row changes, though all of the tap was said to be applied");
+            return;
+        }
         self.convict(ix, floor, observation);
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct More {
     pub(super) base: Base,
-    pub(super) hole: Option<Hole>,
+    pub(super) hole: Option<Box<Hole>>,
     pub(super) suspect: Option<Box<Suspect>>,
     pub(super) reported: Option<Box<Reported>>,
     /// Versions up to this one were seen right, or reported, under a settled floor.

@@ -34,8 +34,8 @@ pub const GATE_JUDGEMENTS: usize = 64;
 /// Keys named in one finding about a table.
 pub const SAMPLE_KEYS: usize = 10;
 
-/// Bytes of a key's summary of coalesced versions: 256 bits keep false "maybe" answers under 1 in 50 for 40 versions.
-pub const HOLE_WORDS: usize = 4;
+/// Words of a key's summary of coalesced versions: 4096 bits keep false "maybe" answers under 1 in 30 for 500 versions.
+pub const HOLE_WORDS: usize = 64;
 
 /// Rows sampled per scope and poll to look for progress.
 pub const SAMPLES_PER_POLL: usize = 6;

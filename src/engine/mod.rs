@@ -25,6 +25,7 @@ mod ack;
 mod cause;
 mod chain;
 mod classify;
+mod foreign;
 mod gate;
 mod horizon;
 mod ingest;
@@ -41,6 +42,9 @@ mod state;
 mod suspect;
 mod verdict;
 mod witness;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -96,6 +100,7 @@ impl Engine {
     }
 
     fn tick(&mut self) {
+        self.judge_arrived();
         self.move_horizons();
         if self.now >= self.next_poll {
             self.next_poll = self.now + self.options.poll.max(Duration::from_millis(10));
@@ -111,6 +116,7 @@ impl Engine {
         self.look_again();
         self.state_groups();
         self.watch_stalls();
+        self.watch_freezes();
         self.acknowledge();
         self.guard_memory();
     }

@@ -1,6 +1,7 @@
 //! One partition of the tap: what was consumed, what is tracked, what the applier committed, what may be committed by us.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::Tick;
@@ -34,6 +35,12 @@ pub(super) struct Partition {
     /// Last known end of the log, when it was asked, and when it was last seen to move.
     pub(super) end: u64,
     pub(super) end_moved: Tick,
+    /// When the log reached which end, as far as nothing proves it applied.
+    growth: VecDeque<(Tick, u64)>,
+    /// The newest change read. What stands behind it (tombstones, marks of transactions) need never be committed.
+    pub(super) newest_change: Option<u64>,
+    /// The newest record of each table (of none in particular) that could not be read.
+    pub(super) rejected: BTreeMap<Option<Arc<str>>, u64>,
     /// Every tracked version in offset order; the front goes when it has its verdict.
     track: VecDeque<Tracked>,
     /// How many were taken from the front of `track` so far, so that cursors stay put.
@@ -55,6 +62,8 @@ pub(super) struct Partition {
     pub(super) committed_out: Option<u64>,
     /// Largest time in which the committed position moved on, for the margin after it goes back.
     pub(super) commit_interval: Duration,
+    /// Largest step by which it moved on.
+    pub(super) commit_step: u64,
 }
 
 /// Which cursor of a partition's track moves.
@@ -107,6 +116,14 @@ impl Partition {
         }
     }
 
+    /// Sends a cursor back to the oldest tracked version.
+    pub(super) fn again(&mut self, cursor: Cursor) {
+        match cursor {
+            Cursor::Applied => self.applied_cursor = self.gone,
+            Cursor::Settled => self.settled_cursor = self.gone,
+        }
+    }
+
     /// How many tracked versions nothing has proven due yet.
     pub(super) fn unproven(&self) -> usize {
         let passed = usize::try_from(self.applied_cursor.saturating_sub(self.gone)).unwrap_or(usize::MAX);
@@ -132,6 +149,8 @@ impl Partition {
         (self.start, self.consumed) = (next, next);
         self.end = self.end.max(next);
         self.end_moved = now;
+        (self.newest_change, self.growth) = (None, VecDeque::new());
+        self.rejected.clear();
         self.committed_out = Some(next);
     }
 
@@ -139,7 +158,8 @@ impl Partition {
     pub(super) fn commit_seen(&mut self, next: u64, asked: Tick, generation: Option<u64>) -> bool {
         let back = self.committed.is_some_and(|known| next < known);
         if self.committed != Some(next) {
-            if self.committed.is_some() {
+            if let Some(known) = self.committed {
+                self.commit_step = self.commit_step.max(next.saturating_sub(known));
                 self.commit_interval = self.commit_interval.max(asked.since(self.committed_moved));
             }
             self.committed_moved = asked;
@@ -175,9 +195,38 @@ impl Partition {
         }
     }
 
-    /// Whether the log stood still for `margin` and the applier committed all of it.
+    /// Takes the log's end, asked at `asked`.
+    pub(super) fn grew(&mut self, end: u64, asked: Tick) {
+        if end > self.end {
+            (self.end, self.end_moved) = (end, asked);
+            self.growth.push_back((asked, end));
+            if self.growth.len() > HORIZON_STEPS {
+                self.growth.remove(HORIZON_STEPS / 2);
+            }
+        }
+    }
+
+    /// Drops what is proven applied by now, and gives back how long the last of it had been on the tap.
+    pub(super) fn lag(&mut self, now: Tick) -> Option<Duration> {
+        let proven = self.peek(Cursor::Applied).map_or(self.consumed, |next| next.offset);
+        let mut lag = None;
+        while let Some((at, _)) = self.growth.front().filter(|(_, end)| *end <= proven) {
+            lag = Some(now.since(*at));
+            self.growth.pop_front();
+        }
+        lag
+    }
+
+    /// The applier committed every change that was read.
+    pub(super) fn all_committed(&self) -> bool {
+        self.newest_change.is_none_or(|newest| self.committed.is_some_and(|next| next > newest))
+    }
+
+    /// Whether the log stood still for `margin`, was read whole, and the applier committed every change of it.
     pub(super) fn idle_and_committed(&self, now: Tick, margin: Duration) -> bool {
-        self.committed.is_some_and(|next| next >= self.end)
+        self.all_committed()
+            && self.committed.is_some()
+            && self.consumed >= self.end
             && self.end_moved + margin <= now
             && self.committed_moved.max(self.group_changed) + margin <= now
     }

@@ -4,22 +4,25 @@ use crate::model::finding::{Cause, Finding, Kind, State, Subject};
 use crate::model::{PartitionId, SourceTime, Tick};
 
 use super::event::{Note, Output};
+use super::horizon::Back;
+use super::keys::KeyIx;
 use super::limit::Order;
 use super::partition::{Cursor, Tracked};
 use super::state::{Engine, ScopeId};
+use super::suspect::Convict;
 
 /// Batches of the applier by which a partition is read again when its committed position goes backward: the one that was
 /// in flight, and the one before.
 const REWIND_COMMITS: u64 = 2;
 
+/// A single commit counts as no longer than this for the rewind: a group that jumps to the end of its log commits no batch.
+const REWIND_AT_MOST: u64 = 50_000;
+
 impl Engine {
     pub(super) fn ends(&mut self, asked: Tick, ends: &[(PartitionId, u64)]) {
         for (id, end) in ends {
             let partition = self.partitions.entry(*id).or_default();
-            if *end > partition.end {
-                partition.end = *end;
-                partition.end_moved = asked;
-            }
+            partition.grew(*end, asked);
             if self.options.evidence.assumed && partition.assumed.is_none() {
                 partition.assumed = Some(*end);
             }
@@ -59,12 +62,18 @@ impl Engine {
         self.say(Output::Note(Note::Frozen { partition: Some(id), why }));
         let now = self.now;
         if let Order::Partition = self.options.order {
-            self.horizons.entry(ScopeId::Partition(id)).or_default().went_back(now);
+            let horizon = self.horizons.entry(ScopeId::Partition(id)).or_default();
+            horizon.lower(to);
+            horizon.went_back(now, Back::Committed);
         } else {
-            self.horizons.values_mut().for_each(|horizon| horizon.went_back(now));
+            // Nothing tells where in a wider order the position stands.
+            for horizon in self.horizons.values_mut() {
+                horizon.lower(0);
+                horizon.went_back(now, Back::Committed);
+            }
         }
-        let back = from.saturating_sub(to).min(1000) / 10 * REWIND_COMMITS;
-        self.say(Output::Rewind { partition: id, to: to.saturating_sub(back) });
+        let step = self.partitions.get(&id).map_or(0, |partition| partition.commit_step.min(REWIND_AT_MOST));
+        self.say(Output::Rewind { partition: id, to: to.saturating_sub(step * REWIND_COMMITS) });
     }
 
     /// A source commit time: the position of the first change that is not older.
@@ -74,7 +83,8 @@ impl Engine {
             .iter()
             .filter(|(_, partition)| partition.assigned)
             .map(|(id, partition)| {
-                let newer = (0..partition.tracked()).find_map(|index| {
+                let known = partition.committed.map_or(0, |below| partition.index_of(below));
+                let newer = (known..partition.tracked()).find_map(|index| {
                     let tracked = partition.tracked_at(index)?;
                     let version = self.keys.get(tracked.key)?.tracked(*id, tracked)?;
                     (version.committed_at()? >= time).then_some(tracked.offset)
@@ -95,6 +105,9 @@ impl Engine {
             }
             self.advance(*id, Cursor::Applied);
             self.advance(*id, Cursor::Settled);
+            if let Some(lag) = self.partitions.get_mut(id).and_then(|partition| partition.lag(now)) {
+                self.counters.lag = self.lags.measured(lag, now);
+            }
         }
         self.schedule.ripen(now);
     }
@@ -148,6 +161,32 @@ impl Engine {
         };
         self.state(&finding);
         self.stated.unsound = Some(finding);
+        self.forget_commits();
+    }
+}
+
+impl Engine {
+    /// What committed positions made suspect is suspect no more.
+    fn forget_commits(&mut self) {
+        let by_commits = |ix: &KeyIx| {
+            let suspect = self.keys.get(*ix).and_then(|entry| entry.suspect());
+            suspect.is_some_and(|suspect| suspect.floor.by == Convict::Committed)
+        };
+        let suspects: Vec<KeyIx> = self.suspects.iter().copied().filter(by_commits).collect();
+        for ix in suspects {
+            self.suspects.remove(&ix);
+            let suspect = self.keys.get_mut(ix).and_then(|entry| entry.more().suspect.take());
+            if let Some(suspicion) = suspect.and_then(|suspect| suspect.stated) {
+                self.withdraw(*suspicion);
+            }
+            if let Some(more) = self.keys.get_mut(ix).and_then(|entry| entry.more.as_mut()) {
+                more.applied_to = more.settled_to;
+            }
+        }
+        // Positions that only commits had passed are passed again by the causal watermark.
+        for partition in self.partitions.values_mut() {
+            partition.again(Cursor::Applied);
+        }
     }
 }
 

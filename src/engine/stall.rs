@@ -8,8 +8,10 @@ use crate::model::{PartitionId, Position, TableId, Tick};
 
 use super::event::{Output, Role};
 use super::gate::{Group, Passage};
+use super::horizon::Back;
 use super::keys::{Entry, KeyIx};
 use super::limit::{Applier, PAUSE_AT_MOST, SAMPLE_KEYS};
+use super::partition::Cursor;
 use super::state::{Engine, ScopeId};
 use super::suspect::Convict;
 
@@ -22,6 +24,12 @@ const STALL_AFTER: Duration = Duration::from_secs(60);
 /// The margin is widened to this many times the largest lag measured.
 const LAG_TIMES: u32 = 5;
 
+/// No commit for so many of their intervals is no accident.
+const COMMIT_TIMES: u32 = 3;
+
+/// `offset.flush.interval.ms` of Kafka Connect, unless it is changed.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(60);
+
 struct Held {
     since: Position,
     count: u64,
@@ -31,7 +39,16 @@ struct Held {
 
 impl Engine {
     fn stall_after(&self) -> Duration {
-        self.options.stall_after.unwrap_or_else(|| STALL_AFTER.max(self.counters.lag * LAG_TIMES))
+        self.options.stall_after.unwrap_or_else(|| {
+            let commits = self.options.evidence.committed.then(|| self.commit_interval()).unwrap_or_default();
+            STALL_AFTER.max(self.counters.lag * LAG_TIMES).max(commits * COMMIT_TIMES)
+        })
+    }
+
+    /// The longest time in which some committed position moved on; where none did yet, the usual one of Kafka Connect.
+    fn commit_interval(&self) -> Duration {
+        let measured = self.partitions.values().map(|partition| partition.commit_interval).max();
+        measured.filter(|interval| !interval.is_zero()).unwrap_or(COMMIT_INTERVAL)
     }
 
     /// The last sign of progress of a partition.
@@ -40,7 +57,11 @@ impl Engine {
         let scope = match self.options.order {
             super::limit::Order::Partition => Some(ScopeId::Partition(id)),
             super::limit::Order::Pipeline => Some(ScopeId::Pipeline),
-            super::limit::Order::Table | super::limit::Order::Key => None,
+            super::limit::Order::Table => {
+                let next = partition.peek(Cursor::Applied).and_then(|next| self.keys.get(next.key));
+                next.map(|entry| ScopeId::Table(entry.key.table()))
+            }
+            super::limit::Order::Key => None,
         };
         let moved =
             scope.and_then(|scope| self.horizons.get(&scope)).map_or(Tick::default(), |horizon| horizon.moved());
@@ -74,10 +95,7 @@ impl Engine {
         }
         match (self.stated.stalled.take(), standing.first()) {
             (None, None) => {}
-            (Some(mut finding), None) => {
-                (finding.state, finding.last_seen) = (State::Healed, self.now);
-                self.state(&finding);
-            }
+            (Some(finding), None) => self.withdraw(Finding { last_seen: self.now, ..finding }),
             (known, Some((id, at, _))) => self.stalled(known, Position { partition: *id, offset: *at }, &standing),
         }
     }
@@ -113,9 +131,8 @@ impl Engine {
     /// its newest version (heartbeat rows among them).
     fn stands(&self, id: PartitionId) -> Option<(u64, String)> {
         let partition = self.partitions.get(&id)?;
-        if let Some(next) = partition.committed
-            && next < partition.end
-        {
+        if self.options.evidence.committed && !partition.all_committed() {
+            let next = partition.committed.unwrap_or(partition.start);
             let (place, end) = (self.place(id, next), self.place(id, partition.end));
             return Some((next, format!("the applier stands before {place} while the tap ends at {end}")));
         }
@@ -138,6 +155,50 @@ impl Engine {
         differs.map(|offset| (offset, format!("the row changed at {} is not on the target", self.place(id, offset))))
     }
 
+    /// One `judging_suspended` finding for the pipeline while some scope's verdicts are held for long.
+    pub(super) fn watch_freezes(&mut self) {
+        let (now, settle) = (self.now, self.options.settle);
+        let long = self.stall_after().max(settle * 2);
+        let held: Vec<(ScopeId, Tick, Back)> = self
+            .horizons
+            .iter_mut()
+            .filter_map(|(scope, horizon)| horizon.held(now, settle).map(|(since, by)| (*scope, since, by)))
+            .filter(|(_, since, _)| *since + long <= now)
+            .collect();
+        match (self.stated.suspended.take(), held.first()) {
+            (None, None) => {}
+            (Some(finding), None) => self.withdraw(Finding { last_seen: now, ..finding }),
+            (Some(known), Some(_)) => self.stated.suspended = Some(known),
+            (None, Some((_, since, by))) => {
+                let scopes: Vec<String> = held.iter().map(|(scope, _, _)| self.scope_name(*scope)).collect();
+                let finding = Finding {
+                    kind: Kind::JudgingSuspended,
+                    cause: Cause::Unknown,
+                    state: State::Open,
+                    proof: None,
+                    subject: Subject::Scope {
+                        at: None,
+                        detail: format!("no verdicts on rows of {}: {}", scopes.join(", "), by.words()),
+                    },
+                    evidence: format!("verdicts have been held for {} s", now.since(*since).as_secs()),
+                    first_seen: *since,
+                    last_seen: now,
+                    observations: 1,
+                };
+                self.state(&finding);
+                self.stated.suspended = Some(finding);
+            }
+        }
+    }
+
+    fn scope_name(&self, scope: ScopeId) -> String {
+        match scope {
+            ScopeId::Partition(partition) => self.images.partition_name(partition),
+            ScopeId::Table(table) => self.images.table_name(table).to_string(),
+            ScopeId::Pipeline => "the pipeline".to_owned(),
+        }
+    }
+
     /// One `mass_divergence` finding for each group of suspects that the gate holds.
     pub(super) fn state_groups(&mut self) {
         if self.options.applier == Applier::Transactional {
@@ -147,9 +208,8 @@ impl Engine {
         let healed: Vec<(TableId, Group)> =
             self.stated.groups.keys().filter(|group| !held.contains_key(*group)).copied().collect();
         for group in healed {
-            if let Some(mut finding) = self.stated.groups.remove(&group) {
-                (finding.state, finding.last_seen) = (State::Healed, self.now);
-                self.state(&finding);
+            if let Some(finding) = self.stated.groups.remove(&group) {
+                self.withdraw(Finding { last_seen: self.now, ..finding });
             }
         }
         for (group, held) in held {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::canon::Compared;
 use crate::model::{Op, Row};
 
-use super::chain::{Base, Content, Version};
+use super::chain::{Base, Content, MaskId, Version};
 use super::event::ColumnVerdict;
 use super::judge::Observation;
 use super::keys::Entry;
@@ -94,6 +94,33 @@ impl Engine {
         }
     }
 
+    /// Content that is no known version may be what an unreadable record left, if one stands behind the floor. An earlier
+    /// version of the key is not: no record brings a row back to just what it was.
+    pub(super) fn may_be_rejected(&self, entry: &Entry, floor: usize, observation: &Observation<'_>) -> bool {
+        let version = entry.chain.versions()[floor];
+        let Some(partition) = self.partitions.get(&version.partition) else { return false };
+        if partition.rejected.is_empty() {
+            return false;
+        }
+        let table = self.images.table_name(entry.key.table());
+        let newest = [None, Some(table)].iter().filter_map(|table| partition.rejected.get(table)).max().copied();
+        if newest.is_none_or(|newest| newest < version.offset) {
+            return false;
+        }
+        let probe = self.probe(&observation.content);
+        let earlier = entry.chain.versions()[..floor].iter().any(|version| probe.fits(version));
+        let before = match entry.base() {
+            Base::Version(version) => probe.fits(&version),
+            Base::Content(fingerprint, mask) => probe.sums_to(mask, fingerprint),
+            Base::Unknown | Base::Absent => false,
+        };
+        match observation.content {
+            Content::Absent => true,
+            Content::Row { .. } => !earlier && !before,
+            Content::Several => false,
+        }
+    }
+
     /// A version that says nothing about some columns left them as earlier versions had them.
     fn rest(&self, entry: &Entry, index: usize, observation: &Observation<'_>) -> Rest {
         let versions = entry.chain.versions();
@@ -111,8 +138,7 @@ impl Engine {
             }
             let between = after.arrival.0.wrapping_sub(version.arrival.0);
             after = *version;
-            if between > 1 {
-                // Coalesced versions stood between: what they said is not known any more.
+            if between > 1 && !self.says_nothing_else(entry, &covered) {
                 return Rest::Unknown;
             }
             if covered.contains(&version.mask) {
@@ -135,6 +161,13 @@ impl Engine {
         Rest::Fits
     }
 
+    /// Whether no coalesced version of the key said anything about columns beyond `covered`.
+    fn says_nothing_else(&self, entry: &Entry, covered: &[MaskId]) -> bool {
+        let Some(hole) = entry.more.as_ref().and_then(|more| more.hole.as_ref()) else { return false };
+        let is_covered = |column: usize| covered.iter().any(|mask| self.masks.get(*mask).has(column));
+        hole.masks().iter().all(|mask| covered.contains(mask) || self.masks.get(*mask).iter().all(is_covered))
+    }
+
     /// Column by column, with tolerances: equal to one version, or (while newer ones are on their way) a mix of allowed ones.
     fn slow_standing(&self, entry: &Entry, allowed: &[usize], row: &Row, observation: &Observation<'_>) -> Standing {
         let mut mixed = Mixed::default();
@@ -147,7 +180,10 @@ impl Engine {
                 continue;
             };
             let verdicts = self.images.compare(&entry.key, &expected, row);
-            if verdicts.iter().all(is_equal) && self.rest(entry, index, observation) == Rest::Fits {
+            if !verdicts.is_empty()
+                && verdicts.iter().all(is_equal)
+                && self.rest(entry, index, observation) == Rest::Fits
+            {
                 return Standing::Allowed;
             }
             mixed.add(&verdicts);

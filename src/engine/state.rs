@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::finding::Finding;
-use crate::model::{PartitionId, TableId, Tick};
+use crate::model::{PartitionId, Position, SourceTime, TableId, Tick};
 
 use super::chain::{Content, Probe, Version};
 use super::event::{Images, Output};
+use super::foreign::Foreign;
 use super::gate::{Gate, Group};
 use super::horizon::{Ends, Horizon};
 use super::keys::{Entry, KeyIx, Keys};
@@ -18,6 +20,9 @@ use super::partition::Partition;
 use super::schedule::Schedule;
 use super::suspect::{Convict, Floor, Floors};
 use super::tally::Counters;
+
+/// A stretch of time over which the largest lag is kept.
+const LAG_STRETCH: Duration = Duration::from_secs(600);
 
 /// Where positions are compared with one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +40,28 @@ pub(super) struct Stated {
     pub(super) suspended: Option<Finding>,
     pub(super) unsound: Option<Finding>,
 }
+
+/// The largest lag measured of late: of this stretch of time and the one before it, so that a long stall does not make the
+/// judge patient for ever.
+#[derive(Debug, Default)]
+pub(super) struct Lags {
+    since: Tick,
+    before: Duration,
+    current: Duration,
+}
+
+impl Lags {
+    pub(super) fn measured(&mut self, lag: Duration, now: Tick) -> Duration {
+        if self.since + LAG_STRETCH <= now {
+            (self.since, self.before, self.current) = (now, self.current, Duration::ZERO);
+        }
+        self.current = self.current.max(lag);
+        self.current.max(self.before)
+    }
+}
+
+/// A record of truncates: what was committed at the source before one is gone, whatever partition it stands in.
+pub(super) type Truncates = BTreeMap<TableId, (Position, Option<SourceTime>)>;
 
 /// Committed positions that ran ahead of writes: twice is once too often.
 #[derive(Debug, Default)]
@@ -70,6 +97,9 @@ pub struct Engine {
     pub(super) stated: Stated,
     pub(super) soundness: Soundness,
     pub(super) memory: Memory,
+    pub(super) lags: Lags,
+    pub(super) truncates: Truncates,
+    pub(super) foreign: Foreign,
     pub(super) counters: Counters,
     pub(super) outputs: VecDeque<Output>,
 }
@@ -97,6 +127,9 @@ impl Engine {
             stated: Stated::default(),
             soundness: Soundness::default(),
             memory: Memory::default(),
+            lags: Lags::default(),
+            truncates: Truncates::new(),
+            foreign: Foreign::default(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }

@@ -62,6 +62,8 @@ pub(super) struct Suspect {
     pub(super) ends: Ends,
     /// The next read may count: new progress was seen since the last.
     pub(super) ready: bool,
+    /// How often the count began anew because the content had changed.
+    pub(super) changed: u8,
     /// The suspicion as it was stated, once it was.
     pub(super) stated: Option<Box<Finding>>,
 }
@@ -98,6 +100,7 @@ impl Engine {
                 last: observation.ended,
                 ends: Arc::clone(observation.ends),
                 ready: false,
+                changed: known.as_ref().map_or(0, |suspect| suspect.changed.saturating_add(u8::from(!same))),
                 stated: known.and_then(|suspect| suspect.stated),
             },
         };

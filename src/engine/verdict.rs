@@ -15,6 +15,9 @@ use super::suspect::{Convict, Floor, Suspect};
 impl Engine {
     /// States what the reads that agree so far amount to.
     pub(super) fn convict(&mut self, ix: KeyIx, floor: Floor, observation: &Observation<'_>) {
+        if self.is_foreign(ix, floor, observation) {
+            return;
+        }
         let Some(entry) = self.keys.get(ix) else { return };
         let Some(suspect) = entry.suspect() else { return };
         match self.proof(entry, suspect, floor, observation) {
@@ -31,7 +34,7 @@ impl Engine {
     }
 
     /// What the reads prove, and against which floor.
-    fn proof(
+    pub(super) fn proof(
         &self,
         entry: &Entry,
         suspect: &Suspect,
@@ -157,7 +160,7 @@ impl Engine {
         self.state(&finding);
     }
 
-    fn finding(
+    pub(super) fn finding(
         &self,
         entry: &Entry,
         suspect: &Suspect,

@@ -2,7 +2,7 @@
 
 use super::chain::{Base, Content, Version};
 use super::event::{Note, Output, Role};
-use super::horizon::{Ends, Trust, Witness};
+use super::horizon::{Back, Ends, Trust, Witness};
 use super::keys::{Entry, KeyIx};
 use super::limit::HEARTBEATS_BEHIND;
 use super::state::Engine;
@@ -65,7 +65,7 @@ impl Engine {
             return;
         }
         let Some(scope) = self.scope(newest.partition, table) else { return };
-        self.horizons.entry(scope).or_default().went_back(now);
+        self.horizons.entry(scope).or_default().went_back(now, Back::Rows);
         self.froze(newest);
     }
 

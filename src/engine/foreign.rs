@@ -1,0 +1,92 @@
+//! Somebody else writes the target: where rows alone prove progress, their word is worth nothing any more.
+//!
+//! Content that no change ever wrote is somebody else's. Under committed positions or heartbeats it is a finding as any other.
+//! Inferred progress rests on the rows themselves, so from then on every row of that table that differs ends without a
+//! verdict, and one `evidence_unsound` finding says so. Rows that wait beside such a row share its fate.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::TableId;
+use crate::model::finding::{Cause, Finding, Kind, State, Subject};
+
+use super::judge::Observation;
+use super::keys::KeyIx;
+use super::state::Engine;
+use super::suspect::{Convict, Floor};
+
+const FOREIGN: &str = "somebody else writes its table, and only rows told how far the applier is";
+
+/// Tables whose rows hold what no change wrote.
+#[derive(Debug, Default)]
+pub(super) struct Foreign {
+    /// Suspects with such content, by table; those that are no suspects any more are dropped when met.
+    suspects: BTreeMap<TableId, BTreeSet<KeyIx>>,
+    proven: BTreeSet<TableId>,
+}
+
+impl Engine {
+    /// Whether nothing but rows says that this floor is applied.
+    fn is_by_rows(&self, floor: Floor) -> bool {
+        floor.by == Convict::Causal && self.options.evidence.inferred && !self.options.evidence.heartbeat
+    }
+
+    /// Whether a suspect may not be convicted, nor called one, because somebody else writes its table or may do so.
+    pub(super) fn is_foreign(&mut self, ix: KeyIx, floor: Floor, observation: &Observation<'_>) -> bool {
+        if !self.is_by_rows(floor) {
+            return false;
+        }
+        let Some(entry) = self.keys.get(ix) else { return false };
+        let Some(suspect) = entry.suspect() else { return false };
+        let table = entry.key.table();
+        let proof = self.proof(entry, suspect, floor, observation);
+        let kind = self.finding(entry, suspect, floor, None, observation).map(|finding| finding.kind);
+        let own = kind == Some(Kind::DivergedRow) && !observation.content.has_placeholder();
+        if own {
+            self.foreign.suspects.entry(table).or_default().insert(ix);
+            if proof.is_some() {
+                self.table_is_foreign(table);
+            }
+        }
+        if self.foreign.proven.contains(&table) {
+            if proof.is_some() {
+                self.give_up(ix, FOREIGN);
+            }
+            return true;
+        }
+        own || self.waits_beside(table)
+    }
+
+    /// Whether some other row of the table may prove somebody else's hand.
+    fn waits_beside(&mut self, table: TableId) -> bool {
+        let Some(waiting) = self.foreign.suspects.get_mut(&table) else { return false };
+        let keys = &self.keys;
+        waiting.retain(|ix| keys.get(*ix).is_some_and(|entry| entry.suspect().is_some() && entry.key.table() == table));
+        !waiting.is_empty()
+    }
+
+    fn table_is_foreign(&mut self, table: TableId) {
+        if !self.foreign.proven.insert(table) || self.stated.unsound.is_some() {
+            return;
+        }
+        let name = self.images.table_name(table);
+        let finding = Finding {
+            kind: Kind::EvidenceUnsound,
+            cause: Cause::ForeignWrite,
+            state: State::Open,
+            proof: None,
+            subject: Subject::Scope {
+                at: None,
+                detail: format!(
+                    "rows of {name} hold what no change of the tap wrote, and only rows tell how far the applier is: \
+                     what differs there cannot be judged until committed offsets or a heartbeat do"
+                ),
+            },
+            evidence: "the same content, of no known version, was read again after later changes were visible".into(),
+            first_seen: self.now,
+            last_seen: self.now,
+            observations: 1,
+        };
+        self.state(&finding);
+        self.stated.unsound = Some(finding);
+    }
+}

@@ -1,0 +1,453 @@
+//! A bench for the judge: one partition or a few, one table, rows of two columns, and a script of one step a line.
+//!
+//! | step | what happens |
+//! |---|---|
+//! | `insert K A/B` `update K A/B` `delete K` `truncate` | a change is read from the tap (`K@P`: from partition P) |
+//! | `applied insert …` | the same, and the target takes it at once |
+//! | `put K A/B` `gone K` `twice K A/B` `marker K A/B` | the target holds this at the key |
+//! | `beat` | a heartbeat is read, and the target takes it; `unseen beat`: it does not; `old beat`: it goes back |
+//! | `commit N` | the applier commits, from now on, everything below N; `commit all`: whatever is on the tap |
+//! | `wait S` | seconds go by; a heartbeat every five of them unless `quiet` was said before (`beats` ends it) |
+//! | `hold` `release` `fail` `heed` | lookups are not answered; are again; fail; are answered again |
+//! | `behind N` `caught up` | the tap ends N offsets behind what is consumed; consumption reaches the end |
+//! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names |
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use crate::canon::{Compared, Mask, ObservedHashes};
+use crate::engine::event::{ColumnVerdict, Image, Images, LookFailure, Looked, Lookup, Role, Seen, Tracked, Verified};
+use crate::engine::limit::{Applier, Commits, Evidence, Options};
+use crate::engine::{Engine, Input, Output};
+use crate::model::change::KeyChange;
+use crate::model::finding::{Finding, Subject};
+use crate::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick, Typing};
+
+const ROWS: TableId = TableId(0);
+const BEATS: TableId = TableId(1);
+
+type Values = (i64, i64);
+
+#[derive(Default)]
+struct Shelf {
+    images: BTreeMap<(Position, Key), Image>,
+    verified: BTreeMap<Key, Verified>,
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Shelf>>);
+
+impl Images for Shared {
+    fn image(&self, at: Position, key: &Key) -> Option<Image> {
+        self.0.lock().unwrap().images.get(&(at, key.clone())).cloned()
+    }
+
+    fn compare(&self, _: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict> {
+        let pairs = expected.iter().zip(observed.cells.iter()).enumerate();
+        let verdict = |(index, ((name, expected), observed)): (usize, ((&str, &Cell), &Cell))| ColumnVerdict {
+            index,
+            name: name.into(),
+            outcome: if expected == observed { Compared::Equal } else { Compared::Different },
+            expected: format!("{expected:?}"),
+            observed: format!("{observed:?}"),
+            placeholder: false,
+        };
+        pairs.map(verdict).collect()
+    }
+
+    fn remember(&mut self, key: &Key, verified: Verified) {
+        self.0.lock().unwrap().verified.insert(key.clone(), verified);
+    }
+
+    fn recall(&self, key: &Key) -> Option<Verified> {
+        self.0.lock().unwrap().verified.get(key).cloned()
+    }
+
+    fn partition_name(&self, partition: PartitionId) -> String {
+        partition.0.to_string()
+    }
+
+    fn table_name(&self, table: TableId) -> Arc<str> {
+        format!("t{}", table.0).into()
+    }
+}
+
+/// How lookups are answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    AtOnce,
+    Held,
+    Failed,
+}
+
+pub(super) struct Bench {
+    engine: Engine,
+    images: Shared,
+    target: BTreeMap<Key, Seen>,
+    options: Options,
+    now: u64,
+    /// Next offset of each partition, and how far the log goes beyond what was consumed of it.
+    next: BTreeMap<u16, u64>,
+    behind: u64,
+    committed: Option<u64>,
+    commits_all: bool,
+    beats: bool,
+    beat: i64,
+    answers: Answers,
+    held: Vec<Lookup>,
+    last_beat: BTreeMap<i64, u64>,
+    /// What was stated, one line each, repetitions left out.
+    pub(super) said: Vec<String>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) commits: BTreeMap<u16, u64>,
+    pub(super) rewinds: Vec<u64>,
+    pub(super) notes: Vec<String>,
+    pub(super) paused: bool,
+}
+
+impl Bench {
+    pub(super) fn new(options: Options) -> Bench {
+        let images = Shared::default();
+        let mut bench = Bench {
+            engine: Engine::new(options.clone(), Box::new(images.clone())),
+            images,
+            target: BTreeMap::new(),
+            options,
+            now: 1000,
+            next: BTreeMap::new(),
+            behind: 0,
+            committed: None,
+            commits_all: false,
+            beats: true,
+            beat: 0,
+            answers: Answers::AtOnce,
+            held: Vec::new(),
+            last_beat: BTreeMap::new(),
+            said: Vec::new(),
+            findings: Vec::new(),
+            commits: BTreeMap::new(),
+            rewinds: Vec::new(),
+            notes: Vec::new(),
+            paused: false,
+        };
+        bench.give(Input::Assigned { partition: PartitionId(0), next: 0 });
+        bench
+    }
+
+    fn options(evidence: Evidence) -> Options {
+        let settle = Duration::from_secs(30);
+        Options { evidence, settle, applier: Applier::Transactional, ..Options::default() }
+    }
+
+    pub(super) fn heartbeat() -> Bench {
+        Bench::new(Bench::options(Evidence { heartbeat: true, ..Evidence::default() }))
+    }
+
+    pub(super) fn inferred() -> Bench {
+        let mut bench = Bench::new(Bench::options(Evidence { inferred: true, ..Evidence::default() }));
+        bench.beats = false;
+        bench
+    }
+
+    pub(super) fn committed() -> Bench {
+        let options = Bench::options(Evidence { committed: true, ..Evidence::default() });
+        let name = "kafka-group".to_owned();
+        let mut bench = Bench::new(Options { commits: Commits::AfterWrite, evidence_name: name, ..options });
+        bench.beats = false;
+        bench
+    }
+
+    pub(super) fn assumed() -> Bench {
+        let mut bench = Bench::new(Bench::options(Evidence { assumed: true, ..Evidence::default() }));
+        bench.beats = false;
+        bench
+    }
+
+    /// The same evidence under other settings.
+    pub(super) fn with(self, change: impl FnOnce(&mut Options)) -> Bench {
+        let (beats, mut options) = (self.beats, self.options);
+        change(&mut options);
+        Bench { beats, ..Bench::new(options) }
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// A new life: nothing is known but the target, the tap and these findings.
+    pub(super) fn restart(&mut self, open: &[(Finding, &str)]) {
+        self.engine = Engine::new(self.options.clone(), Box::new(self.images.clone()));
+        self.held.clear();
+        self.give(Input::Assigned { partition: PartitionId(0), next: self.next[&0] });
+        for (finding, change) in open {
+            let Subject::Row { expected, .. } = &finding.subject else { panic!("a finding about a row") };
+            let words: Vec<&str> = change.split_whitespace().collect();
+            let tracked = self.tracked(&words, expected.at);
+            self.give(Input::OpenFinding { expected: Box::new(tracked), finding: Box::new(finding.clone()) });
+        }
+    }
+
+    pub(super) fn run(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            self.step(&words);
+        }
+    }
+
+    fn step(&mut self, words: &[&str]) {
+        match words {
+            ["wait", seconds] => (0..number(seconds)).for_each(|_| self.second()),
+            ["quiet"] => self.beats = false,
+            ["beats"] => self.beats = true,
+            ["beat"] => self.heartbeat_comes(true),
+            ["unseen", "beat"] => self.heartbeat_comes(false),
+            ["old", "beat"] => self.show_beat(self.beat - 1),
+            ["commit", "all"] => self.commits_all = true,
+            ["commit", next] => (self.committed, self.commits_all) = (Some(number(next)), false),
+            ["hold"] => self.answers = Answers::Held,
+            ["fail"] => self.answers = Answers::Failed,
+            ["heed"] => self.answers = Answers::AtOnce,
+            ["release"] => self.release(),
+            ["behind", offsets] => self.behind = number(offsets),
+            ["caught", "up"] => self.caught_up(),
+            ["reject"] => {
+                let at = self.position("0");
+                self.give(Input::Reject { at, reason: "not JSON".to_owned(), table: None });
+            }
+            ["gap", offsets] => {
+                let from = self.next.get(&0).copied().unwrap_or(0);
+                self.next.insert(0, from + number(offsets));
+                self.give(Input::Gap { partition: PartitionId(0), from, to: from + number(offsets) });
+            }
+            ["assign", next] => {
+                self.next.insert(0, number(next));
+                self.give(Input::Assigned { partition: PartitionId(0), next: number(next) });
+            }
+            ["revoke"] => self.give(Input::Revoked { partition: PartitionId(0) }),
+            ["put", key, values] => {
+                self.target_holds(key, Some(values), |row, hashes| Seen::Row { hashes, row, placeholder: false })
+            }
+            ["marker", key, values] => {
+                self.target_holds(key, Some(values), |row, hashes| Seen::Row { hashes, row, placeholder: true });
+            }
+            ["twice", key, values] => {
+                self.target_holds(key, Some(values), |row, _| Seen::Several { count: 2, row });
+            }
+            ["gone", key] => self.target_holds(key, None, |_, _| Seen::Absent),
+            ["applied", change @ ..] => {
+                self.change(change);
+                match change {
+                    ["delete", key] => self.step(&["gone", key]),
+                    [_, key, values] => self.step(&["put", key, values]),
+                    _ => panic!("what was applied? {words:?}"),
+                }
+            }
+            _ => self.change(words),
+        }
+    }
+
+    fn target_holds(&mut self, key: &str, values: Option<&str>, seen: impl FnOnce(Arc<Row>, ObservedHashes) -> Seen) {
+        let key = row_key(key).0;
+        match values.map(parse) {
+            Some(values) => self.target.insert(key, seen(row(values), hashes(values))),
+            None => self.target.remove(&key),
+        };
+    }
+
+    fn position(&mut self, partition: &str) -> Position {
+        let partition = number(partition) as u16;
+        let next = self.next.entry(partition).or_default();
+        *next += 1;
+        Position { partition: PartitionId(partition), offset: *next - 1 }
+    }
+
+    fn change(&mut self, words: &[&str]) {
+        let partition = words.get(1).and_then(|key| key.split_once('@')).map_or("0", |(_, partition)| partition);
+        let at = self.position(partition);
+        let tracked = self.tracked(words, at);
+        let image = Image { row: words.get(2).map(|values| row(parse(values))), source: None };
+        self.images.0.lock().unwrap().images.insert((at, tracked.key.clone()), image);
+        self.give(Input::Change(tracked));
+        self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });
+    }
+
+    fn tracked(&self, words: &[&str], at: Position) -> Tracked {
+        let op = match words[0] {
+            "insert" => Op::Insert,
+            "update" => Op::Update,
+            "delete" => Op::Delete,
+            "truncate" => Op::Truncate,
+            word => panic!("no such step: {word}"),
+        };
+        let key = words.get(1).map_or_else(|| Key::new(ROWS, &[]), |key| row_key(key).0);
+        let fingerprint = words.get(2).map_or(0, |values| hashes(parse(values)).sum(&all()));
+        self.tracked_as(key, at, op, fingerprint, Role::Rows)
+    }
+
+    fn tracked_as(&self, key: Key, at: Position, op: Op, fingerprint: u128, role: Role) -> Tracked {
+        Tracked {
+            key,
+            at,
+            order: at.offset,
+            op,
+            fingerprint,
+            mask: Arc::new(all()),
+            before: None,
+            committed_at: Some(SourceTime(self.now as i64)),
+            appended_at: Some(self.now as i64),
+            key_change: KeyChange::No,
+            role,
+        }
+    }
+
+    fn heartbeat_comes(&mut self, seen: bool) {
+        let at = self.position("0");
+        self.beat += 1;
+        let fingerprint = hashes((self.beat, 0)).sum(&all());
+        let tracked = self.tracked_as(beat_key(), at, Op::Update, fingerprint, Role::Heartbeat);
+        self.last_beat.insert(self.beat, at.offset);
+        self.give(Input::Change(tracked));
+        self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });
+        if seen {
+            self.show_beat(self.beat);
+        }
+    }
+
+    fn show_beat(&mut self, beat: i64) {
+        let seen = Seen::Row { hashes: hashes((beat, 0)), row: row((beat, 0)), placeholder: false };
+        self.target.insert(beat_key(), seen);
+    }
+
+    fn second(&mut self) {
+        self.now += 1000;
+        if self.beats && self.now.is_multiple_of(5000) {
+            self.heartbeat_comes(true);
+        }
+        let ends = self.ends();
+        self.give(Input::Ends { asked: Tick(self.now), ends });
+        let end = self.next.get(&0).copied().unwrap_or(0);
+        if let Some(next) = if self.commits_all { Some(end) } else { self.committed } {
+            let next = vec![(PartitionId(0), next)];
+            self.give(Input::Committed { asked: Tick(self.now), next, generation: None });
+        }
+        self.give(Input::Tick);
+    }
+
+    fn ends(&self) -> Vec<(PartitionId, u64)> {
+        let ends = self.next.iter().map(|(partition, next)| (PartitionId(*partition), next + self.behind));
+        let mut ends: Vec<_> = ends.collect();
+        if ends.is_empty() {
+            ends.push((PartitionId(0), 0));
+        }
+        ends
+    }
+
+    fn caught_up(&mut self) {
+        let next = self.next.get(&0).copied().unwrap_or(0) + self.behind;
+        self.behind = 0;
+        self.next.insert(0, next);
+        self.give(Input::Reached { partition: PartitionId(0), next });
+    }
+
+    fn release(&mut self) {
+        self.answers = Answers::AtOnce;
+        for lookup in std::mem::take(&mut self.held) {
+            self.answer(&lookup);
+        }
+    }
+
+    fn answer(&mut self, lookup: &Lookup) {
+        let rows = match self.answers {
+            Answers::Failed => Err(LookFailure::Unreachable),
+            Answers::AtOnce | Answers::Held => {
+                Ok(lookup.keys.iter().map(|key| self.target.get(key).cloned().unwrap_or(Seen::Absent)).collect())
+            }
+        };
+        let looked = Looked { id: lookup.id, ended: Tick(self.now), rows, ends: self.ends() };
+        self.give(Input::Looked(looked));
+    }
+
+    fn give(&mut self, input: Input) {
+        self.engine.handle(input, Tick(self.now));
+        while let Some(output) = self.engine.poll_output() {
+            self.take(output);
+        }
+    }
+
+    fn take(&mut self, output: Output) {
+        match output {
+            Output::Lookup(lookup) if self.answers == Answers::Held => self.held.push(lookup),
+            Output::Lookup(lookup) => self.answer(&lookup),
+            Output::Finding(finding) => {
+                let line = said(&finding);
+                if self.said.last() != Some(&line) {
+                    self.said.push(line);
+                }
+                self.findings.push(*finding);
+            }
+            Output::Commit { partition, next } => drop(self.commits.insert(partition.0, next)),
+            Output::Rewind { to, .. } => self.rewinds.push(to),
+            Output::Pause => self.paused = true,
+            Output::Resume => self.paused = false,
+            Output::Note(note) => self.notes.push(format!("{note:?}")),
+        }
+    }
+}
+
+/// Runs a script and compares what was stated, in order: state, kind, cause, proof and offset.
+pub(super) fn check(mut bench: Bench, script: &str, expected: &[&str]) {
+    bench.run(script);
+    assert_eq!(bench.said, expected, "{script}");
+}
+
+fn said(finding: &Finding) -> String {
+    let (state, kind) = (finding.state, finding.kind);
+    match &finding.subject {
+        Subject::Row { expected, .. } => {
+            let proof = finding.proof.map(|proof| format!(" {proof}")).unwrap_or_default();
+            format!("{state} {kind} {}{proof} @{}", finding.cause, expected.at.offset)
+        }
+        Subject::Record { at, .. } => format!("{state} {kind} @{}", at.offset),
+        Subject::Table { op, .. } => format!("{state} {kind} {} {}", finding.cause, op.map_or("", Op::word)),
+        Subject::Scope { at, .. } => {
+            let at = at.map(|at| format!(" @{}", at.offset)).unwrap_or_default();
+            format!("{state} {kind}{at}")
+        }
+    }
+}
+
+fn number(word: &str) -> u64 {
+    word.parse().unwrap_or_else(|_| panic!("not a number: {word}"))
+}
+
+fn parse(values: &str) -> Values {
+    let (a, b) = values.split_once('/').unwrap_or_else(|| panic!("not A/B: {values}"));
+    (number(a) as i64, number(b) as i64)
+}
+
+/// `K` or `K@P`.
+fn row_key(word: &str) -> (Key, u16) {
+    let (key, partition) = word.split_once('@').unwrap_or((word, "0"));
+    (Key::new(ROWS, &[Cell::Int(number(key) as i64)]), number(partition) as u16)
+}
+
+fn beat_key() -> Key {
+    Key::new(BEATS, &[Cell::Int(0)])
+}
+
+fn all() -> Mask {
+    Mask::of(2, 0..2)
+}
+
+fn hashes((a, b): Values) -> ObservedHashes {
+    let hash = |seed, value: i64| xxh3_128_with_seed(&value.to_be_bytes(), seed);
+    ObservedHashes([hash(0, a), hash(1, b)].into())
+}
+
+fn row((a, b): Values) -> Arc<Row> {
+    let columns = Arc::new(Columns::new(["a", "b"]));
+    Arc::new(Row::new(columns, vec![Cell::Int(a), Cell::Int(b)], Typing::Declared))
+}

@@ -1,0 +1,224 @@
+//! What goes on around verdicts: reads that fail or come late, restarts, rebalances, bounds.
+
+use super::{Bench, check};
+
+#[test]
+fn a_read_that_fails_teaches_nothing() {
+    check(
+        Bench::heartbeat(),
+        "applied insert 1 10/20
+         fail
+         wait 60
+         heed
+         wait 60",
+        &[],
+    );
+}
+
+#[test]
+fn a_row_is_not_judged_before_the_tap_was_read_to_its_end() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "applied insert 1 10/20
+         wait 12
+         put 1 11/21
+         hold
+         wait 10
+         behind 3
+         release
+         wait 30",
+    );
+    assert!(bench.said.is_empty(), "the change that wrote the row is among those not read: {:?}", bench.said);
+    bench.run(
+        "caught up
+         wait 1",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn a_partition_that_goes_takes_its_reads_in_flight_with_it() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "insert 1 10/20
+         hold
+         wait 30
+         revoke
+         assign 0
+         applied insert 1 10/20
+         release
+         wait 100",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn a_finding_known_from_the_store_heals() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "insert 1 10/20
+         wait 100",
+    );
+    let open = bench.findings.last().expect("a finding").clone();
+    bench.restart(&[(open, "insert 1 10/20")]);
+    bench.said.clear();
+    bench.run("wait 60");
+    assert!(bench.said.is_empty(), "it stands as it did: {:?}", bench.said);
+    bench.run(
+        "put 1 10/20
+         wait 30",
+    );
+    assert_eq!(bench.said, ["healed missing_row unknown settled @0"]);
+}
+
+#[test]
+fn a_finding_known_from_the_store_heals_beside_newer_changes() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "insert 1 10/20
+         wait 100",
+    );
+    let open = bench.findings.last().expect("a finding").clone();
+    bench.restart(&[(open, "insert 1 10/20")]);
+    bench.said.clear();
+    bench.run(
+        "applied update 1 12/22
+         wait 60",
+    );
+    assert_eq!(bench.said, ["healed missing_row unknown settled @0"]);
+}
+
+#[test]
+fn an_open_finding_outlives_an_assignment() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "insert 1 10/20
+         wait 100",
+    );
+    let next = bench.commits[&0];
+    bench.said.clear();
+    bench.run(&format!(
+        "assign {next}
+         wait 20
+         put 1 10/20
+         wait 40"
+    ));
+    assert_eq!(bench.said, ["healed missing_row unknown settled @0"]);
+}
+
+#[test]
+fn a_lost_row_that_changes_every_second_is_found_in_bounded_time() {
+    let mut bench = Bench::heartbeat();
+    bench.run("applied insert 1 10/20");
+    for value in 0..60 {
+        bench.run(&format!(
+            "update 1 {value}/7
+             wait 1"
+        ));
+    }
+    assert!(bench.said.iter().any(|line| line.starts_with("open lost_update")), "{:?}", bench.said);
+    assert_eq!(bench.said.iter().filter(|line| line.starts_with("suspected")).count(), 1, "{:?}", bench.said);
+}
+
+#[test]
+fn a_row_that_is_right_and_changes_every_second_is_read_seldom_and_committed() {
+    let mut bench = Bench::heartbeat();
+    bench.run("applied insert 1 10/20");
+    for value in 0..200 {
+        bench.run(&format!(
+            "applied update 1 {value}/7
+             wait 1"
+        ));
+    }
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    let counters = bench.engine().counters().clone();
+    assert!(bench.commits[&0] > 150, "{:?}", bench.commits);
+    // Two hundred of the reads are heartbeats.
+    assert!(counters.reads <= 200 + 200 / 5 + 2, "{counters:?}");
+}
+
+#[test]
+fn a_key_with_more_versions_than_allowed_is_coalesced_and_still_judged() {
+    let mut bench = Bench::heartbeat().with(|options| options.versions_per_key = 8);
+    bench.run("applied insert 1 10/20");
+    for value in 0..40 {
+        bench.run(&format!("update 1 {value}/7"));
+    }
+    assert!(bench.engine().tally().versions <= 9);
+    bench.run("wait 120");
+    assert!(bench.said.iter().any(|line| line.starts_with("open lost_update")), "{:?}", bench.said);
+}
+
+#[test]
+fn a_row_that_may_be_a_coalesced_version_is_not_accused() {
+    let mut bench = Bench::heartbeat().with(|options| options.versions_per_key = 8);
+    bench.run("applied insert 1 10/20");
+    for value in 0..40 {
+        bench.run(&format!("update 1 {value}/7"));
+    }
+    for value in 1..40 {
+        bench.run(&format!(
+            "put 1 {value}/7
+             wait 1"
+        ));
+    }
+    bench.run("wait 100");
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn full_memory_pauses_the_tap_and_room_resumes_it() {
+    let mut bench = Bench::heartbeat().with(|options| options.memory = 64 * 60);
+    for key in 0..40 {
+        bench.run(&format!("applied insert {key} 10/20"));
+    }
+    bench.run("wait 1");
+    assert!(bench.paused);
+    bench.run("wait 80");
+    assert!(!bench.paused);
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn a_pause_that_holds_a_read_back_is_lifted() {
+    let mut bench = Bench::heartbeat().with(|options| options.memory = 64 * 60);
+    for value in 0..60 {
+        bench.run(&format!("applied update 1 {value}/7"));
+    }
+    bench.run(
+        "quiet
+         beat
+         behind 5
+         wait 1",
+    );
+    assert!(bench.paused);
+    bench.run("wait 7");
+    assert!(!bench.paused, "middle versions were coalesced instead");
+    assert!(bench.notes.iter().any(|note| note.contains("Coalesced")), "{:?}", bench.notes);
+}
+
+#[test]
+fn a_key_on_two_partitions_may_hold_the_newest_of_either() {
+    let mut bench = Bench::committed();
+    bench.run(
+        "applied insert 1@0 10/20
+         update 1@1 11/21
+         commit all
+         wait 60",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn a_change_that_comes_again_changes_nothing() {
+    check(
+        Bench::heartbeat(),
+        "applied insert 1 10/20
+         applied delete 1
+         assign 0
+         insert 1 10/20
+         delete 1
+         wait 100",
+        &[],
+    );
+}

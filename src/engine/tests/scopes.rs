@@ -1,0 +1,269 @@
+//! Facts about more than one key: stalls, groups, freezes, unsound evidence, gaps, records that cannot be read.
+
+use std::time::Duration;
+
+use super::{Bench, check};
+use crate::engine::limit::Applier;
+
+#[test]
+fn an_applier_that_stands_still_is_one_finding_and_no_rows() {
+    check(
+        Bench::heartbeat().with(|options| options.stall_after = Some(Duration::from_secs(60))),
+        "applied insert 1 10/20
+         wait 30
+         quiet
+         unseen beat
+         insert 2 10/20
+         delete 1
+         wait 120
+         put 2 10/20
+         gone 1
+         beats
+         wait 20",
+        &["open stalled @7", "healed stalled @7"],
+    );
+}
+
+#[test]
+fn commits_that_stay_behind_are_a_stall() {
+    let mut bench = Bench::committed().with(|options| options.stall_after = Some(Duration::from_secs(60)));
+    bench.run(
+        "applied insert 1 10/20
+         commit all
+         wait 5
+         insert 2 10/20
+         commit 1
+         wait 100",
+    );
+    assert_eq!(bench.said, ["open stalled @1"]);
+}
+
+#[test]
+fn an_idle_pipeline_is_no_stall() {
+    check(
+        Bench::committed().with(|options| options.stall_after = Some(Duration::from_secs(60))),
+        "applied insert 1 10/20
+         commit 1
+         behind 1
+         caught up
+         wait 300",
+        &[],
+    );
+}
+
+#[test]
+fn a_stuck_group_of_statements_is_one_finding_and_no_rows() {
+    let mut bench = Bench::heartbeat().with(|options| options.applier = Applier::Batch);
+    for key in 0..20 {
+        bench.run(&format!("applied insert {key} 10/20"));
+    }
+    for key in 0..12 {
+        bench.run(&format!("delete {key}"));
+    }
+    bench.run("wait 120");
+    let groups: Vec<&String> = bench.said.iter().filter(|line| line.contains("mass_divergence")).collect();
+    assert!(!groups.is_empty());
+    assert!(groups.iter().all(|line| *line == "open mass_divergence op_not_applied delete"), "{groups:?}");
+    let rows = bench.said.iter().filter(|line| line.contains("unapplied_delete"));
+    assert!(rows.clone().count() > 0 && rows.clone().all(|line| line.starts_with("suspected")), "{:?}", bench.said);
+    bench.findings.clear();
+    bench.said.clear();
+    for key in 0..12 {
+        bench.run(&format!("gone {key}"));
+    }
+    bench.run("wait 30");
+    assert!(bench.said.contains(&"healed mass_divergence op_not_applied delete".to_owned()), "{:?}", bench.said);
+}
+
+#[test]
+fn commits_ahead_of_writes_are_told_and_convict_no_more() {
+    let mut bench = Bench::committed();
+    bench.run(
+        "insert 1 10/20
+         insert 2 10/20
+         commit all
+         wait 2
+         put 1 10/20
+         put 2 10/20
+         wait 40
+         insert 3 10/20
+         applied insert 4 10/20
+         wait 60",
+    );
+    assert_eq!(bench.said, ["open evidence_unsound"]);
+    assert!(bench.engine().tally().demoted);
+}
+
+#[test]
+fn a_scope_that_keeps_stepping_back_is_told_once_and_heals() {
+    let mut bench = Bench::heartbeat().with(|options| options.stall_after = Some(Duration::from_secs(60)));
+    bench.run(
+        "insert 1 10/20
+         wait 9",
+    );
+    for _ in 0..10 {
+        bench.run(
+            "old beat
+             wait 11",
+        );
+    }
+    assert_eq!(bench.said, ["open judging_suspended"]);
+    bench.run("wait 40");
+    assert_eq!(bench.said[1], "healed judging_suspended");
+    bench.run("wait 60");
+    assert!(bench.said.iter().any(|line| line.starts_with("open missing_row")), "{:?}", bench.said);
+}
+
+#[test]
+fn an_unreadable_record_is_told_where_it_stands() {
+    check(
+        Bench::heartbeat(),
+        "applied insert 1 10/20
+         reject
+         wait 5",
+        &["open undecodable @1"],
+    );
+}
+
+#[test]
+fn an_unreadable_record_may_have_done_what_no_version_did() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "insert 1 10/20
+         insert 2 10/20
+         reject
+         put 1 77/78
+         wait 120",
+    );
+    assert_eq!(bench.said, ["open undecodable @2"], "nothing can be said of a changed row, nor of a missing one");
+    assert!(bench.notes.iter().any(|note| note.contains("could not be read")), "{:?}", bench.notes);
+    assert!(bench.commits[&0] > 2);
+}
+
+#[test]
+fn an_earlier_version_is_none_of_an_unreadable_records_doing() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "applied insert 1 10/20
+         update 1 11/21
+         reject
+         wait 120",
+    );
+    assert!(bench.said.contains(&"open lost_update insert_update_merge settled @1".to_owned()), "{:?}", bench.said);
+}
+
+#[test]
+fn records_that_are_gone_are_told_and_what_they_may_have_changed_is_not_judged() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "insert 1 10/20
+         gap 5
+         wait 100",
+    );
+    assert_eq!(bench.said, ["open coverage_gap @1"]);
+    assert!(bench.notes.iter().any(|note| note.contains("gone from the log")), "{:?}", bench.notes);
+}
+
+#[test]
+fn a_truncate_expects_every_row_gone() {
+    check(
+        Bench::heartbeat(),
+        "applied insert 1 10/20
+         applied insert 2 10/20
+         truncate
+         gone 2
+         wait 100",
+        &[
+            "suspected unapplied_delete insert_delete_merge @2",
+            "open unapplied_delete insert_delete_merge early @2",
+            "open unapplied_delete insert_delete_merge settled @2",
+        ],
+    );
+}
+
+#[test]
+fn a_truncate_orders_nothing_in_another_partition() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "applied insert 1 10/20
+         insert 2@1 10/20
+         truncate
+         gone 1
+         insert 3@1 10/20
+         wait 100",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    assert_eq!(bench.notes.iter().filter(|note| note.contains("has no order with it")).count(), 2, "{:?}", bench.notes);
+}
+
+#[test]
+fn verdicts_wait_while_the_applier_is_set_back() {
+    let mut bench = Bench::committed();
+    bench.run(
+        "applied insert 1 10/20
+         commit 1
+         wait 5
+         applied insert 2 10/20
+         applied insert 3 10/20
+         commit 3
+         wait 5
+         commit 1
+         wait 1",
+    );
+    assert_eq!(bench.rewinds, [0], "two of the largest commits before the position");
+    assert!(bench.notes.iter().any(|note| note.contains("went back")));
+    let tally = bench.engine().tally();
+    assert!(tally.partitions[0].frozen);
+    assert_eq!(tally.partitions[0].applied, 1);
+}
+
+#[test]
+fn lag_is_measured_from_the_tap_to_the_proof() {
+    let mut bench = Bench::committed();
+    for second in 0..60_u64 {
+        let committed = second.saturating_sub(20);
+        bench.run(&format!(
+            "insert {second} 10/20
+             commit {committed}
+             wait 1"
+        ));
+        if second >= 20 {
+            bench.run(&format!("put {} 10/20", second - 20));
+        }
+    }
+    let lag = bench.engine().counters().lag;
+    assert!((20..=22).contains(&lag.as_secs()), "{lag:?}");
+}
+
+/// Rows of other keys arrive, `seconds` of them, one a second.
+fn arriving(bench: &mut Bench, from: u64, seconds: u64) {
+    for key in from..from + seconds {
+        bench.run(&format!(
+            "applied insert {key} 10/20
+             wait 1"
+        ));
+    }
+}
+
+#[test]
+fn by_rows_alone_a_missing_row_is_found() {
+    let mut bench = Bench::inferred();
+    bench.run("insert 1 10/20");
+    arriving(&mut bench, 10, 120);
+    assert!(bench.said.contains(&"open missing_row unknown settled @0".to_owned()), "{:?}", bench.said);
+}
+
+#[test]
+fn by_rows_alone_nothing_is_said_of_a_table_that_somebody_else_writes() {
+    let mut bench = Bench::inferred();
+    bench.run(
+        "insert 1 10/20
+         insert 2 10/20
+         put 2 77/78",
+    );
+    arriving(&mut bench, 10, 120);
+    assert_eq!(bench.said, ["open evidence_unsound"]);
+    let given_up = bench.notes.iter().filter(|note| note.contains("somebody else writes"));
+    assert_eq!(given_up.count(), 2, "{:?}", bench.notes);
+    assert!(bench.commits[&0] > 2, "{:?}", bench.commits);
+}
