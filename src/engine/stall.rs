@@ -40,7 +40,7 @@ struct Held {
 impl Engine {
     fn stall_after(&self) -> Duration {
         self.options.stall_after.unwrap_or_else(|| {
-            let commits = self.options.evidence.committed.then(|| self.commit_interval()).unwrap_or_default();
+            let commits = if self.options.evidence.committed { self.commit_interval() } else { Duration::ZERO };
             STALL_AFTER.max(self.counters.lag * LAG_TIMES).max(commits * COMMIT_TIMES)
         })
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::database::Dialect;
-use crate::judging::{commits_of, is_of_rows, partitions, quick, told, wait_verified};
 use crate::ledger::{Spot, spot};
 use crate::load::Load;
 use crate::pipeline::{Pipeline, Plan, Topics};
 use crate::services::{Act, Service};
 use crate::sidecar::{Sidecar, beside};
+use crate::verdict::{applied_by_commits, is_of_rows, partitions, quick, told, wait_all_verified};
 use crate::wait;
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -105,7 +105,7 @@ fn first_seen(sidecar: &Sidecar) -> BTreeMap<String, Value> {
 async fn every_loss_around_every_disturbance_is_found() {
     let pipeline = Plan::new("disturbed", Dialect::Postgres).topics(Topics::PerTable(2)).alone().start().await;
     pipeline.target.execute(SWALLOW).await;
-    let sections = beside(&pipeline, &quick(pipeline.name(), &commits_of(&pipeline)));
+    let sections = beside(&pipeline, &quick(&applied_by_commits(&pipeline)));
     let mut sidecar = Sidecar::run(&sections).await;
     let mut planter = Planter { pipeline: &pipeline, load: Load::new(6), next: FIRST_KEY, planted: BTreeMap::new() };
     planter.plant().await;
@@ -130,7 +130,7 @@ async fn every_loss_around_every_disturbance_is_found() {
     share_a_group(&mut planter, &sidecar, &mut second).await;
 
     pipeline.wait_applied().await;
-    wait_verified(&pipeline, &[&sidecar], LIMIT).await;
+    wait_all_verified(&pipeline, &[&sidecar]).await;
     planter.wait_found(&[&sidecar, &second]).await;
     assert_exactly(&planter, &[&sidecar, &second]);
     let seen_late = first_seen(&sidecar);

@@ -17,6 +17,15 @@ mod sidecar;
 mod store_contract;
 mod tap_kafka;
 mod target_contract;
+mod verdict;
 mod wait;
 
+mod batch_applier;
+mod deletes_off;
+mod disturbed;
+mod honest;
+mod mariadb_pipeline;
+mod paused_sink;
 mod rig;
+mod stuck_sink;
+mod ways_to_lose;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::database::Dialect;
-use crate::judging::{commits_of, is_of_rows, quick, told, wait_verified};
 use crate::load::Load;
 use crate::pipeline::{Pipeline, Plan, Topics};
 use crate::sidecar::{Sidecar, beside};
+use crate::verdict::{applied_by_commits, is_of_rows, quick, told, wait_all_verified};
 use crate::wait;
 
 const VERIFY_LIMIT: Duration = Duration::from_secs(120);
@@ -18,9 +18,9 @@ async fn a_sink_paused_under_load_is_one_stall_that_heals() {
     let pipeline = Plan::new("paused", Dialect::Postgres).topics(Topics::PerTable(2)).start().await;
     let mut load = Load::new(7);
     pipeline.apply(&load.take(500)).await;
-    let lines = quick(pipeline.name(), &format!("{}\nstall_after = \"20s\"", commits_of(&pipeline)));
+    let lines = quick(&format!("{}\nstall_after = \"20s\"", applied_by_commits(&pipeline)));
     let sidecar = Sidecar::run(&beside(&pipeline, &lines)).await;
-    wait_verified(&pipeline, &[&sidecar], VERIFY_LIMIT).await;
+    wait_all_verified(&pipeline, &[&sidecar]).await;
     assert!(sidecar.findings().is_empty(), "{:#?}", told(&sidecar.findings()));
 
     pipeline.connect.pause(&pipeline.sink_connector()).await;
@@ -37,7 +37,7 @@ async fn a_sink_paused_under_load_is_one_stall_that_heals() {
 
     pipeline.connect.resume(&pipeline.sink_connector()).await;
     pipeline.wait_applied().await;
-    wait_verified(&pipeline, &[&sidecar], VERIFY_LIMIT).await;
+    wait_all_verified(&pipeline, &[&sidecar]).await;
     let healed = |findings: &[Value]| findings.iter().all(|finding| finding["state"] == "healed");
     let findings = sidecar.wait_findings("the stall heals", VERIFY_LIMIT, healed).await;
     assert_one_stall(&findings, "healed", &pipeline);
@@ -66,12 +66,12 @@ async fn a_quiet_pipeline_has_no_finding_and_neither_has_its_awakening() {
     pipeline.apply(&load.take(300)).await;
     pipeline.wait_applied().await;
     let sections = |applied: &str, group: &str| {
-        let lines = quick(pipeline.name(), &format!("{applied}\nstall_after = \"20s\""));
+        let lines = quick(&format!("{applied}\nstall_after = \"20s\""));
         beside(&pipeline, &lines).replace("\"afterimage-", &format!("\"{group}-"))
     };
-    let by_commits = Sidecar::run(&sections(&commits_of(&pipeline), "commits")).await;
+    let by_commits = Sidecar::run(&sections(&applied_by_commits(&pipeline), "commits")).await;
     let by_rows = Sidecar::run(&sections("applied = \"inferred\"", "rows")).await;
-    wait_verified(&pipeline, &[&by_commits], VERIFY_LIMIT).await;
+    wait_all_verified(&pipeline, &[&by_commits]).await;
 
     wait::throughout("nothing is found in silence", Duration::from_secs(60), || async {
         no_finding(&[&by_commits, &by_rows])
@@ -82,7 +82,7 @@ async fn a_quiet_pipeline_has_no_finding_and_neither_has_its_awakening() {
         no_finding(&[&by_commits, &by_rows])
     })
     .await;
-    wait_verified(&pipeline, &[&by_commits], VERIFY_LIMIT).await;
+    wait_all_verified(&pipeline, &[&by_commits]).await;
     assert_eq!(no_finding(&[&by_commits, &by_rows]), Ok(()));
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::database::Dialect;
-use crate::judging::{commits_of, quick, told, wait_verified};
 use crate::load::Load;
 use crate::pipeline::{Plan, Topics};
 use crate::sidecar::{Sidecar, beside};
+use crate::verdict::{applied_by_commits, quick, told, wait_all_verified};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -19,9 +19,13 @@ async fn a_value_too_long_is_one_stall_that_names_it() {
     pipeline.target.execute("ALTER TABLE counters ALTER note TYPE varchar(20)").await;
     let mut load = Load::new(4);
     pipeline.apply(&load.take(300)).await;
-    let own = format!("{}\nstall_after = \"5s\"\nconnect_url = \"{}\"", commits_of(&pipeline), pipeline.connect.url());
-    let sidecar = Sidecar::run(&beside(&pipeline, &quick(pipeline.name(), &own))).await;
-    wait_verified(&pipeline, &[&sidecar], LIMIT).await;
+    let own = format!(
+        "{}\nstall_after = \"5s\"\nconnect_url = \"{}\"",
+        applied_by_commits(&pipeline),
+        pipeline.connect.url()
+    );
+    let sidecar = Sidecar::run(&beside(&pipeline, &quick(&own))).await;
+    wait_all_verified(&pipeline, &[&sidecar]).await;
     assert!(sidecar.findings().is_empty(), "{:#?}", told(&sidecar.findings()));
 
     let counters = pipeline.topic("counters");
@@ -49,6 +53,6 @@ async fn a_value_too_long_is_one_stall_that_names_it() {
     let healed = |findings: &[Value]| findings.iter().all(|finding| finding["state"] == "healed");
     let findings = sidecar.wait_findings("the stall heals", LIMIT, healed).await;
     assert_eq!(findings.len(), 1, "{:#?}", told(&findings));
-    wait_verified(&pipeline, &[&sidecar], LIMIT).await;
+    wait_all_verified(&pipeline, &[&sidecar]).await;
     assert_eq!(sidecar.findings().len(), 1, "{:#?}", told(&sidecar.findings()));
 }

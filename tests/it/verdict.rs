@@ -17,14 +17,30 @@ use crate::wait;
 /// How long verdicts may take on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(150);
 
-/// Margins for sinks that commit every second, as those of the tests do.
+/// Margins for sinks that commit every second, as those of the tests do, and room for rows that change hundreds of times
+/// between two commits.
 const MARGINS: &str = r#"
 zombie_after = "3s"
 settle = "3s"
 poll = "200ms"
 confirm_after = "200ms"
 limits.reread = "1s"
+limits.versions_per_key = 4096
 "#;
+
+/// Kinds of findings that are about one row, or stand for many of them.
+const ROWS: [&str; 10] = [
+    "unapplied_delete",
+    "missing_row",
+    "lost_update",
+    "torn_row",
+    "diverged_row",
+    "resurrected_row",
+    "regressed_row",
+    "vanished_row",
+    "duplicate_row",
+    "mass_divergence",
+];
 
 /// How often the world moves on while verdicts are waited for.
 const PACE: Duration = Duration::from_millis(1_500);
@@ -40,9 +56,19 @@ pub(crate) fn committed(pipeline: &Pipeline) -> String {
     format!("kafka-group:{}", pipeline.group())
 }
 
+/// The same as a line of a pipeline section.
+pub(crate) fn applied_by_commits(pipeline: &Pipeline) -> String {
+    format!("applied = {:?}", committed(pipeline))
+}
+
+/// Keys of a pipeline section: `lines`, and quick margins.
+pub(crate) fn quick(lines: &str) -> String {
+    format!("{lines}{MARGINS}")
+}
+
 /// The sections of a sidecar that judges by `applied`.
 pub(crate) fn judging(pipeline: &Pipeline, applied: &str) -> String {
-    let mut sections = beside(pipeline, &format!("applied = {applied:?}{MARGINS}"));
+    let mut sections = beside(pipeline, &quick(&format!("applied = {applied:?}")));
     if pipeline.target.dialect() == Dialect::MariaDb {
         // Source and target are databases of one server here: without a rule the source's own table would be found.
         let (source, target) = (pipeline.source.schema(), pipeline.target.schema());
@@ -76,15 +102,34 @@ pub(crate) async fn wait_verified(sidecar: &Sidecar, ends: &Ends) -> Value {
     status.await["pipelines"][0].take()
 }
 
+/// Waits until the sidecars together have judged all that lies in the topics of the load now.
+pub(crate) async fn wait_all_verified(pipeline: &Pipeline, sidecars: &[&Sidecar]) {
+    let ends = ends(pipeline);
+    wait::until("every change has its verdict", LIMIT, || async {
+        let mut marks = Vec::new();
+        for sidecar in sidecars {
+            marks.push(verified(&sidecar.status().await?));
+        }
+        let reaches = |place, end| marks.iter().any(|verified| verified.get(place).is_some_and(|next| next >= end));
+        ends.iter().filter(|(_, end)| **end > 0).all(|(place, end)| reaches(place, end)).then_some(())
+    })
+    .await;
+}
+
 /// The verified watermark of every partition.
 pub(crate) fn verified(status: &Value) -> Ends {
-    let partitions = status["pipelines"][0]["partitions"].as_array();
-    let of_partition = |partition: &Value| {
+    let of_partition = |partition: Value| {
         let topic = partition["topic"].as_str().expect("a topic").to_owned();
         let number = partition["partition"].as_i64().expect("a partition");
         ((topic, number), partition["verified"].as_i64().expect("an offset"))
     };
-    partitions.into_iter().flatten().map(of_partition).collect()
+    partitions(status).into_iter().map(of_partition).collect()
+}
+
+/// The partitions that a sidecar says are its own.
+pub(crate) fn partitions(status: &Value) -> Vec<Value> {
+    let pipelines = status["pipelines"].as_array().into_iter().flatten();
+    pipelines.flat_map(|pipeline| pipeline["partitions"].as_array().cloned().unwrap_or_default()).collect()
 }
 
 /// Drives `work` to its end while `world` is called at a steady pace.
@@ -153,6 +198,22 @@ pub(crate) async fn assert_exactly(sidecar: &Sidecar, expected: &BTreeMap<Spot, 
 pub(crate) fn assert_clean(sidecar: &Sidecar) {
     let findings = sidecar.findings();
     assert!(findings.is_empty(), "{} findings: {:#?}", findings.len(), excerpt(findings.iter()));
+}
+
+/// Whether a finding is about rows.
+pub(crate) fn is_of_rows(finding: &Value) -> bool {
+    ROWS.iter().any(|kind| finding["kind"] == *kind)
+}
+
+/// One line for each finding, for the message of a failed assertion.
+pub(crate) fn told(findings: &[Value]) -> Vec<String> {
+    let line = |finding: &Value| {
+        let at = &finding["expected"]["at"];
+        let place = format!("{}/{}:{}", at["topic"], at["partition"], at["offset"]);
+        let (kind, cause, state) = (&finding["kind"], &finding["cause"], &finding["state"]);
+        format!("{kind} {cause} {state} {} at {place}: {}", finding["key"], finding["detail"])
+    };
+    findings.iter().map(line).collect()
 }
 
 /// How often each word stands under `field`.

@@ -25,6 +25,22 @@ where
     }
 }
 
+/// As [`until`], for a probe that says what is still amiss: the panic repeats its last complaint.
+pub(crate) async fn until_right<T, F, P>(what: &str, limit: Duration, mut probe: P) -> T
+where
+    P: FnMut() -> F,
+    F: Future<Output = Result<T, String>>,
+{
+    let start = Instant::now();
+    loop {
+        match probe().await {
+            Ok(value) => return value,
+            Err(complaint) => assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}: {complaint}"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// Polls `probe` for all of `length`; panics with its complaint as soon as it has one.
 pub(crate) async fn throughout<F, P>(what: &str, length: Duration, mut probe: P)
 where
