@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::TableId;
 use crate::model::finding::{Cause, Finding, Kind, State, Subject};
+use crate::model::{Row, TableId};
 
+use super::chain::Base;
 use super::judge::Observation;
-use super::keys::KeyIx;
+use super::keys::{Entry, KeyIx};
+use super::standing::Mixed;
 use super::state::Engine;
 use super::suspect::{Convict, Floor};
 
@@ -40,7 +42,9 @@ impl Engine {
         let table = entry.key.table();
         let proof = self.proof(entry, suspect, floor, observation);
         let kind = self.finding(entry, suspect, floor, None, observation).map(|finding| finding.kind);
-        let own = kind == Some(Kind::DivergedRow) && !observation.content.has_placeholder();
+        let own = kind == Some(Kind::DivergedRow)
+            && !observation.content.has_placeholder()
+            && observation.row.as_deref().is_some_and(|row| self.was_never_written(entry, row));
         if own {
             self.foreign.suspects.entry(table).or_default().insert(ix);
             if proof.is_some() {
@@ -54,6 +58,26 @@ impl Engine {
             return true;
         }
         own || self.waits_beside(table)
+    }
+
+    /// Whether some column holds what no version of the key ever had there: all of them are known, from the first on or from
+    /// one that was judged.
+    fn was_never_written(&self, entry: &Entry, row: &Row) -> bool {
+        let base = match entry.base() {
+            Base::Absent => None,
+            Base::Version(version) => Some(version),
+            Base::Unknown | Base::Content(..) => return false,
+        };
+        if entry.more.as_ref().is_some_and(|more| more.hole.is_some()) {
+            return false;
+        }
+        let mut known = Mixed::default();
+        for version in entry.chain.versions().iter().chain(base.iter()).filter(|version| version.leaves_row()) {
+            let image = self.images.image(version.at(), &entry.key).and_then(|image| image.row);
+            let Some(expected) = image else { return false };
+            known.add(&self.images.compare(&entry.key, &expected, row));
+        }
+        known.has_stranger()
     }
 
     /// Whether some other row of the table may prove somebody else's hand.

@@ -52,6 +52,11 @@ impl Mixed {
         }
     }
 
+    /// Whether some column is of no version.
+    pub(super) fn has_stranger(&self) -> bool {
+        self.known.iter().any(|column| !self.fit.contains(column))
+    }
+
     /// Whether every column is of some version.
     pub(super) fn is_whole(&self) -> bool {
         !self.known.is_empty() && self.known == self.fit

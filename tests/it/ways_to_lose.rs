@@ -124,7 +124,7 @@ async fn by_inference_a_second_writer_leaves_its_table_unverifiable() {
     let sidecar = Sidecar::run(&judging(&pipeline, "inferred")).await;
     let ends = verdict::ends(&pipeline);
     let status = trickling(&pipeline, &load, wait_verified(&sidecar, &ends)).await;
-    assert!(status["unverifiable"].as_u64() >= Some(8), "{status:#}");
+    assert!(status["unverifiable"].as_u64() >= Some(1), "{status:#}");
     let findings = sidecar.findings();
     let [unsound] = &*findings else { panic!("one finding, not {findings:#?}") };
     assert_eq!((&unsound["kind"], &unsound["cause"]), (&"evidence_unsound".into(), &"foreign_write".into()));

@@ -86,6 +86,11 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
+    /// Somebody else's content stood on the target.
+    pub(crate) fn was_foreign(&self) -> bool {
+        self.losses.iter().any(|loss| loss.label == Label::Foreign)
+    }
+
     pub(crate) fn new(source: &Source) -> Truth {
         let keys = source.by_key.len();
         Truth {
