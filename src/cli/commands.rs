@@ -13,12 +13,12 @@ use super::{exit, signal, understand};
 use crate::config::load::{Flags, Need};
 use crate::config::problem::Problems;
 use crate::config::show::{self, Origins};
-use crate::config::{Chosen, Config, Evidence, Layers, Loaded, Pipeline, Surroundings, Tap, load, raw};
+use crate::config::{Chosen, Config, Evidence, Layers, Loaded, Pipeline, Start, Surroundings, Tap, load, raw};
 use crate::demo::{DemoArgs, View, demo};
 use crate::model::finding::Severity;
 use crate::runtime::entry::{
     self, AuditArgs, DecodeArgs, DoctorArgs, Failure, Filter, FindingsArgs, FindingsQuery, Outcome, OutputFormat,
-    ProgressStyle, RunArgs,
+    ProgressStyle, Range, RunArgs,
 };
 use crate::telemetry::{self, Level, Metrics};
 
@@ -220,14 +220,14 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
     {
         problems.flag("--report", "the name says no format: expected .html, .json, .ndjson, .csv, .md, .xml or .txt");
     }
+    not_yet(&args, range.as_ref(), &mut problems);
     let wanted = (|| {
         Some(AuditArgs {
             config: loaded?.config,
             pipeline: pipeline?,
             range: range?,
-            filter: Filter { tables: args.table, keys: args.key, ops, row_filter: args.row_filter },
+            filter: Filter { tables: args.table, keys: args.key, ops },
             as_of: args.as_of,
-            incarnation: args.incarnation,
             max_findings: args.max_findings,
             max_time: max_time.flatten(),
             max_wait: max_wait?,
@@ -240,6 +240,22 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
     })();
     let args = settle(wanted, problems)?;
     finish(&stop, |mut out| async move { entry::audit(args, &mut out).await })
+}
+
+/// Flags of what comes later.
+fn not_yet(args: &args::Audit, range: Option<&Range>, problems: &mut Problems) {
+    let ends = range.iter().flat_map(|range| range.to.everywhere.iter().chain(range.to.pinned.values()));
+    for end in ends.filter(|end| matches!(end, Start::Tail(_) | Start::Stored)) {
+        let message =
+            format!("a range that ends at `{end}` is not supported by this version: expected an offset, a time or end");
+        problems.flag("--to", message);
+    }
+    if args.row_filter.is_some() {
+        problems.flag("--where", "a condition on rows is not supported by this version: remove it");
+    }
+    if args.incarnation.is_some() {
+        problems.flag("--incarnation", "one incarnation of a log is not supported by this version: remove it");
+    }
 }
 
 /// The pipeline to audit. On a file nothing can move any more: unless something else is said, all of it was applied.

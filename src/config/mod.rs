@@ -298,8 +298,6 @@ pub struct TableRule {
     pub columns: BTreeMap<String, String>,
     /// Tolerance by target column.
     pub tolerance: BTreeMap<String, Tolerance>,
-    /// Rows the applier is meant to carry; empty: all.
-    pub row_filter: String,
     /// Severities that differ from the usual ones.
     pub severity: BTreeMap<Kind, Severity>,
 }

@@ -130,8 +130,6 @@ pub struct Filter {
     pub keys: Vec<String>,
     /// Operations.
     pub ops: Vec<Op>,
-    /// SQL condition on the row.
-    pub row_filter: Option<String>,
 }
 
 /// Against which version a key is judged.
@@ -153,8 +151,6 @@ pub struct AuditArgs {
     pub filter: Filter,
     /// Against which version.
     pub as_of: AsOf,
-    /// Only this incarnation of the source's log.
-    pub incarnation: Option<String>,
     /// Print at most so many findings; all of them count.
     pub max_findings: Option<u64>,
     /// End after this long, with what is known by then.

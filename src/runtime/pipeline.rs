@@ -224,6 +224,7 @@ impl Running {
             client: reqwest::Client::new(),
             tally: self.tally.clone(),
             partitions: self.partitions.clone(),
+            said: String::new(),
         };
         let (context, control) = (self.context(pipeline), Arc::clone(&self.control));
         let recorder = Recorder { context, sink, control, alerts, state, reasons };

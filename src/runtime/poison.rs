@@ -34,23 +34,34 @@ pub(super) struct Reasons {
     /// Where the applier stands: a failed task holds back partitions that hold no poison.
     pub(super) tally: watch::Receiver<Tally>,
     pub(super) partitions: Partitions,
+    /// What was last said of a stall: one that heals keeps its reason.
+    pub(super) said: String,
 }
 
 impl Reasons {
-    /// Adds to a `stalled` finding what is likely in the way.
-    pub(super) async fn explain(&self, finding: &mut Finding) {
-        if finding.kind != Kind::Stalled || finding.state != State::Open {
+    /// Adds to a `stalled` finding what is likely in the way, or was.
+    pub(super) async fn explain(&mut self, finding: &mut Finding) {
+        if finding.kind != Kind::Stalled {
             return;
         }
         let Subject::Scope { at: Some(at), detail } = &mut finding.subject else { return };
-        if let Some(poison) = self.standing(*at).into_iter().find_map(|at| self.poison(at)) {
-            detail.push_str("; likely poison: ");
-            detail.push_str(&poison);
+        if finding.state == State::Open {
+            self.said = self.reason(*at).await;
+        }
+        detail.push_str(&self.said);
+    }
+
+    async fn reason(&self, at: Position) -> String {
+        let mut reason = String::new();
+        if let Some(poison) = self.standing(at).into_iter().find_map(|at| self.poison(at)) {
+            reason.push_str("; likely poison: ");
+            reason.push_str(&poison);
         }
         if let Some(trace) = self.trace().await {
-            detail.push_str("; the sink's task says: ");
-            detail.push_str(&trace);
+            reason.push_str("; the sink's task says: ");
+            reason.push_str(&trace);
         }
+        reason
     }
 
     /// Every position that the applier stands before, the one that is named first.

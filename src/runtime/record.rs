@@ -60,7 +60,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// Runs until the engine's loop is gone and everything it said is durable.
-    pub(super) async fn run(self, mut records: mpsc::Receiver<Record>) {
+    pub(super) async fn run(mut self, mut records: mpsc::Receiver<Record>) {
         let mut taken = Vec::with_capacity(AT_ONCE);
         while records.recv_many(&mut taken, AT_ONCE).await > 0 {
             let mut findings = Vec::new();

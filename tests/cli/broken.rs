@@ -191,16 +191,18 @@ fn two_positions() {
 #[test]
 fn what_comes_later() {
     let config = orders(
-        "dead_letters = \"dlq\"\nsource = { url = \"postgres://h/s\" }\ndecode = { format = \"maxwell\", registry = \"http://r\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"revalidate\"\ncron = \"0 * * * *\"",
+        "dead_letters = \"dlq\"\npatrol = \"5 reads/s\"\nsource = { url = \"postgres://h/s\" }\ndecode = { format = \"maxwell\", registry = \"http://r\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"revalidate\"\ncron = \"0 * * * *\"\n[[pipelines.orders.tables]]\nmatch = \"a.b\"\nwhere = \"id > 5\"",
     );
     insta::assert_snapshot!(refused(&config), @r"
-    error: 6 mistakes:
-      pipelines.orders.applied (a.toml:7): `kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
+    error: 8 mistakes:
+      pipelines.orders.applied (a.toml:8): `kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
       pipelines.orders.dead_letters (a.toml:4): reading a dead-letter topic is not supported by this version: remove the key
-      pipelines.orders.decode.format (a.toml:6): the format `maxwell` is not supported by this version: expected `auto`, `debezium` or `dms`
-      pipelines.orders.decode.registry (a.toml:6): a schema registry is not supported by this version: remove the key
-      pipelines.orders.schedules (a.toml:8): schedules are not supported by this version: remove the key
-      pipelines.orders.source.url (a.toml:5): reading the source is not supported by this version: remove the key
+      pipelines.orders.decode.format (a.toml:7): the format `maxwell` is not supported by this version: expected `auto`, `debezium` or `dms`
+      pipelines.orders.decode.registry (a.toml:7): a schema registry is not supported by this version: remove the key
+      pipelines.orders.patrol (a.toml:5): a patrol of verified keys is not supported by this version: remove the key
+      pipelines.orders.schedules (a.toml:9): schedules are not supported by this version: remove the key
+      pipelines.orders.source.url (a.toml:6): reading the source is not supported by this version: remove the key
+      pipelines.orders.tables[0].where (a.toml:14): a condition on rows is not supported by this version: remove the key
     ");
 }
 
@@ -336,17 +338,23 @@ fn mistakes_in_flags_and_environment_are_told_together() {
             "bad",
             "--report",
             "out.pdf",
+            "--where",
+            "id > 5",
+            "--incarnation",
+            "3",
         ],
         &[("AFTERIMAGE__PIPELINES__ORDERS__SETTLE", "long"), ("AFTERIMAGE__STOER__URL", "x")],
     );
     insta::assert_snapshot!(said, @r#"
-    error: 11 mistakes:
+    error: 13 mistakes:
       --fail-on: `bad` is not valid: expected one of `info`, `warning`, `critical`
       --from: `first` is no position: expected beginning, end, stored, N, -N, s@MILLIS, s@RFC3339, an RFC 3339 time such as 2026-11-22T10:00:00Z, or `last 2h`; P:POSITION pins partition P
+      --incarnation: one incarnation of a log is not supported by this version: remove it
       --max-wait: `5` is not valid: expected a duration with its unit, such as "60s", "500ms" or "2h"
       --op: `upsert` is not valid: expected one of `insert`, `read`, `update`, `delete`, `truncate`
       --report: the name says no format: expected .html, .json, .ndjson, .csv, .md, .xml or .txt
       --to: two positions for partition 0: `end` and `5`; give one
+      --where: a condition on rows is not supported by this version: remove it
       pipelines.orders.applied[0] (flag --applied): `guess` is not valid: expected one of `kafka-group`, `kcl-lease`, `query`, `heartbeat`, `inferred`, `assumed`
       pipelines.orders.settle (environment AFTERIMAGE__PIPELINES__ORDERS__SETTLE): `long` is not valid: expected "auto" or a duration with its unit, such as "60s", "500ms" or "2h"
       pipelines.orders.tap.grup (flag --tap): unknown key: did you mean `group`?

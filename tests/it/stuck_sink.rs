@@ -53,6 +53,7 @@ async fn a_value_too_long_is_one_stall_that_names_it() {
     let healed = |findings: &[Value]| findings.iter().all(|finding| finding["state"] == "healed");
     let findings = sidecar.wait_findings("the stall heals", LIMIT, healed).await;
     assert_eq!(findings.len(), 1, "{:#?}", told(&findings));
+    assert!(findings[0]["detail"].as_str().is_some_and(|detail| detail.contains(&likely)), "{:#?}", findings[0]);
     wait_all_verified(&pipeline, &[&sidecar]).await;
     assert_eq!(sidecar.findings().len(), 1, "{:#?}", told(&sidecar.findings()));
 }

@@ -83,6 +83,9 @@ impl Checker<'_> {
 
     fn table(&mut self, path: &Path, raw: &RawTable) -> Option<TableRule> {
         self.table_target(&path.key("target"), &raw.target);
+        if !raw.row_filter.is_empty() {
+            self.later(&path.key("where"), "a condition on rows is");
+        }
         let mut targets = BTreeSet::new();
         for (tap, target) in &raw.columns {
             if target.is_empty() || !targets.insert(target.as_str()) {
@@ -100,7 +103,6 @@ impl Checker<'_> {
             ignore: raw.ignore.0.iter().map(|name| name.0.clone()).collect(),
             columns: raw.columns.clone(),
             tolerance: raw.tolerance.clone(),
-            row_filter: raw.row_filter.clone(),
             severity: raw.severity.iter().map(|(kind, severity)| (kind.0, severity.0)).collect(),
         })
     }
