@@ -1,5 +1,5 @@
 //! How fast changes are read, understood and tracked, beside a bare consumer of the same topic; what a pending version
-//! costs in memory; how fast keys are looked up.
+//! costs in memory; how fast keys are looked up; what a sidecar costs that has nothing to do.
 //!
 //! ```sh
 //! cargo bench --bench reach                                        # from memory only
@@ -15,6 +15,7 @@
 )]
 
 mod broker;
+mod idle;
 mod lookup;
 mod memory;
 mod record;
@@ -26,6 +27,12 @@ fn main() {
         Ok(brokers) => broker::consume_decode_track(&brokers),
         Err(_) => {
             println!("{}", serde_json::json!({"bench": "broker", "skipped": "AFTERIMAGE_BENCH_BROKER is not set"}))
+        }
+    }
+    match (std::env::var("AFTERIMAGE_BENCH_BROKER"), std::env::var("AFTERIMAGE_BENCH_PG")) {
+        (Ok(brokers), Ok(url)) => idle::sidecar(&brokers, &url),
+        (Err(_), _) | (_, Err(_)) => {
+            println!("{}", serde_json::json!({"bench": "idle sidecar", "skipped": "it needs a broker and a database"}));
         }
     }
     match std::env::var("AFTERIMAGE_BENCH_PG") {
