@@ -49,6 +49,8 @@ pub enum Command {
     Audit(Box<Audit>),
     /// Print what is understood of each record of a tap
     Decode(Decode),
+    /// Tell the story of one key: its versions, what had to be applied, what the target holds
+    Explain(Box<Explain>),
     /// Look at findings
     #[command(subcommand)]
     Findings(Findings),
@@ -152,6 +154,26 @@ pub struct Audit {
     /// Also write a report to this file, in the format its name ends with: .html, .json, .ndjson, .csv, .md, .xml, .txt
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub source: Source,
+    /// Table as the tap names it
+    #[arg(long, value_name = "TABLE")]
+    pub table: String,
+    /// COLUMN=VALUE[,COLUMN=VALUE], or the value alone of a key of one column
+    #[arg(long, value_name = "KEY")]
+    pub key: String,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub range: Range,
+    /// How to print [default: table on a terminal, else json]
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<ShortFormat>,
 }
 
 /// A range of a tap.

@@ -17,8 +17,8 @@ use crate::config::{Chosen, Config, Evidence, Layers, Loaded, Pipeline, Start, S
 use crate::demo::{DemoArgs, View, demo};
 use crate::model::finding::Severity;
 use crate::runtime::entry::{
-    self, AuditArgs, DecodeArgs, DoctorArgs, Failure, Filter, FindingsArgs, FindingsQuery, Outcome, OutputFormat,
-    ProgressStyle, Range, RunArgs,
+    self, AuditArgs, DecodeArgs, DoctorArgs, ExplainArgs, Failure, Filter, FindingsArgs, FindingsQuery, Outcome,
+    OutputFormat, ProgressStyle, Range, RunArgs,
 };
 use crate::telemetry::{self, Level, Metrics};
 
@@ -77,6 +77,7 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Run(args) => run_pipelines(args),
         Command::Audit(args) => audit(*args),
         Command::Decode(args) => decode(args),
+        Command::Explain(args) => explain(*args),
         Command::Findings(args) => findings(args),
         Command::Config(args) => config(args),
         Command::Doctor(args) => doctor(args),
@@ -299,6 +300,28 @@ fn decode(args: args::Decode) -> Result<u8, CliError> {
     printer.finish(end.elapsed).map_err(CliError::writing)?;
     let outcome = if printer.rejects() > 0 { end.outcome.max(Outcome::Findings) } else { end.outcome };
     Ok(signalled.unwrap_or(exit::of(outcome)))
+}
+
+fn explain(args: args::Explain) -> Result<u8, CliError> {
+    let mut problems = Problems::default();
+    let stop = CancellationToken::new();
+    let loaded = loaded(&args.source, Need::Pipelines, &mut problems);
+    let range = understand::range(&args.range, &mut problems);
+    let pipeline = loaded.as_ref().and_then(|loaded| audited(&loaded.config, &args.source, &mut problems));
+    let elsewhere = on_terminal(OutputFormat::Table, OutputFormat::Json);
+    let wanted = (|| {
+        Some(ExplainArgs {
+            store: loaded?.config.store,
+            pipeline: pipeline?,
+            range: range?,
+            table: args.table,
+            key: args.key,
+            format: args.output.map_or(elsewhere, args::ShortFormat::widen),
+            stop: stop.clone(),
+        })
+    })();
+    let args = settle(wanted, problems)?;
+    finish(&stop, |mut out| async move { entry::explain(args, &mut out).await })
 }
 
 fn findings(args: args::Findings) -> Result<u8, CliError> {

@@ -11,6 +11,8 @@ pub mod document;
 pub mod group;
 pub mod output;
 pub mod revive;
+pub mod rule;
+pub mod story;
 pub mod summary;
 pub mod value;
 pub mod webhook;

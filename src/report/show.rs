@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::text::{facts, sides, wrapped};
-use super::{Document, advice};
+use super::{Document, advice, rule};
+use crate::model::finding::Cause;
 
 /// A comfortable line, also on a narrow terminal.
 const WIDTH: usize = 96;
@@ -15,6 +16,9 @@ const WIDTH: usize = 96;
 pub fn show(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     for (label, fact) in facts(document) {
         writeln!(out, "{label:<11}{fact}")?;
+    }
+    if document.cause != Cause::Unknown {
+        writeln!(out, "{:<11}{}", "rule", rule::of(document.cause))?;
     }
     if !document.columns.is_empty() {
         writeln!(out, "\nColumns that differ")?;
@@ -58,6 +62,7 @@ mod tests {
         evidence   applied watermark 3/1400 (kafka-group) is past 3/991
         first seen 2026-11-22T10:00:38.000Z
         last seen  2026-11-22T10:00:40.120Z, by 2 reads
+        rule       an earlier update's row is there, or columns of several updates are mixed in one row
 
         Columns that differ
           name
@@ -88,6 +93,7 @@ mod tests {
         evidence   applied watermark 3/1400 (kafka-group) is past 3/991
         first seen 2026-11-22T10:00:38.000Z
         last seen  2026-11-22T10:00:40.120Z, by 2 reads
+        rule       no operation of this kind was applied to the table lately, of three at least
 
         What to do now
           The applier has applied no operation of this kind on this table since the position above. Most

@@ -125,7 +125,7 @@ fn admits(filter: &Filter, finding: &Document) -> bool {
 }
 
 /// `COLUMN=VALUE,…`, or the value alone for a key of one column.
-fn is_key(wanted: &str, key: &report::document::Fields) -> bool {
+pub(super) fn is_key(wanted: &str, key: &report::document::Fields) -> bool {
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let named = |part: &str| {
         part.split_once('=').is_some_and(|(column, value)| key.get(column).is_some_and(|known| text(known) == value))

@@ -36,11 +36,7 @@ impl PipelineContext {
             Tap::Kafka(_) => "kafka",
             Tap::File(_) => "file",
         };
-        let values = match pipeline.values {
-            Disclosure::Full => Values::Full,
-            Disclosure::Hashed => Values::Hashed,
-            Disclosure::None => Values::None,
-        };
+        let values = values(pipeline);
         let ruled = pipeline.tables.iter().filter(|rule| !rule.severity.is_empty());
         let severities = ruled.map(|rule| (rule.matches.clone(), rule.severity.clone())).collect();
         PipelineContext { name: pipeline.name.clone(), tap, values, severities, tables, partitions, clock }
@@ -103,4 +99,13 @@ pub(super) fn is_match(matches: &TableMatch, table: &str) -> bool {
 /// The first rule for a table.
 pub(super) fn rule_for<'a>(rules: &'a [TableRule], table: &str) -> Option<&'a TableRule> {
     rules.iter().find(|rule| is_match(&rule.matches, table))
+}
+
+/// How much of row values the user lets us tell.
+pub(super) fn values(pipeline: &Pipeline) -> Values {
+    match pipeline.values {
+        Disclosure::Full => Values::Full,
+        Disclosure::Hashed => Values::Hashed,
+        Disclosure::None => Values::None,
+    }
 }

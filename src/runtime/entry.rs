@@ -219,6 +219,24 @@ pub struct DoctorArgs {
     pub stop: CancellationToken,
 }
 
+/// What `explain` is asked.
+pub struct ExplainArgs {
+    /// Where findings are kept; it need not exist.
+    pub store: crate::config::Store,
+    /// The pipeline the key is of.
+    pub pipeline: Pipeline,
+    /// Where its versions are looked for.
+    pub range: Range,
+    /// The table as the tap names it.
+    pub table: String,
+    /// `COLUMN=VALUE[,COLUMN=VALUE]`, or the value alone of a key of one column.
+    pub key: String,
+    /// How to print: a table or JSON.
+    pub format: OutputFormat,
+    /// Cancelled at the first signal.
+    pub stop: CancellationToken,
+}
+
 /// What `findings list` and `findings show` are asked.
 pub struct FindingsArgs {
     /// Where findings are kept.
@@ -288,6 +306,14 @@ pub async fn decode(
 /// What kept it from looking at all.
 pub async fn doctor(args: DoctorArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     super::doctor::doctor(args, out).await
+}
+
+/// Tells the story of one key: its versions on the tap, what had to be applied, what the target holds, what was found.
+///
+/// # Errors
+/// What kept it from reading the tap, and a table or key that the range does not hold.
+pub async fn explain(args: ExplainArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
+    super::explain::explain(args, out).await
 }
 
 /// Prints findings of the store.

@@ -110,7 +110,7 @@ impl Looker {
     }
 }
 
-fn ask(table: &Table, keys: &[Key]) -> Ask {
+pub(super) fn ask(table: &Table, keys: &[Key]) -> Ask {
     Ask {
         table: Arc::clone(table.plan.meta()),
         key_columns: table.key_columns.clone(),
@@ -121,7 +121,7 @@ fn ask(table: &Table, keys: &[Key]) -> Ask {
 }
 
 /// A collation may find rows of another key: they say nothing about this one.
-fn seen(table: &Table, key: &Key, rows: Vec<Row>) -> Seen {
+pub(super) fn seen(table: &Table, key: &Key, rows: Vec<Row>) -> Seen {
     let found = rows.len();
     let own = rows.into_iter().filter(|row| table.plan.observed_key(row).is_ok_and(|observed| observed == *key));
     let mut own: Vec<Row> = own.collect();

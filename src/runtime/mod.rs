@@ -16,6 +16,7 @@ mod decode;
 mod doctor;
 mod driver;
 mod evidence;
+mod explain;
 mod findings;
 mod images;
 mod ingest;

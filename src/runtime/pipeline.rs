@@ -358,7 +358,7 @@ fn connect(pipeline: &Pipeline) -> Option<(String, String)> {
     Some((url, sink?))
 }
 
-fn positions(pipeline: &Pipeline, partitions: &Partitions) -> Result<Positions, Failure> {
+pub(super) fn positions(pipeline: &Pipeline, partitions: &Partitions) -> Result<Positions, Failure> {
     let applied = settings::applied(pipeline);
     for one in &applied {
         match (one, &pipeline.tap) {

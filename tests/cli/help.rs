@@ -20,6 +20,8 @@ fn top() {
       run          Run beside an applier and report every change that is lost
       audit        Replay a range of the tap, judge it, and exit
       decode       Print what is understood of each record of a tap
+      explain      Tell the story of one key: its versions, what had to be applied, what the target
+                   holds
       findings     Look at findings
       config       Look at the configuration
       doctor       Connect to tap and target and tell what will be compared, and what proves progress

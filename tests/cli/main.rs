@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 mod broken;
+mod explain;
 mod help;
 mod show;
 

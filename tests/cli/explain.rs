@@ -1,0 +1,116 @@
+//! `explain` on a file and a SQLite target: a key whose delete was not applied, one that is right, one nobody knows.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use tempfile::TempDir;
+
+use super::{Ended, afterimage, folder};
+
+fn row(id: i64, name: &str) -> Value {
+    json!({"id": id, "name": name, "city": "Delft"})
+}
+
+/// A line as `kcat -C -J` prints it.
+fn line(offset: u64, op: &str, id: i64, before: &Value, after: &Value) -> String {
+    let at = 1_790_000_000_000 + offset;
+    let source = json!({"version": "3.5.0.Final", "connector": "postgresql", "name": "shop", "ts_ms": at,
+        "snapshot": "false", "db": "shop", "schema": "public", "table": "customers", "txId": 1, "lsn": 1000 + offset});
+    let payload = json!({"before": before, "after": after, "source": source, "op": op, "ts_ms": at}).to_string();
+    json!({"topic": "shop.public.customers", "partition": 0, "offset": offset, "tstype": "create", "ts": at, "broker": 0,
+        "key": json!({"id": id}).to_string(), "payload": payload})
+    .to_string()
+}
+
+/// The tap of four changes, and a target on which the last was not applied.
+fn shop() -> TempDir {
+    let shop = folder("");
+    let null = Value::Null;
+    let mut tap = String::new();
+    for line in [
+        line(0, "c", 42, &null, &row(42, "a")),
+        line(1, "c", 7, &null, &row(7, "q")),
+        line(2, "u", 42, &null, &row(42, "b")),
+        line(3, "d", 42, &json!({"id": 42, "name": null, "city": null}), &null),
+    ] {
+        writeln!(tap, "{line}").expect("a string takes all");
+    }
+    fs::write(shop.path().join("e.jsonl"), tap).expect("a file");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(shop.path().join("t.db")).create_if_missing(true);
+        let mut target = options.connect().await.expect("a database");
+        let sql = "create table customers (id integer primary key, name text, city text); \
+                   insert into customers values (42, 'a', 'Delft'), (7, 'q', 'Delft')";
+        sqlx::raw_sql(sql).execute(&mut target).await.expect("a table");
+    });
+    shop
+}
+
+fn explain(shop: &Path, key: &str, format: &str) -> Ended {
+    let fixed = ["explain", "--tap", "file:e.jsonl", "--target", "sqlite:t.db", "--table", "public.customers"];
+    afterimage(shop, &[&fixed[..], &["--key", key, "-o", format]].concat(), &[])
+}
+
+#[test]
+fn the_story_of_a_delete_that_was_not_applied() {
+    let shop = shop();
+    let ended = explain(shop.path(), "42", "table");
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let read = ended.out.find("read 20").expect("when the row was read");
+    let told = format!("{}read NOW{}", &ended.out[..read], &ended.out[read + "read 2026-11-22T09:11:52.034Z".len()..]);
+    insta::assert_snapshot!(told, @r"
+    public.customers  id=42  (on the target: customers)
+
+    Versions on the tap, oldest first
+    = shop.public.customers/0:0  insert  committed 2026-09-21T14:13:20.000Z  source 0/3E8
+          changed city, id, name
+      shop.public.customers/0:2  update  committed 2026-09-21T14:13:20.002Z  source 0/3EA
+          changed name
+      shop.public.customers/0:3  delete  committed 2026-09-21T14:13:20.003Z  source 0/3EB
+
+    What had to be applied
+      assumed: it was stated that all of the tap is applied
+
+    The target now
+      a row, read NOW: id=42, name=a, city=Delft
+      that is the version of shop.public.customers/0:0, not the newest, of shop.public.customers/0:3
+
+    Findings
+      none in the store
+    ");
+}
+
+#[test]
+fn a_row_that_is_right_is_its_newest_version() {
+    let shop = shop();
+    let ended = explain(shop.path(), "id=7", "json");
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let story: Value = serde_json::from_str(&ended.out).expect("JSON");
+    assert_eq!((&story["schema"], &story["versions"][0]["is_there"]), (&json!("afterimage.story/1"), &json!(true)));
+    assert_eq!(story["observed"]["row"], row(7, "q"));
+    assert_eq!(story["columns"], json!([]));
+}
+
+#[test]
+fn a_key_or_table_that_the_range_does_not_hold() {
+    let shop = shop();
+    let ended = explain(shop.path(), "9", "table");
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.out.starts_with("public.customers  9\n") && ended.out.contains("none in this range"),
+        "{}",
+        ended.out
+    );
+    let other = ["explain", "--tap", "file:e.jsonl", "--target", "sqlite:t.db", "--table", "customers", "--key", "7"];
+    let ended = afterimage(shop.path(), &other, &[]);
+    assert_eq!((ended.code, &*ended.out), (Some(2), ""));
+    insta::assert_snapshot!(ended.err, @r"
+    error: the range holds no change of `customers`
+    hint: the range holds changes of public.customers
+    ");
+}
