@@ -195,6 +195,7 @@ where
 }
 
 /// What went wrong inside a backend, which does not know its own name.
+#[derive(Debug)]
 enum Failure {
     Driver(sqlx::Error),
     Migration(MigrateError),

@@ -8,9 +8,10 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::migrate::MigrateError;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqlitePool};
 
 use super::merge::{self, Recorded};
 use super::query::{self, ListArguments, Row, Stored, Watermark};
@@ -27,6 +28,15 @@ const READERS: u32 = 3;
 pub(super) struct Sqlite {
     writer: SqlitePool,
     readers: SqlitePool,
+    place: Held,
+}
+
+/// Where the database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    InFile,
+    /// Its connection is the database.
+    InMemory,
 }
 
 impl Sqlite {
@@ -40,13 +50,13 @@ impl Sqlite {
             // The one connection is the database: it must neither be closed nor have a second beside it.
             let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
             let pool = pool.connect_with(options).await?;
-            return Ok(Sqlite { writer: pool.clone(), readers: pool });
+            return Ok(Sqlite { writer: pool.clone(), readers: pool, place: Held::InMemory });
         }
         create_private(options.get_filename());
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.create_if_missing(false));
-        Ok(Sqlite { writer, readers })
+        Ok(Sqlite { writer, readers, place: Held::InFile })
     }
 
     pub(super) async fn migrate(&self) -> Result<(), MigrateError> {
@@ -61,24 +71,19 @@ impl Sqlite {
     }
 
     pub(super) async fn record(&self, incoming: &[Document]) -> Result<Vec<Recorded>, Failure> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut stored = BTreeMap::new();
-        for document in incoming {
-            let row: Option<Row> = sqlx::query_as("SELECT id, document, extra FROM afterimage_finding WHERE id = $1")
-                .bind(&document.id)
-                .fetch_optional(&mut *transaction)
-                .await?;
-            for known in documents(row)? {
-                stored.insert(known.id.clone(), known);
-            }
+        let mut writer = self.writer.acquire().await?;
+        let done = record(&mut writer, incoming).await;
+        self.done(writer, done).await
+    }
+
+    /// A connection whose transaction failed is not used again: where SQLite rolled back by itself, as it does on a full
+    /// disk, the driver still believes in a transaction and would begin no other.
+    async fn done<T, E>(&self, writer: PoolConnection<sqlx::Sqlite>, done: Result<T, E>) -> Result<T, E> {
+        if done.is_err() && self.place == Held::InFile {
+            // What it still says is of no use: the error that ended it is told.
+            let _ = writer.close().await;
         }
-        let (recorded, changed) = merge::apply(&mut stored, incoming);
-        for document in changed.iter().filter_map(|id| stored.get(id)) {
-            put(&mut transaction, Stored::of(document).map_err(|source| Failure::damaged(&document.id, source))?)
-                .await?;
-        }
-        transaction.commit().await?;
-        Ok(recorded)
+        done
     }
 
     pub(super) async fn list(&self, arguments: ListArguments) -> Result<Vec<Row>, sqlx::Error> {
@@ -109,20 +114,9 @@ impl Sqlite {
     }
 
     pub(super) async fn save_watermarks(&self, pipeline: &str, watermarks: &[Watermark]) -> Result<(), sqlx::Error> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for watermark in watermarks {
-            let (partition, verified, applied, at) = watermark.arguments();
-            sqlx::query(query::SAVE_WATERMARK)
-                .bind(pipeline)
-                .bind(&watermark.topic)
-                .bind(partition)
-                .bind(verified)
-                .bind(applied)
-                .bind(at)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await
+        let mut writer = self.writer.acquire().await?;
+        let done = save_watermarks(&mut writer, pipeline, watermarks).await;
+        self.done(writer, done).await
     }
 
     pub(super) async fn watermarks(&self, pipeline: &str) -> Result<Vec<query::WatermarkRow>, sqlx::Error> {
@@ -133,6 +127,47 @@ impl Sqlite {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+async fn record(writer: &mut sqlx::SqliteConnection, incoming: &[Document]) -> Result<Vec<Recorded>, Failure> {
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    let mut stored = BTreeMap::new();
+    for document in incoming {
+        let row: Option<Row> = sqlx::query_as("SELECT id, document, extra FROM afterimage_finding WHERE id = $1")
+            .bind(&document.id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        for known in documents(row)? {
+            stored.insert(known.id.clone(), known);
+        }
+    }
+    let (recorded, changed) = merge::apply(&mut stored, incoming);
+    for document in changed.iter().filter_map(|id| stored.get(id)) {
+        put(&mut transaction, Stored::of(document).map_err(|source| Failure::damaged(&document.id, source))?).await?;
+    }
+    transaction.commit().await?;
+    Ok(recorded)
+}
+
+async fn save_watermarks(
+    writer: &mut sqlx::SqliteConnection,
+    pipeline: &str,
+    watermarks: &[Watermark],
+) -> Result<(), sqlx::Error> {
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    for watermark in watermarks {
+        let (partition, verified, applied, at) = watermark.arguments();
+        sqlx::query(query::SAVE_WATERMARK)
+            .bind(pipeline)
+            .bind(&watermark.topic)
+            .bind(partition)
+            .bind(verified)
+            .bind(applied)
+            .bind(at)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await
 }
 
 async fn put(connection: &mut sqlx::SqliteConnection, stored: Stored) -> Result<(), sqlx::Error> {
@@ -168,5 +203,26 @@ fn create_private(path: &Path) {
         use std::os::unix::fs::OpenOptionsExt;
         let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         drop(created);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::suite::finding;
+    use super::*;
+    use crate::model::finding::State;
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_and_has_room_again_takes_findings() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&format!("sqlite:{}", directory.path().join("a.db").display())).await.unwrap();
+        store.migrate().await.unwrap();
+        // As a full disk does, no page beyond those there are; a new connection knows nothing of the bound.
+        sqlx::raw_sql("PRAGMA max_page_count = 1").execute(&store.writer).await.unwrap();
+        let many: Vec<Document> = (1..200).map(|number| finding(number, State::Open, 5)).collect();
+        let full = store.record(&many).await.unwrap_err();
+        let Failure::Driver(sqlx::Error::Database(error)) = &full else { panic!("{full:?}") };
+        assert_eq!(error.code().as_deref(), Some("13"), "SQLITE_FULL: {error}");
+        assert_eq!(store.record(&many).await.unwrap().len(), many.len());
     }
 }
