@@ -14,10 +14,12 @@ mod postgres;
 mod query;
 mod sqlite;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::MigrateError;
+use sqlx::SqlStr;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
 use crate::model::finding::{Kind, State};
 use crate::report::document::Document;
@@ -37,6 +39,17 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Not sqlx's own name, so that another program's tables may share the database.
 const MIGRATIONS: &str = "afterimage_migration";
+
+/// The steps from an empty database to this version's tables. The numbers, names and texts of those that were published are
+/// never changed: a database remembers their checksums.
+fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let step = |(number, name, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(*number, Cow::Borrowed(name), MigrationType::Simple, SqlStr::from_static(sql), false)
+    };
+    let mut migrator = Migrator::with_migrations(steps.iter().map(step).collect());
+    migrator.dangerous_set_table_name(MIGRATIONS);
+    migrator
+}
 
 /// The findings store. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -29,6 +29,8 @@ const WRITER_LOCK: i64 = i64::from_be_bytes(*b"afterima");
 const DURABLE: &str =
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
+const STEPS: [(i64, &str, &str); 1] = [(1, "findings", include_str!("migrations/postgres/0001_findings.sql"))];
+
 #[derive(Debug, Clone)]
 pub(super) struct Postgres {
     pool: PgPool,
@@ -44,8 +46,7 @@ impl Postgres {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), MigrateError> {
-        let mut migrator = sqlx::migrate!("src/store/migrations/postgres");
-        migrator.dangerous_set_table_name(super::MIGRATIONS);
+        let migrator = super::migrator(&STEPS);
         migrator.run(&self.pool).await
     }
 

@@ -24,6 +24,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers at a time: the web page, a command, one to spare.
 const READERS: u32 = 3;
 
+const STEPS: [(i64, &str, &str); 1] = [(1, "findings", include_str!("migrations/sqlite/0001_findings.sql"))];
+
 #[derive(Debug, Clone)]
 pub(super) struct Sqlite {
     writer: SqlitePool,
@@ -60,8 +62,7 @@ impl Sqlite {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), MigrateError> {
-        let mut migrator = sqlx::migrate!("src/store/migrations/sqlite");
-        migrator.dangerous_set_table_name(super::MIGRATIONS);
+        let migrator = super::migrator(&STEPS);
         // SQLite has no lock to hold meanwhile: of two processes that open a new file at once, one finds the tables made
         // by the other half-way through, and finds nothing left to do when it looks again.
         match migrator.run(&self.writer).await {
