@@ -88,15 +88,20 @@ impl Tracker {
     pub(crate) fn track(&mut self, at: Position, change: Change) -> Tracked {
         let key = self.plan.key(change.key.as_ref().expect("records have keys")).expect("the key is whole");
         let after = change.after.expect("updates have a row");
-        let expected = self.expect(&after);
-        let before = change.before.map(|before| self.expect(&before).0);
+        self.bind(&after);
+        let (_, binding) = self.binding.as_ref().expect("it was just made");
+        let expected = self.plan.expect(binding, &after);
+        let before = change.before.map(|before| {
+            assert!(Arc::ptr_eq(&before.columns, &after.columns), "both rows of an update have one shape");
+            self.plan.expect_before(binding, &before, (&after, &expected)).fingerprint
+        });
         Tracked {
             key,
             at,
             order: at.offset,
             op: Op::Update,
-            fingerprint: expected.0,
-            mask: expected.1,
+            fingerprint: expected.fingerprint,
+            mask: expected.mask,
             before,
             committed_at: change.committed_at,
             appended_at: None,
@@ -105,14 +110,11 @@ impl Tracker {
         }
     }
 
-    fn expect(&mut self, row: &Row) -> (u128, Arc<afterimage::canon::Mask>) {
+    fn bind(&mut self, row: &Row) {
         let known = self.binding.as_ref().is_some_and(|(columns, _)| Arc::ptr_eq(columns, &row.columns));
         if !known {
             self.binding = Some((Arc::clone(&row.columns), self.plan.bind(&row.columns, row.typing)));
         }
-        let (_, binding) = self.binding.as_ref().expect("it was just made");
-        let expected = self.plan.expect(binding, row);
-        (expected.fingerprint, expected.mask)
     }
 }
 

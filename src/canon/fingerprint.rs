@@ -44,6 +44,11 @@ pub struct ColumnComparison {
     pub placeholder: bool,
 }
 
+/// Whether two cells are sure to read alike. Floats are not told apart by `==` where they print differently.
+fn is_same(one: &Cell, other: &Cell) -> bool {
+    !matches!(one, Cell::Float32(_) | Cell::Float64(_)) && one == other
+}
+
 impl Plan {
     /// Binds the rows of one shape to this plan.
     #[must_use]
@@ -74,6 +79,27 @@ impl Plan {
         }
         let mask = if left_out { self.partial_mask(binding, row) } else { binding.full.clone() };
         Expected { fingerprint, mask }
+    }
+
+    /// The fingerprint of the row before a change, beside the row after it, `after`, of which `expected` was made: only
+    /// what differs is read. Both rows must have the shape that `binding` was made for.
+    #[must_use]
+    pub fn expect_before(&self, binding: &Binding, before: &Row, (after, expected): (&Row, &Expected)) -> Expected {
+        let mut fingerprint = expected.fingerprint;
+        for (cell, index) in &binding.pairs {
+            let (was, is) = (&before.cells[*cell as usize], &after.cells[*cell as usize]);
+            if is_same(was, is) {
+                continue;
+            }
+            let index = *index as usize;
+            match (self.read(index, was, binding.typing), self.read(index, is, binding.typing)) {
+                (Reading::Value(was), Reading::Value(is)) => {
+                    fingerprint = fingerprint.wrapping_sub(is.hash(index)).wrapping_add(was.hash(index));
+                }
+                _ => return self.expect(binding, before),
+            }
+        }
+        Expected { fingerprint, mask: Arc::clone(&expected.mask) }
     }
 
     fn partial_mask(&self, binding: &Binding, row: &Row) -> Arc<Mask> {
@@ -177,5 +203,47 @@ impl Plan {
                 if by_position { row.cells.get(index) } else { row.get(&self.names().0[index]) }
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canon::Rules;
+    use crate::model::{ColumnMeta, Dialect, TableId, TableMeta};
+
+    #[test]
+    fn a_row_read_beside_another_has_its_own_fingerprint() {
+        let column = |(name, declared): (&str, &str)| ColumnMeta {
+            name: name.into(),
+            declared: declared.into(),
+            nullable: true,
+            collation: None,
+        };
+        let meta = TableMeta {
+            dialect: Dialect::Postgres,
+            schema: "public".into(),
+            name: "t".into(),
+            columns: [("id", "bigint"), ("v", "text"), ("n", "numeric(10,2)")].iter().copied().map(column).collect(),
+            primary_key: vec![0],
+        };
+        let plan = Plan::new(TableId(0), Arc::new(meta), &Rules::default(), None).expect("it has a key");
+        let columns = Arc::new(Columns::new(["id", "v", "n"]));
+        let binding = plan.bind(&columns, Typing::Declared);
+        let row = |v: &Cell, n: &Cell| {
+            Row::new(Arc::clone(&columns), vec![Cell::Int(7), v.clone(), n.clone()], Typing::Declared)
+        };
+        let zeros = [Cell::Float64(0.0), Cell::Float64(-0.0), Cell::Float64(f64::NAN), Cell::Decimal("1.0".into())];
+        let others = [Cell::Null, Cell::NotSent, Cell::text("1"), Cell::text("a"), Cell::Bytes([1].into())];
+        let cells: Vec<Cell> = zeros.into_iter().chain(others).collect();
+        let pairs = || cells.iter().flat_map(|one| cells.iter().map(move |other| (one, other)));
+        for (was, is) in pairs() {
+            for n in &cells {
+                let (before, after) = (row(was, n), row(is, was));
+                let expected = plan.expect(&binding, &after);
+                let beside = plan.expect_before(&binding, &before, (&after, &expected));
+                assert_eq!(beside, plan.expect(&binding, &before), "{before:?} beside {after:?}");
+            }
+        }
     }
 }

@@ -163,7 +163,7 @@ impl Default for RawPipeline {
             stall_after: Auto::Auto,
             connect_url: Address::default(),
             dead_letters: String::new(),
-            patrol: Patrol::Idle,
+            patrol: Patrol::Off,
             values: Disclosure::Full,
             limits: RawLimits::default(),
             source: RawSource::default(),

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::decimal;
 use super::row::ReadCell;
 use crate::model::Cell;
+use crate::model::cell::Text;
 
 /// Nesting beyond which a value is refused: the depth at which JSON readers, `serde_json` among them, give up.
 const MAX_DEPTH: usize = 127;
@@ -109,7 +110,7 @@ pub(super) fn base64(text: &str) -> Result<Vec<u8>, Flaw> {
 }
 
 /// The number in `{"scale": n, "value": base64}`; `None` if the object is another.
-pub(super) fn variable_scale(raw: &str) -> Option<Result<Box<str>, Flaw>> {
+pub(super) fn variable_scale(raw: &str) -> Option<Result<Text, Flaw>> {
     let fields = serde_json::from_str::<Fields<'_>>(raw).ok()?;
     let [_, _] = &fields.0[..] else { return None };
     let scale = fields.get("scale")?.parse::<i32>().ok()?;

@@ -11,6 +11,7 @@ mod dms;
 mod json;
 mod memo;
 mod row;
+mod scan;
 mod sniff;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::json::{Flaw, Name, Scalar};
 use super::memo::Shapes;
+use super::scan::{self, Scan, Spans};
 use crate::model::{Cell, Columns};
 
 /// The most columns a row may have: PostgreSQL stops at 1,600, MySQL at 4,096.
@@ -84,7 +85,7 @@ pub(super) struct Draft<'a> {
 }
 
 /// What a value came to.
-enum Taken {
+pub(super) enum Taken {
     Cell(Cell),
     NotSent,
     Flaw(Flaw),
@@ -97,6 +98,19 @@ impl From<Result<Cell, Flaw>> for Taken {
 }
 
 impl<'a> Draft<'a> {
+    /// A draft of no columns yet, with room for some.
+    pub(super) fn with_capacity(columns: usize) -> Draft<'a> {
+        Draft { cells: Vec::with_capacity(columns), ..Draft::default() }
+    }
+
+    /// Adds the cell of a column that follows the guess.
+    pub(super) fn take(&mut self, index: usize, cell: Cell) {
+        if matches!(cell, Cell::NotSent) {
+            self.marked.push(index as u16);
+        }
+        self.cells.push(cell);
+    }
+
     /// Where the next column stands in the guess, if the row follows it.
     fn follows(&self, name: &str, guess: Option<&Columns>) -> Option<usize> {
         let index = self.cells.len();
@@ -181,7 +195,7 @@ impl<'de, R: ReadCell> Visitor<'de> for RowSeed<'_, R> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let expected = self.guess.map_or(8, |guess| guess.0.len());
-        let mut draft = Draft { cells: Vec::with_capacity(expected), ..Draft::default() };
+        let mut draft = Draft::with_capacity(expected);
         while let Some(Name(name)) = map.next_key()? {
             let at = draft.follows(&name, self.guess);
             let taken = match at {
@@ -195,7 +209,7 @@ impl<'de, R: ReadCell> Visitor<'de> for RowSeed<'_, R> {
 }
 
 impl<R: ReadCell> RowSeed<'_, R> {
-    fn take_written(&self, at: Option<usize>, name: &str, raw: &str) -> Taken {
+    pub(super) fn take_written(&self, at: Option<usize>, name: &str, raw: &str) -> Taken {
         let quoted = || raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let not_sent = match raw.as_bytes().first() {
             Some(b'[' | b'{') => self.marks.written.iter().any(|mark| **mark == *raw),
@@ -206,7 +220,7 @@ impl<R: ReadCell> RowSeed<'_, R> {
         if not_sent { Taken::NotSent } else { self.reader.written(at, name, raw).into() }
     }
 
-    fn is_mark(&self, text: &str) -> bool {
+    pub(super) fn is_mark(&self, text: &str) -> bool {
         self.marks.texts.iter().any(|mark| **mark == *text)
     }
 }
@@ -304,6 +318,14 @@ pub(super) fn read<'a, R: ReadCell>(
     as_written: &[bool],
 ) -> serde_json::Result<Option<Draft<'a>>> {
     let marks = Marks::default();
+    if let Some(draft) = guess.and_then(|guess| {
+        let mut scan = Scan::of(text);
+        let rows = RowSeed { reader, guess: Some(guess), as_written: AsWritten::All, marks: &marks };
+        let draft = scan::row(&mut scan, rows, guess, &mut Spans::default(), None)?;
+        scan.is_at_end().then_some(draft)
+    }) {
+        return Ok(Some(draft));
+    }
     let attempt = |as_written: AsWritten<'_>| {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let draft = RowSeed { reader, guess, as_written, marks: &marks }.deserialize(&mut deserializer)?;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub use smol_str::SmolStr as Text;
+
 /// A typed value.
 ///
 /// Four kinds of nothing are kept apart: [`Cell::Null`] is a value; [`Cell::Absent`] was left out by a sender that
@@ -22,13 +24,13 @@ pub enum Cell {
     /// An integer that fits 64 bits.
     Int(i64),
     /// An exact number as plain decimal text (`-12.50`): wider integers and every decimal.
-    Decimal(Box<str>),
+    Decimal(Text),
     /// A 32-bit float.
     Float32(f32),
     /// A 64-bit float.
     Float64(f64),
     /// Text.
-    Text(Box<str>),
+    Text(Text),
     /// Bytes.
     Bytes(Box<[u8]>),
     /// Days since 1970-01-01.
@@ -44,7 +46,7 @@ pub enum Cell {
     /// A UUID.
     Uuid([u8; 16]),
     /// JSON text, as written.
-    Json(Box<str>),
+    Json(Text),
     /// Something this version does not compare: the name of its type, and its text.
     Opaque(Box<(String, String)>),
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::cell::Cell;
+use super::cell::{Cell, Text};
 
 /// A table of this pipeline: a dense index given out in the order in which tables were met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,7 +147,7 @@ pub fn decode(bytes: &[u8]) -> Option<(Cell, &[u8])> {
 }
 
 fn payload_cell(tag: u8, payload: &[u8]) -> Option<Cell> {
-    let text = || std::str::from_utf8(payload).ok().map(Box::<str>::from);
+    let text = || std::str::from_utf8(payload).ok().map(Text::from);
     let int = || payload.first_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes));
     let nanos = || payload.get(8..)?.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes));
     Some(match tag {

@@ -125,7 +125,7 @@ fn unpack_row(bytes: &[u8]) -> Option<Row> {
             return None;
         };
         let (cell, after) = decode(after)?;
-        names.push(name);
+        names.push(Box::from(name.as_str()));
         cells.push(cell);
         rest = after;
     }

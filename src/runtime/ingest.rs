@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 
 use tokio::sync::mpsc::Sender;
 
-use crate::canon::{Binding, Mask};
+use crate::canon::{Binding, Expected, Mask};
 use crate::config::{Bound, Start};
 use crate::decode::{Decoder, Understood};
 use crate::engine::Input;
@@ -241,13 +241,15 @@ impl Ingest {
         key: Key,
         change: Change,
     ) -> Tracked {
-        let before = change.before.as_ref().map(|row| self.expected(table, row));
-        let (fingerprint, mask) = match (&change.after, &before) {
-            (Some(row), _) => self.expected(table, row),
-            (None, Some((_, mask))) => (0, Arc::clone(mask)),
+        let after = change.after.as_ref().map(|row| self.expected(table, row, None));
+        let beside = change.after.as_ref().zip(after.as_ref());
+        let before = change.before.as_ref().map(|row| self.expected(table, row, beside));
+        let (fingerprint, mask) = match (after, &before) {
+            (Some(after), _) => (after.fingerprint, after.mask),
+            (None, Some(before)) => (0, Arc::clone(&before.mask)),
             (None, None) => (0, Arc::new(Mask::default())),
         };
-        let before = before.filter(|(_, of)| *of == mask).map(|(fingerprint, _)| fingerprint);
+        let before = before.filter(|before| before.mask == mask).map(|before| before.fingerprint);
         let image = Image { row: change.after.map(Arc::new), source: change.source };
         self.images.keep(at, &key, image);
         Tracked {
@@ -265,10 +267,15 @@ impl Ingest {
         }
     }
 
-    fn expected(&mut self, table: &Arc<Table>, row: &Row) -> (u128, Arc<Mask>) {
+    /// What a row says; read beside another image of the same change where that has the same shape.
+    fn expected(&mut self, table: &Arc<Table>, row: &Row, beside: Option<(&Row, &Expected)>) -> Expected {
         let binding = self.binding(table, row);
-        let expected = table.plan.expect(&binding, row);
-        (expected.fingerprint, expected.mask)
+        let alike =
+            |(other, _): &(&Row, &Expected)| Arc::ptr_eq(&other.columns, &row.columns) && other.typing == row.typing;
+        match beside.filter(alike) {
+            Some(other) => table.plan.expect_before(&binding, row, other),
+            None => table.plan.expect(&binding, row),
+        }
     }
 
     fn binding(&mut self, table: &Arc<Table>, row: &Row) -> Arc<Binding> {

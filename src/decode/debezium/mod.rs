@@ -4,6 +4,7 @@
 
 mod cells;
 mod envelope;
+mod fast;
 mod key;
 #[cfg(test)]
 mod oracle;
@@ -24,7 +25,8 @@ pub(super) use self::source::binlog_order;
 use self::source::{Origin, Source};
 use super::json::Undeclared;
 use super::memo::{Shapes, Tables, remember};
-use super::row::{self, AsWritten, Draft, Marks, RowSeed};
+use super::row::{self, AsWritten, Draft, Marks, ReadCell, RowSeed};
+use super::scan::Spans;
 use super::{Options, Understood, json, sniff};
 use crate::model::change::{KeyChange, TableName};
 use crate::model::{Cell, Change, Columns, Op, Record, Reject, Row, Typing};
@@ -37,6 +39,7 @@ pub(super) struct Debezium {
     schemas: Schemas,
     shapes: Shapes,
     tables: Tables,
+    spans: Spans,
 }
 
 /// What the last record of a topic looked like: the next one is guessed to look the same.
@@ -102,6 +105,7 @@ impl Debezium {
             schemas: Schemas::default(),
             shapes: Shapes::default(),
             tables: Tables::default(),
+            spans: Spans::default(),
         }
     }
 
@@ -132,14 +136,11 @@ impl Debezium {
         let guess = plan.map(|plan| Arc::clone(&plan.columns)).or_else(|| last.row.clone());
         let met_before = guess.as_ref().zip(last.row.as_ref()).is_some_and(|(guess, row)| Arc::ptr_eq(guess, row));
         let as_written = plan.filter(|_| !met_before).map_or(&last.as_written, |plan| &plan.as_written);
-        let attempt = |as_written: AsWritten<'_>| {
-            let (guess, marks) = (guess.as_deref(), &self.marks);
-            match plan {
-                Some(reader) => envelope::read(payload, RowSeed { reader, guess, as_written, marks }),
-                None => envelope::read(payload, RowSeed { reader: &Undeclared, guess, as_written, marks }),
-            }
+        let (guessed_row, marks, spans) = (guess.as_deref(), &self.marks, &mut self.spans);
+        let (read, surprised) = match plan {
+            Some(plan) => read_envelope(payload, plan, (guessed_row, as_written), marks, spans),
+            None => read_envelope(payload, &Undeclared, (guessed_row, as_written), marks, spans),
         };
-        let (read, surprised) = row::attempts(as_written, attempt);
         match read {
             Ok(envelope) => Ok(Opened { schema, guess, payload, envelope, surprised }),
             // What is wrong stands at a place of the whole text, which a guessed schema leaves out of account.
@@ -208,6 +209,22 @@ impl Debezium {
     fn record_key(&mut self, last: &mut Topic, record: &Record<'_>) -> Result<Option<Row>, String> {
         key::read(record.key, last, &mut self.schemas, &mut self.shapes)
     }
+}
+
+/// Reads an envelope as the last one was written, else in any form; and whether a column surprised.
+fn read_envelope<'a, R: ReadCell>(
+    payload: &'a str,
+    reader: &R,
+    (guess, marked): (Option<&Columns>, &[bool]),
+    marks: &Marks,
+    spans: &mut Spans,
+) -> (serde_json::Result<Envelope<'a>>, bool) {
+    let rows = RowSeed { reader, guess, as_written: AsWritten::All, marks };
+    if let Some(envelope) = fast::read(payload, rows, spans) {
+        return (Ok(envelope), false);
+    }
+    let attempt = |as_written: AsWritten<'_>| envelope::read(payload, RowSeed { reader, guess, as_written, marks });
+    row::attempts(marked, attempt)
 }
 
 fn broken(reason: String, table: Option<TableName>) -> Unread<'static> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::decode::json;
@@ -11,34 +11,38 @@ use crate::model::SourceTime;
 use crate::model::change::TableName;
 
 /// The fields used of a `source` block, values as written: connectors print some of them in several forms.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Source<'a> {
-    #[serde(borrow)]
-    connector: Option<&'a RawValue>,
-    #[serde(borrow)]
-    db: Option<&'a RawValue>,
-    #[serde(borrow)]
-    schema: Option<&'a RawValue>,
-    #[serde(borrow)]
-    table: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ts_ms: Option<&'a RawValue>,
-    #[serde(borrow)]
-    snapshot: Option<&'a RawValue>,
-    #[serde(borrow)]
-    sequence: Option<&'a RawValue>,
-    #[serde(borrow)]
-    lsn: Option<&'a RawValue>,
-    #[serde(borrow)]
-    file: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pos: Option<&'a RawValue>,
-    #[serde(borrow)]
-    commit_scn: Option<&'a RawValue>,
-    #[serde(borrow)]
-    scn: Option<&'a RawValue>,
-    #[serde(borrow)]
-    commit_lsn: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    connector: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    db: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    schema: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    table: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    ts_ms: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    snapshot: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    sequence: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    lsn: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    file: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    pos: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    commit_scn: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    scn: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "as_written")]
+    commit_lsn: Option<&'a str>,
+}
+
+fn as_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, D::Error> {
+    Ok(Option::<&'de RawValue>::deserialize(deserializer)?.map(RawValue::get))
 }
 
 /// The families of connectors whose events differ in what may be trusted.
@@ -52,17 +56,58 @@ pub(super) enum Origin {
     Other,
 }
 
-fn int(raw: Option<&RawValue>) -> Option<i64> {
-    raw?.get().trim_matches('"').parse().ok()
+fn int(raw: Option<&str>) -> Option<i64> {
+    raw?.trim_matches('"').parse().ok()
 }
 
-fn text<'a>(raw: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
-    json::text(raw?.get()).ok()
+fn text<'a>(raw: Option<&'a str>) -> Option<Cow<'a, str>> {
+    json::text(raw?).ok()
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// The place of a field that is used.
+    pub(super) fn field(&mut self, name: &str) -> Option<&mut Option<&'a str>> {
+        Some(match name {
+            "connector" => &mut self.connector,
+            "db" => &mut self.db,
+            "schema" => &mut self.schema,
+            "table" => &mut self.table,
+            "ts_ms" => &mut self.ts_ms,
+            "snapshot" => &mut self.snapshot,
+            "sequence" => &mut self.sequence,
+            "lsn" => &mut self.lsn,
+            "file" => &mut self.file,
+            "pos" => &mut self.pos,
+            "commit_scn" => &mut self.commit_scn,
+            "scn" => &mut self.scn,
+            "commit_lsn" => &mut self.commit_lsn,
+            _ => return None,
+        })
+    }
+
+    /// The same with every null left out.
+    pub(super) fn without_nulls(mut self) -> Source<'a> {
+        let fields = [
+            &mut self.connector,
+            &mut self.db,
+            &mut self.schema,
+            &mut self.table,
+            &mut self.ts_ms,
+            &mut self.snapshot,
+            &mut self.sequence,
+            &mut self.lsn,
+            &mut self.file,
+            &mut self.pos,
+            &mut self.commit_scn,
+            &mut self.scn,
+            &mut self.commit_lsn,
+        ];
+        fields.into_iter().filter(|field| **field == Some("null")).for_each(|field| *field = None);
+        self
+    }
+
     pub(super) fn origin(&self) -> Origin {
-        match self.connector.map(RawValue::get) {
+        match self.connector {
             Some(r#""postgresql""#) => Origin::Postgres,
             Some(r#""mysql""# | r#""mariadb""#) => Origin::Mysql,
             Some(_) | None => Origin::Other,
@@ -83,7 +128,7 @@ impl Source<'_> {
 
     /// Whether a snapshot read the row. Streaming events say `"false"`, `false`, null or nothing.
     fn is_snapshot(&self) -> bool {
-        !matches!(self.snapshot.map(RawValue::get), None | Some(r#""false""# | "false"))
+        !matches!(self.snapshot, None | Some(r#""false""# | "false"))
     }
 
     /// The position in the source's log, for people.
@@ -115,7 +160,7 @@ impl Source<'_> {
 
     /// The first element of `sequence`, the JSON text of an array of two decimal texts or nulls.
     fn committed_lsn(&self) -> Option<u64> {
-        let list = self.sequence?.get().strip_prefix("\"[")?;
+        let list = self.sequence?.strip_prefix("\"[")?;
         let first = list.split([',', ']']).next()?.trim_matches(['\\', '"', ' ']);
         first.parse::<u64>().ok().or_else(|| first.parse::<i64>().ok().map(|lsn| lsn as u64))
     }
@@ -123,7 +168,17 @@ impl Source<'_> {
 
 /// PostgreSQL's own form of a log position: high and low 32 bits in hexadecimal.
 fn lsn_text(lsn: u64) -> Box<str> {
-    format!("{:X}/{:X}", lsn >> 32, lsn & 0xffff_ffff).into()
+    // One is made for every change: a formatter takes as long as the whole block.
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut text = String::with_capacity(17);
+    for half in [(lsn >> 32) as u32, lsn as u32] {
+        if !text.is_empty() {
+            text.push('/');
+        }
+        let first = (half | 1).ilog2() / 4;
+        (0..=first).rev().for_each(|digit| text.push(char::from(DIGITS[(half >> (4 * digit) & 15) as usize])));
+    }
+    text.into()
 }
 
 /// File number and position of a binary log in one number: 24 bits for the number, 40 (1 TiB) for the position.

@@ -1,0 +1,264 @@
+//! A strict reader of compact JSON for texts that look as expected. It answers [`None`] for whatever it does not read,
+//! valid or not: texts are then read by `serde_json`, which alone decides what is wrong with them.
+
+use super::json::{Scalar, text};
+use super::row::{Draft, ReadCell, RowSeed, Taken};
+use crate::model::{Cell, Columns};
+
+/// Nesting that is followed; what is deeper is left to `serde_json`.
+const MAX_DEPTH: usize = 16;
+
+/// Where each column of the last row stood, name and value: scratch space that is kept between records.
+#[derive(Debug, Default)]
+pub(super) struct Spans(Vec<(u32, u32)>);
+
+/// A place in a text.
+pub(super) struct Scan<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scan<'a> {
+    /// The start of a text.
+    pub(super) fn of(text: &'a str) -> Scan<'a> {
+        Scan { text, at: 0 }
+    }
+
+    /// The next byte.
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Whether nothing follows.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at == self.text.len()
+    }
+
+    /// Steps over one byte that must be there.
+    pub(super) fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    /// Behind a value: whether its object has another field.
+    pub(super) fn goes_on(&mut self) -> Option<bool> {
+        self.at += 1;
+        match self.text.as_bytes().get(self.at - 1)? {
+            b',' => Some(true),
+            b'}' => Some(false),
+            _ => None,
+        }
+    }
+
+    /// A field's name without escapes, and its colon.
+    pub(super) fn name(&mut self) -> Option<&'a str> {
+        self.expect(b'"')?;
+        let start = self.at;
+        self.at = plain_until(self.text.as_bytes(), start);
+        let name = &self.text[start..self.at];
+        self.expect(b'"')?;
+        self.expect(b':')?;
+        Some(name)
+    }
+
+    /// A value as written.
+    pub(super) fn value(&mut self) -> Option<&'a str> {
+        let start = self.at;
+        self.skip(0)?;
+        Some(&self.text[start..self.at])
+    }
+
+    fn skip(&mut self, depth: usize) -> Option<()> {
+        match self.peek()? {
+            b'"' => self.skip_text().map(drop),
+            b'-' | b'0'..=b'9' => self.skip_number().map(drop),
+            b'n' => self.skip_word("null"),
+            b't' => self.skip_word("true"),
+            b'f' => self.skip_word("false"),
+            b'{' if depth < MAX_DEPTH => self.skip_nested(depth, b'}'),
+            b'[' if depth < MAX_DEPTH => self.skip_nested(depth, b']'),
+            _ => None,
+        }
+    }
+
+    fn skip_nested(&mut self, depth: usize, end: u8) -> Option<()> {
+        self.at += 1;
+        if self.peek()? == end {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            if end == b'}' {
+                self.skip_text()?;
+                self.expect(b':')?;
+            }
+            self.skip(depth + 1)?;
+            self.at += 1;
+            match self.text.as_bytes().get(self.at - 1)? {
+                b',' => {}
+                byte if *byte == end => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
+    fn skip_word(&mut self, word: &str) -> Option<()> {
+        self.text.as_bytes()[self.at..].starts_with(word.as_bytes()).then(|| self.at += word.len())
+    }
+
+    /// Steps over a text; whether something in it is escaped. `\u` is left to `serde_json`.
+    fn skip_text(&mut self) -> Option<bool> {
+        let bytes = self.text.as_bytes();
+        self.expect(b'"')?;
+        let mut escaped = false;
+        loop {
+            self.at = plain_until(bytes, self.at);
+            match bytes.get(self.at)? {
+                b'"' => {
+                    self.at += 1;
+                    return Some(escaped);
+                }
+                b'\\' if matches!(bytes.get(self.at + 1)?, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                    escaped = true;
+                    self.at += 2;
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// Steps over a number; whether it is written as an integer.
+    fn skip_number(&mut self) -> Option<bool> {
+        if self.peek()? == b'-' {
+            self.at += 1;
+        }
+        match self.peek()? {
+            b'0' => self.at += 1,
+            _ => self.skip_digits()?,
+        }
+        let mut whole = true;
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.skip_digits()?;
+            whole = false;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.skip_digits()?;
+            whole = false;
+        }
+        Some(whole)
+    }
+
+    fn skip_digits(&mut self) -> Option<()> {
+        let start = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        (self.at > start).then_some(())
+    }
+}
+
+/// The first byte from `at` on that ends a text, escapes, or may not stand in one; the end where there is none.
+fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    // A zero byte of `word` sets the highest bit of that byte; bytes above the first one found may be wrong.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let found = zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\'))) | control;
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)) {
+        at += 1;
+    }
+    at
+}
+
+/// A row with exactly the guessed columns. What stands in `before` under the same column is taken from there.
+pub(super) fn row<'a, R: ReadCell>(
+    scan: &mut Scan<'a>,
+    rows: RowSeed<'_, R>,
+    guess: &Columns,
+    spans: &mut Spans,
+    before: Option<&Draft<'a>>,
+) -> Option<Draft<'a>> {
+    let count = guess.0.len();
+    let mut draft = Draft::with_capacity(count);
+    if before.is_none() {
+        spans.0.clear();
+    }
+    scan.expect(b'{')?;
+    for (index, name) in guess.0.iter().enumerate() {
+        let repeated = before.and_then(|before| repeat(scan, spans, before, index));
+        match repeated {
+            Some(cell) => draft.take(index, cell.clone()),
+            None => {
+                let start = scan.at;
+                (scan.name()? == &**name).then_some(())?;
+                draft.take(index, cell(scan, rows, index, name)?);
+                if before.is_none() {
+                    spans.0.push((u32::try_from(start).ok()?, u32::try_from(scan.at).ok()?));
+                }
+            }
+        }
+        (scan.goes_on()? == (index + 1 < count)).then_some(())?;
+    }
+    (count > 0).then_some(draft)
+}
+
+/// The cell of a column that is written as it was in `before`.
+fn repeat<'d>(scan: &mut Scan<'_>, spans: &Spans, before: &'d Draft<'_>, index: usize) -> Option<&'d Cell> {
+    let bytes = scan.text.as_bytes();
+    let (start, end) = *spans.0.get(index)?;
+    let known = bytes.get(start as usize..end as usize)?;
+    let rest = bytes.get(scan.at..)?;
+    let same = rest.starts_with(known) && matches!(rest.get(known.len())?, b',' | b'}');
+    same.then(|| scan.at += known.len())?;
+    before.cells.get(index)
+}
+
+fn cell<'a, R: ReadCell>(scan: &mut Scan<'a>, rows: RowSeed<'_, R>, index: usize, name: &str) -> Option<Cell> {
+    let start = scan.at;
+    let raw = |scan: &Scan<'a>| scan.text.get(start..scan.at);
+    let scalar = |value| rows.reader.scalar(index, value);
+    let simple = match scan.peek()? {
+        b'"' => {
+            let escaped = scan.skip_text()?;
+            let raw = raw(scan)?;
+            let content = if escaped { text(raw).ok()? } else { raw[1..raw.len() - 1].into() };
+            if rows.is_mark(&content) {
+                return Some(Cell::NotSent);
+            }
+            scalar(Scalar::Text(&content))
+        }
+        b'-' | b'0'..=b'9' => match scan.skip_number()? {
+            // A negative zero is no integer.
+            true if raw(scan)? == "-0" => None,
+            true => raw(scan)?.parse().ok().and_then(|value| scalar(Scalar::Int(value))),
+            false => None,
+        },
+        b'n' => scan.skip_word("null").and_then(|()| scalar(Scalar::Null)),
+        b't' => scan.skip_word("true").and_then(|()| scalar(Scalar::Bool(true))),
+        b'f' => scan.skip_word("false").and_then(|()| scalar(Scalar::Bool(false))),
+        _ => {
+            let raw = scan.value()?;
+            return match rows.take_written(Some(index), name, raw) {
+                Taken::Cell(cell) => Some(cell),
+                Taken::NotSent => Some(Cell::NotSent),
+                Taken::Flaw(_) => None,
+            };
+        }
+    };
+    match simple {
+        Some(read) => read.ok(),
+        None => rows.reader.written(Some(index), name, raw(scan).filter(|raw| !raw.is_empty())?).ok(),
+    }
+}
