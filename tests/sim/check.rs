@@ -31,6 +31,8 @@ struct Read {
 pub(crate) enum Property {
     NoFalseFinding,
     NothingMissed,
+    RightName,
+    Liveness,
     Other,
 }
 
@@ -45,6 +47,8 @@ impl fmt::Display for Violation {
         let word = match self.property {
             Property::NoFalseFinding => "FALSE: ",
             Property::NothingMissed => "MISSED: ",
+            Property::RightName => "MISNAMED: ",
+            Property::Liveness => "STUCK: ",
             Property::Other => "",
         };
         write!(out, "{word}{}", self.what)
@@ -326,7 +330,8 @@ impl Check {
             self.kind(source, key, index, read, finding, now);
         }
         if !attempted && !loss.label.admits(finding.cause) {
-            self.violated(format!("{now}: {:?} was named {}: {}", loss.label, finding.cause, told(key, finding)));
+            let what = format!("{now}: {:?} was named {}: {}", loss.label, finding.cause, told(key, finding));
+            self.broke(Property::RightName, what);
         }
     }
 
@@ -368,7 +373,8 @@ impl Check {
             (_, _) => false,
         };
         if !right {
-            self.violated(format!("{now}: the kind does not fit {:?}: {}", read.row, told(key, finding)));
+            let what = format!("{now}: the kind does not fit {:?}: {}", read.row, told(key, finding));
+            self.broke(Property::RightName, what);
         }
     }
 
@@ -467,10 +473,11 @@ impl Check {
                 let PartitionId(id) = partition.partition;
                 let next = log.iter().find(|index| source.changes[**index].offset >= partition.verified);
                 let next = next.map(|index| &source.changes[*index]);
-                self.violated(format!(
+                let what = format!(
                     "partition {id}: verified to {} where the load ends at {last}, before {next:?}: {partition:?}",
                     partition.verified
-                ));
+                );
+                self.broke(Property::Liveness, what);
             }
         }
     }

@@ -50,7 +50,8 @@ impl Check {
         let alone = plan.second.is_some() && plan.mode == Mode::Inferred;
         let unreadable = |index: &&usize| {
             let other = &source.changes[**index];
-            other.unreadable && other.append <= end && source.table(other.key) == source.table(loss.key)
+            let concerns = source.table(other.key) == source.table(loss.key) || !source.tells_table(**index);
+            other.unreadable && other.append <= end && concerns
         };
         loss.label == Label::Elsewhere
             || alone

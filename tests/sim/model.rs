@@ -52,7 +52,8 @@ pub(crate) struct Loss {
     pub(crate) key: KeyId,
     /// The newest change that the applier had completed when it began, if it had any.
     pub(crate) change: Option<usize>,
-    pub(crate) content: Option<Cells>,
+    /// What stood there meanwhile: writes of other columns change a row and heal nothing.
+    pub(crate) contents: Vec<Option<Cells>>,
     pub(crate) label: Label,
     pub(crate) worker: usize,
     pub(crate) start: u64,
@@ -74,7 +75,9 @@ impl Loss {
             .iter()
             .map(|index| (*index, &source.changes[*index]))
             .skip_while(|(index, _)| Some(*index) < self.change)
-            .any(|(_, change)| change.append <= until && change.fits(self.content.as_ref()))
+            .any(|(_, change)| {
+                change.append <= until && self.contents.iter().any(|content| change.fits(content.as_ref()))
+            })
     }
 }
 
@@ -142,6 +145,9 @@ impl Truth {
             }
             (Put::Columns(..) | Put::Row(_) | Put::Table, _, _) => false,
         };
+        if let Some(loss) = self.open[key as usize].filter(|_| untouched) {
+            self.losses[loss].contents.push(new);
+        }
         if let Some(loss) = self.open[key as usize].filter(|_| !untouched) {
             self.losses[loss].end = now;
             self.losses[loss].reapplied = self.again;
@@ -191,7 +197,7 @@ impl Truth {
         self.losses.push(Loss {
             key,
             change: self.expected[at],
-            content,
+            contents: vec![content],
             label: self.label[at].unwrap_or(Label::Replayed),
             worker,
             start,

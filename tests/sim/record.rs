@@ -65,7 +65,7 @@ impl Record {
             self.proofs.iter().map(|(proof, sums)| format!("\"{proof}\":{}", precision(*sums))).collect();
         format!(
             "{{\"seed\":{},\"changes\":{},\"seeds\":{},\"verdicts\":{},\"false\":{},\"missed\":{},\"guaranteed\":{},\
-             \"unverifiable\":{},\"ttd_s\":{},\"memory_bytes_per_version\":{:.1},\"other\":{},\"reads_per_change\":{:.2},\
+             \"unverifiable\":{},\"ttd_s\":{},\"memory_bytes_per_version\":{:.1},\"misnamed\":{},\"stuck\":{},\"other\":{},\"reads_per_change\":{:.2},\
              \"over_earliest_s\":{},\"losses\":{},\"lasting\":{},\"excluded\":{{{}}},\"precision\":{{{}}}}}",
             self.first,
             self.changes,
@@ -77,6 +77,8 @@ impl Record {
             self.unverifiable,
             times(&self.detected),
             self.memory,
+            self.count(Property::RightName),
+            self.count(Property::Liveness),
             self.count(Property::Other),
             self.reads as f64 / self.changes.max(1) as f64,
             times(&self.over_earliest),

@@ -125,6 +125,11 @@ impl Source {
         }
     }
 
+    /// Whether an unreadable record's topic says which table it is of.
+    pub(crate) fn tells_table(&self, index: usize) -> bool {
+        index.is_multiple_of(2)
+    }
+
     /// The rows that a change is about.
     pub(crate) fn keys_of(&self, index: usize) -> Vec<KeyId> {
         self.rows_of(self.changes[index].key)

@@ -306,7 +306,7 @@ impl World<'_> {
             println!("{}: consumed {change:?}", self.now);
         }
         if change.unreadable {
-            let table = index.is_multiple_of(2).then(|| self.cache.table_name(tracked.key.table()));
+            let table = self.source.tells_table(index).then(|| self.cache.table_name(tracked.key.table()));
             self.drive(Input::Reject { at: tracked.at, reason: "not JSON".to_owned(), table });
             return;
         }
