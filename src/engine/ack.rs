@@ -1,16 +1,64 @@
 //! What may be committed: nothing at or above the lowest version without a verdict.
 
-use crate::model::PartitionId;
+use crate::model::{PartitionId, Position, Tick};
 
 use super::event::Output;
-use super::partition::Tracked;
+use super::limit::TRUNCATES_HELD;
+use super::partition::{Barrier, Tracked};
 use super::state::Engine;
 
 impl Engine {
     pub(super) fn acknowledge(&mut self) {
         let ids = self.partition_ids();
+        self.release_truncates();
         for id in ids.iter() {
             self.acknowledge_partition(*id);
+        }
+    }
+
+    /// Holds commits of a partition at a truncate, until the others were verified past what stood before it.
+    pub(super) fn hold_at_truncate(&mut self, at: Position) {
+        if self.partitions.len() < 2 {
+            return;
+        }
+        let now = self.now;
+        let Some(partition) = self.partitions.get_mut(&at.partition) else { return };
+        if partition.truncates.len() >= TRUNCATES_HELD {
+            partition.truncates.pop_back();
+        }
+        partition.truncates.push_back(Barrier { offset: at.offset, read: now, ends: None });
+    }
+
+    /// Notes how far the partitions had grown when a truncate was known.
+    pub(super) fn bound_truncates(&mut self, asked: Tick, ends: &[(PartitionId, u64)]) {
+        for partition in self.partitions.values_mut() {
+            for truncate in partition.truncates.iter_mut().filter(|truncate| truncate.ends.is_none()) {
+                if truncate.read <= asked {
+                    truncate.ends = Some(ends.into());
+                }
+            }
+        }
+    }
+
+    fn release_truncates(&mut self) {
+        let verified: Vec<(PartitionId, u64)> = self
+            .partitions
+            .iter()
+            .filter(|(_, partition)| partition.assigned)
+            .map(|(id, partition)| (*id, partition.verified_to()))
+            .collect();
+        let past = |own: PartitionId, truncate: &Barrier| {
+            truncate.ends.as_ref().is_some_and(|ends| {
+                let open = |(id, end): &(PartitionId, u64)| {
+                    *id != own && verified.iter().any(|(known, to)| known == id && to < end)
+                };
+                !ends.iter().any(open)
+            })
+        };
+        for (id, partition) in &mut self.partitions {
+            while partition.truncates.front().is_some_and(|truncate| past(*id, truncate)) {
+                partition.truncates.pop_front();
+            }
         }
     }
 

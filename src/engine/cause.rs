@@ -11,7 +11,7 @@
 //! | `insert_delete_merge` | an insert (or re-insert) is followed by the lost delete, and the row is still there |
 //! | `delete_insert_merge` | a delete is followed by the lost insert, and there is no row |
 //! | `update_merge` | an update is seen and only updates follow it, or the columns of several are mixed |
-//! | `foreign_write` | content that no version had |
+//! | `foreign_write` | a column holds what no version ever had there, all of them known |
 //! | `unknown` | no rule fits |
 
 use crate::model::Op;
@@ -30,6 +30,8 @@ pub(super) struct History {
     pub(super) lost_run_keys: usize,
     /// The operation of the version that is seen; `None` where the content is of no known version.
     pub(super) seen: Option<Op>,
+    /// Some column holds what no version of the key ever had there, all of them known.
+    pub(super) stranger: bool,
     /// Operations after the seen version (all that are known, where none is seen) up to the lost one.
     pub(super) since: Vec<Op>,
 }
@@ -69,7 +71,7 @@ fn merge_cause(history: &History, lost_removal: bool) -> Cause {
         Cause::DeleteInsertMerge
     } else if history.kind == Kind::TornRow || (row_is_there && history.seen == Some(Op::Update) && only_updates) {
         Cause::UpdateMerge
-    } else if history.kind == Kind::DivergedRow {
+    } else if history.kind == Kind::DivergedRow && history.stranger {
         Cause::ForeignWrite
     } else {
         Cause::Unknown
@@ -103,6 +105,7 @@ mod tests {
             lost_run: 1,
             lost_run_keys: 1,
             seen,
+            stranger: false,
             since: since.to_vec(),
         }
     }
@@ -121,7 +124,8 @@ mod tests {
             (plain(Kind::MissingRow, None, &[Insert]), Cause::Unknown),
             (plain(Kind::LostUpdate, Some(Update), &[Update]), Cause::UpdateMerge),
             (plain(Kind::TornRow, None, &[Update, Update]), Cause::UpdateMerge),
-            (plain(Kind::DivergedRow, None, &[Update]), Cause::ForeignWrite),
+            (plain(Kind::DivergedRow, None, &[Update]), Cause::Unknown),
+            (History { stranger: true, ..plain(Kind::DivergedRow, None, &[Update]) }, Cause::ForeignWrite),
             (History { placeholder: true, ..plain(Kind::DivergedRow, None, &[Update]) }, Cause::PlaceholderWritten),
             (
                 History { op_never_applied: true, ..plain(Kind::UnappliedDelete, Some(Insert), &[Delete]) },

@@ -7,7 +7,7 @@ use crate::model::change::KeyChange;
 use crate::model::{Op, PartitionId, Position, SourceTime};
 
 use super::event::Seen;
-use super::limit::HOLE_WORDS;
+use super::limit::{HOLE_STRETCH, HOLE_STRETCHES, HOLE_WORDS};
 use super::masks::Masks;
 
 /// The order in which a key's versions arrived, counted from its first. Unlike offsets it compares over partitions, and
@@ -169,20 +169,30 @@ pub(super) enum Base {
     Content(u128, MaskId),
 }
 
-/// A summary of versions that were coalesced: whether a content may be one of them, and the newest of them.
+/// A summary of versions that were coalesced: whether a content may be one of them, and the newest of them. Versions that
+/// arrived together are summed up together, so that what a floor has passed is forgotten while the key goes on changing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hole {
     pub(super) newest: Arrival,
     /// The oldest of them.
     pub(super) since: Position,
+    /// In the order of their arrivals.
+    stretches: Vec<Stretch>,
+    masks: Vec<MaskId>,
+}
+
+/// Coalesced versions of one stretch of arrivals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stretch {
+    /// The last stretch that is in it; stretches are numbered by arrivals.
+    number: u32,
     bloom: [u64; HOLE_WORDS],
     absent: bool,
-    masks: Vec<MaskId>,
 }
 
 impl Hole {
     fn new(since: Position) -> Hole {
-        Hole { newest: Arrival(0), since, bloom: [0; HOLE_WORDS], absent: false, masks: Vec::new() }
+        Hole { newest: Arrival(0), since, stretches: Vec::new(), masks: Vec::new() }
     }
 
     /// The masks of the versions in it, each once.
@@ -199,18 +209,53 @@ impl Hole {
 
     fn add(&mut self, version: &Version) {
         self.newest = self.newest.max(version.arrival);
+        if version.leaves_row() && !self.masks.contains(&version.mask) {
+            self.masks.push(version.mask);
+        }
+        let stretch = self.stretch(version.arrival);
         if version.leaves_row() {
-            if !self.masks.contains(&version.mask) {
-                self.masks.push(version.mask);
-            }
-            Hole::bits(version.fingerprint()).for_each(|(word, bit)| self.bloom[word] |= bit);
+            Hole::bits(version.fingerprint()).for_each(|(word, bit)| stretch.bloom[word] |= bit);
         } else {
-            self.absent = true;
+            stretch.absent = true;
         }
     }
 
-    /// Whether a content may be one of the coalesced versions.
-    pub(super) fn may_hold(&self, content: &Content, masks: &Masks) -> bool {
+    /// The stretch of an arrival. Past the bound the two oldest become one.
+    fn stretch(&mut self, arrival: Arrival) -> &mut Stretch {
+        let number = arrival.0 / HOLE_STRETCH;
+        let fresh = |number| Stretch { number, bloom: [0; HOLE_WORDS], absent: false };
+        let at = self.stretches.partition_point(|stretch| stretch.number < number);
+        // Merged ones reach from the oldest on.
+        let is_there = self.stretches.get(at).is_some_and(|stretch| stretch.number == number || at == 0);
+        if !is_there {
+            self.stretches.insert(at, fresh(number));
+        }
+        if self.stretches.len() <= HOLE_STRETCHES {
+            return &mut self.stretches[at];
+        }
+        let oldest = self.stretches.remove(0);
+        let merged = &mut self.stretches[0];
+        merged.absent |= oldest.absent;
+        merged.bloom.iter_mut().zip(oldest.bloom).for_each(|(word, bits)| *word |= bits);
+        &mut self.stretches[at.saturating_sub(1)]
+    }
+
+    /// Forgets the stretches that ended before `arrival`; gives back whether there were any.
+    pub(super) fn pass(&mut self, arrival: Arrival) -> bool {
+        let known = self.stretches.len();
+        self.stretches.retain(|stretch| self.newest > arrival && stretch.number >= arrival.0 / HOLE_STRETCH);
+        self.stretches.len() < known
+    }
+
+    /// Whether a content may be one of the versions that were coalesced, of those that arrived at about `since` or later.
+    pub(super) fn may_hold(&self, content: &Content, masks: &Masks, since: Arrival) -> bool {
+        let from = since.0 / HOLE_STRETCH;
+        self.stretches.iter().filter(|stretch| stretch.number >= from).any(|stretch| stretch.may_hold(content, masks))
+    }
+}
+
+impl Stretch {
+    fn may_hold(&self, content: &Content, masks: &Masks) -> bool {
         let held = |sum: u128| Hole::bits(sum).all(|(word, bit)| self.bloom[word] & bit != 0);
         match content {
             Content::Absent => self.absent,
@@ -350,6 +395,39 @@ mod tests {
         let widest = offsets.windows(2).map(|pair| pair[1] - pair[0]).max();
         assert!(widest <= Some(100_000 / 10), "{offsets:?}");
         assert_eq!(hole.map(|hole| u64::from(hole.newest.0) < 99_999), Some(true));
+    }
+
+    #[test]
+    fn what_a_floor_has_passed_is_no_doubt_any_more_while_the_key_goes_on_changing() {
+        let mut hole = None;
+        let mut masks = Masks::default();
+        let mask = masks.id(&std::sync::Arc::new(crate::canon::Mask::of(1, 0..1)));
+        let mut chain = chain(1);
+        for offset in 1..50_000u64 {
+            let (at, content) = (Position { partition: PartitionId(0), offset }, u128::from(offset) << 32 | 0x5eed);
+            let content = xxhash_rust::xxh3::xxh3_128(&content.to_le_bytes());
+            let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false };
+            chain.push(Version::new(at, offset, Op::Update, (content, mask), &marks));
+            if chain.len() > 64 {
+                assert!(chain.coalesce(&mut hole).is_some());
+            }
+            if offset % 500 == 0 {
+                let floor = chain.versions()[chain.len() / 2].arrival;
+                let passed = chain.at_or_before(floor).expect("a floor");
+                chain.drop_first(passed);
+                if let Some(hole) = &mut hole {
+                    hole.pass(floor);
+                }
+            }
+        }
+        let hole = hole.expect("coalesced versions");
+        let since = chain.versions()[0].arrival;
+        let doubts = (0..1000u64).filter(|value| {
+            let hash = xxhash_rust::xxh3::xxh3_128(&value.to_le_bytes());
+            let row = Content::Row { hashes: ObservedHashes([hash].into()), placeholder: false };
+            hole.may_hold(&row, &masks, since)
+        });
+        assert!(doubts.count() < 250);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::model::finding::Kind;
 use crate::model::{Op, Row};
 
 use super::cause::History;
-use super::chain::{Base, Content, Version};
+use super::chain::{Arrival, Base, Content, Version};
 use super::event::Verified;
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx};
@@ -57,7 +57,7 @@ impl Engine {
         }
         let remembered = case.verified.as_ref().is_some_and(|verified| is_earlier(verified, content));
         let hole = case.entry.more.as_ref().and_then(|more| more.hole.as_ref());
-        let coalesced = hole.is_some_and(|hole| hole.may_hold(content, &self.masks));
+        let coalesced = hole.is_some_and(|hole| hole.may_hold(content, &self.masks, Arrival(0)));
         let behind = if remembered || coalesced { count(index + 2) } else { 0 };
         SeenVersion { named: None, since: ops(0), behind }
     }
@@ -132,6 +132,7 @@ impl Engine {
             lost_run,
             lost_run_keys,
             seen: seen.named.map(|version| version.op),
+            stranger: case.observation.row.as_deref().is_some_and(|row| self.was_never_written(case.entry, row)),
             since: before_base.into_iter().chain(seen.since.iter().copied()).collect(),
         }
     }

@@ -62,7 +62,7 @@ impl Engine {
 
     /// Whether some column holds what no version of the key ever had there: all of them are known, from the first on or from
     /// one that was judged.
-    fn was_never_written(&self, entry: &Entry, row: &Row) -> bool {
+    pub(super) fn was_never_written(&self, entry: &Entry, row: &Row) -> bool {
         let base = match entry.base() {
             Base::Absent => None,
             Base::Version(version) => Some(version),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::change::KeyChange;
 use crate::model::finding::{Cause, Finding, Kind, State, Subject};
-use crate::model::{Op, PartitionId, Position, TableId};
+use crate::model::{Key, Op, PartitionId, Position, TableId};
 
 use super::chain::{Arrival, Base, Chain, Marks, MaskId, Version};
 use super::event::{Note, Output, Role, Tracked, Verified};
@@ -36,7 +36,25 @@ impl Engine {
         let version = self.version(&change);
         match self.keys.find(&change.key) {
             Some(ix) => self.append(ix, version, change.role),
-            None => self.begin(change, version),
+            None => {
+                let (key, table) = (change.key.clone(), change.key.table());
+                self.begin(change, version);
+                self.truncated_since(&key, table, version.order);
+            }
+        }
+    }
+
+    /// A change that was read after a truncate of another partition, and stands before it in a wider order, is gone with it.
+    fn truncated_since(&mut self, key: &Key, table: TableId, order: u64) {
+        let Some(truncate) = self.truncates.get(&table).copied().filter(|truncate| truncate.order > order) else {
+            return;
+        };
+        let Some(ix) = self.keys.find(key).filter(|_| self.is_wide()) else { return };
+        if let Some(entry) = self.keys.get_mut(ix) {
+            let arrival = entry.chain.push(truncate);
+            self.memory.versions += 1;
+            let partition = self.partitions.entry(truncate.partition).or_default();
+            partition.track_late(Track { offset: truncate.offset, key: ix, arrival });
         }
     }
 
@@ -177,11 +195,11 @@ impl Engine {
     /// A change of another partition that the source committed no later than a truncate of its table: nothing tells which
     /// of the two came first.
     fn may_be_truncated(&self, change: &Tracked) -> bool {
-        let Some((at, time)) = self.truncates.get(&change.key.table()) else { return false };
-        at.partition != change.at.partition
+        let Some(truncate) = self.truncates.get(&change.key.table()) else { return false };
+        truncate.partition != change.at.partition
             && !self.is_wide()
-            && match (time, change.committed_at) {
-                (Some(truncated), Some(committed)) => committed <= *truncated,
+            && match (truncate.committed_at(), change.committed_at) {
+                (Some(truncated), Some(committed)) => committed <= truncated,
                 (None, _) | (_, None) => true,
             }
     }
@@ -207,10 +225,17 @@ impl Engine {
     /// not known to be newer, cannot be judged any more.
     fn truncate(&mut self, change: &Tracked) {
         let table = change.key.table();
-        self.truncates.insert(table, (change.at, change.committed_at));
+        let version = self.truncated(change);
+        self.truncates.insert(table, version);
+        self.hold_at_truncate(change.at);
         let wide = self.is_wide();
         let place = |entry: &Entry| {
             let newest = entry.chain.newest();
+            if wide && newest.order > version.order {
+                // Read late: what came after it stands, and what came before it has lost its place.
+                let oldest = entry.chain.versions()[0].order;
+                return if oldest > version.order { Truncated::Newer } else { Truncated::Unknown };
+            }
             if wide || newest.partition == change.at.partition {
                 return Truncated::Gone;
             }
@@ -225,7 +250,6 @@ impl Engine {
         for (ix, truncated) in keys {
             match truncated {
                 Truncated::Gone => {
-                    let version = self.truncated(change);
                     self.append(ix, version, Role::Rows);
                 }
                 Truncated::Newer => {}
@@ -241,14 +265,17 @@ impl Engine {
         Version::new(change.at, order, Op::Truncate, (0, mask), &marks)
     }
 
-    /// Forgets a key without a verdict, and says so for each partition that holds its changes.
+    /// Leaves a key without a verdict, and says so for each partition that holds its changes. An open finding stays.
     pub(super) fn give_up(&mut self, ix: KeyIx, why: &'static str) {
-        let Some(entry) = self.forget(ix) else { return };
+        let Some(entry) = self.keys.get(ix) else { return };
         let mut ranges: BTreeMap<PartitionId, (u64, u64)> = BTreeMap::new();
         for version in entry.chain.versions().iter().filter(|version| !entry.is_done(version.arrival)) {
             self.counters.unverifiable += 1;
             let range = ranges.entry(version.partition).or_insert((version.offset, version.offset));
             *range = (range.0.min(version.offset), range.1.max(version.offset));
+        }
+        if !self.keep_finding(ix) {
+            self.forget(ix);
         }
         for (partition, range) in ranges {
             if let Some(known) = self.partitions.get_mut(&partition) {
@@ -256,6 +283,27 @@ impl Engine {
             }
             self.say(Output::Note(Note::Unverifiable { partition, range, why }));
         }
+    }
+
+    /// Keeps the open finding of a key, with the version it was last stated against and nothing after it. What stands there
+    /// may be what a change left that we do not know, so until a newer one comes, nothing else can be said of the row.
+    fn keep_finding(&mut self, ix: KeyIx) -> bool {
+        let Some(entry) = self.keys.get_mut(ix) else { return false };
+        let index = entry.reported().and_then(|reported| entry.chain.at_or_before(reported.floor));
+        let Some(index) = index.filter(|_| !entry.is_unordered()) else { return false };
+        let (version, versions) = (entry.chain.versions()[index], entry.chain.len());
+        entry.chain = Chain::of(version);
+        entry.flight = 0;
+        let more = entry.more();
+        (more.settled_to, more.applied_to) = (Some(version.arrival), Some(version.arrival));
+        (more.hole, more.base, more.blind) = (None, Base::Unknown, Some(version.arrival));
+        let suspicion = more.suspect.take().and_then(|suspect| suspect.stated);
+        self.memory.versions -= versions - 1;
+        self.suspects.remove(&ix);
+        if let Some(suspicion) = suspicion {
+            self.withdraw(*suspicion);
+        }
+        true
     }
 
     /// Takes a key out of every list.
@@ -277,6 +325,8 @@ impl Engine {
             return;
         }
         partition.consumed = at.offset + 1;
+        // What was remembered of a key may lack what the record did to it.
+        partition.unbroken_since = partition.unbroken_since.max(at.offset + 1);
         if partition.rejected.len() < REJECTED_TABLES {
             partition.rejected.insert(table.clone(), at.offset);
         } else {
@@ -316,7 +366,7 @@ impl Engine {
 
     pub(super) fn revoked(&mut self, partition: PartitionId) {
         for ix in self.keys_of(partition) {
-            self.void(ix);
+            self.begin_anew(ix);
         }
         let now = self.now;
         let state = self.partitions.entry(partition).or_default();
@@ -341,25 +391,10 @@ impl Engine {
         }
     }
 
-    /// Like [`Engine::void`], but an open finding stays, with the version it was last stated against: it still may heal.
+    /// Like [`Engine::void`], but an open finding stays: it still may heal, once the partition is ours.
     fn begin_anew(&mut self, ix: KeyIx) {
-        let Some(entry) = self.keys.get_mut(ix) else { return };
-        let index = entry.reported().and_then(|reported| entry.chain.at_or_before(reported.floor));
-        let Some(index) = index.filter(|_| !entry.is_unordered()) else {
+        if !self.keep_finding(ix) {
             self.void(ix);
-            return;
-        };
-        let (version, versions) = (entry.chain.versions()[index], entry.chain.len());
-        entry.chain = Chain::of(version);
-        entry.flight = 0;
-        let more = entry.more();
-        (more.settled_to, more.applied_to) = (Some(version.arrival), Some(version.arrival));
-        more.hole = None;
-        let suspicion = more.suspect.take().and_then(|suspect| suspect.stated);
-        self.memory.versions -= versions - 1;
-        self.suspects.remove(&ix);
-        if let Some(suspicion) = suspicion {
-            self.withdraw(*suspicion);
         }
     }
 

@@ -209,10 +209,11 @@ impl Engine {
         if let Some(base) = base {
             more.base = Base::Version(base);
         }
-        if more.hole.as_ref().is_some_and(|hole| hole.newest <= settled) {
+        if more.hole.as_mut().is_some_and(|hole| hole.pass(settled)) {
             // What stood there before may have been any of the versions that are forgotten with it.
-            (more.hole, more.base) = (None, Base::Unknown);
+            more.base = Base::Unknown;
         }
+        more.hole = more.hole.take().filter(|hole| hole.newest > settled);
         let open = more.reported.is_some() || more.suspect.is_some();
         if settled >= newest && !open {
             self.forget(ix);
@@ -245,7 +246,11 @@ impl Engine {
         }
         let Some(entry) = self.keys.get(ix) else { return };
         let own = entry.chain.find(suspect.floor.arrival).copied();
-        let to_own = own.is_some_and(|version| self.probe(&observation.content).fits(&version));
+        let probe = self.probe(&observation.content);
+        // A later version with the same content may have healed it.
+        let fits_later =
+            |own: &Version| entry.chain.versions().iter().any(|later| later.arrival > own.arrival && probe.fits(later));
+        let to_own = own.is_some_and(|version| probe.fits(&version) && !fits_later(&version));
         let calm = own
             .and_then(|version| self.horizon(&version, entry.key.table()))
             .is_none_or(|horizon| !horizon.frozen(self.now, self.options.settle));
@@ -270,6 +275,10 @@ impl Engine {
         });
         if same_finding {
             self.still_there(ix, floor, observation);
+            return;
+        }
+        if entry.more.as_ref().and_then(|more| more.blind).is_some_and(|blind| floor.arrival <= blind) {
+            self.schedule_rest(ix);
             return;
         }
         let first = !entry.is_applied(floor.arrival) && entry.suspect().is_none();

@@ -48,6 +48,8 @@ pub(super) struct More {
     pub(super) unclear: u8,
     /// A read saw content that differs from the newest version, before anything proved it had to be there.
     pub(super) differs: bool,
+    /// Up to this version, changes are missing behind it: other content than that of the open finding says nothing.
+    pub(super) blind: Option<Arrival>,
     /// Seen on more than one partition: its versions have no order among them.
     pub(super) unordered: bool,
 }
@@ -66,6 +68,7 @@ impl More {
             last_read: None,
             unclear: 0,
             differs: false,
+            blind: None,
             unordered: false,
         }
     }

@@ -28,14 +28,23 @@ pub const EARLY_READS: u32 = 3;
 /// Reads that must agree where the margin, a committed position or the user's word stands behind them.
 pub const SURE_READS: u32 = 2;
 
+/// Truncates of one partition that wait for the others; past it a newer one stands for the last, which holds commits longer.
+pub const TRUNCATES_HELD: usize = 16;
+
 /// Judgements remembered for each (table, op) by the group gate.
 pub const GATE_JUDGEMENTS: usize = 64;
 
 /// Keys named in one finding about a table.
 pub const SAMPLE_KEYS: usize = 10;
 
-/// Words of a key's summary of coalesced versions: 4096 bits keep false "maybe" answers under 1 in 30 for 500 versions.
+/// Words of a summary of coalesced versions: 4096 bits keep false "maybe" answers under 1 in 30 for 500 versions.
 pub const HOLE_WORDS: usize = 64;
+
+/// Arrivals that one summary is of: no more than its words are for.
+pub const HOLE_STRETCH: u32 = 512;
+
+/// Summaries of one key, 4 KiB in all; past it the two oldest become one, which makes older content doubtful more often.
+pub const HOLE_STRETCHES: usize = 8;
 
 /// Rows sampled per scope and poll to look for progress.
 pub const SAMPLES_PER_POLL: usize = 6;

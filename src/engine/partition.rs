@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::model::Tick;
 
 use super::chain::Arrival;
+use super::horizon::Ends;
 use super::keys::KeyIx;
 use super::limit::HORIZON_STEPS;
 
@@ -16,6 +17,15 @@ pub(super) struct Tracked {
     pub(super) offset: u64,
     pub(super) key: KeyIx,
     pub(super) arrival: Arrival,
+}
+
+/// A truncate that may not be committed yet.
+#[derive(Debug, Clone)]
+pub(super) struct Barrier {
+    pub(super) offset: u64,
+    pub(super) read: Tick,
+    /// How far the other partitions had grown when it was asked after the truncate was read.
+    pub(super) ends: Option<Ends>,
 }
 
 /// The state of one partition.
@@ -41,6 +51,9 @@ pub(super) struct Partition {
     pub(super) newest_change: Option<u64>,
     /// The newest record of each table (of none in particular) that could not be read.
     pub(super) rejected: BTreeMap<Option<Arc<str>>, u64>,
+    /// Truncates that other partitions must have read past before they are committed: one that is not read again after a
+    /// restart would be missing to changes of theirs that are.
+    pub(super) truncates: VecDeque<Barrier>,
     /// Every tracked version in offset order; the front goes when it has its verdict.
     track: VecDeque<Tracked>,
     /// How many were taken from the front of `track` so far, so that cursors stay put.
@@ -76,6 +89,14 @@ pub(super) enum Cursor {
 impl Partition {
     pub(super) fn track(&mut self, version: Tracked) {
         self.track.push_back(version);
+    }
+
+    /// Tracks a version whose place was read before.
+    pub(super) fn track_late(&mut self, version: Tracked) {
+        let index = self.index_of(version.offset);
+        self.track.insert(index, version);
+        let place = self.gone + index as u64;
+        (self.applied_cursor, self.settled_cursor) = (self.applied_cursor.min(place), self.settled_cursor.min(place));
     }
 
     pub(super) fn tracked(&self) -> usize {
@@ -151,6 +172,7 @@ impl Partition {
         self.end_moved = now;
         (self.newest_change, self.growth) = (None, VecDeque::new());
         self.rejected.clear();
+        self.truncates.clear();
         self.committed_out = Some(next);
     }
 
@@ -233,6 +255,12 @@ impl Partition {
 
     /// Below it everything has its verdict.
     pub(super) fn low_watermark(&self) -> u64 {
+        let below = self.oldest().map_or(self.consumed, |oldest| oldest.offset);
+        self.truncates.front().map_or(below, |truncate| below.min(truncate.offset))
+    }
+
+    /// As [`Partition::low_watermark`], without regard to truncates.
+    pub(super) fn verified_to(&self) -> u64 {
         self.oldest().map_or(self.consumed, |oldest| oldest.offset)
     }
 }

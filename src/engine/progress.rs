@@ -27,6 +27,7 @@ impl Engine {
                 partition.assumed = Some(*end);
             }
         }
+        self.bound_truncates(asked, ends);
         let scopes: Vec<ScopeId> = self.horizons.keys().copied().collect();
         for scope in scopes {
             let of = match scope {

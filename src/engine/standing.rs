@@ -88,7 +88,8 @@ impl Engine {
             return Standing::Unclear("columns it did not carry are known from images that are gone");
         }
         let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
-        if hole.is_some_and(|hole| hole.newest >= versions[floor].arrival && hole.may_hold(content, &self.masks)) {
+        let since = versions[floor].arrival;
+        if hole.is_some_and(|hole| hole.newest >= since && hole.may_hold(content, &self.masks, since)) {
             return Standing::Unclear("the row may be one of the versions that were coalesced");
         }
         match (content, &observation.row) {
@@ -99,31 +100,35 @@ impl Engine {
         }
     }
 
-    /// Content that is no known version may be what an unreadable record left, if one stands behind the floor. An earlier
-    /// version of the key is not: no record brings a row back to just what it was.
+    /// A wrong row may be what an unreadable record left, if one stands behind the oldest version that the expected row is
+    /// made of. That the row was so before proves nothing: rows come back to what they were.
     pub(super) fn may_be_rejected(&self, entry: &Entry, floor: usize, observation: &Observation<'_>) -> bool {
-        let version = entry.chain.versions()[floor];
-        let Some(partition) = self.partitions.get(&version.partition) else { return false };
-        if partition.rejected.is_empty() {
+        let versions = entry.chain.versions();
+        let Some(partition) = self.partitions.get(&versions[floor].partition) else { return false };
+        if partition.rejected.is_empty() || observation.content == Content::Several {
             return false;
         }
         let table = self.images.table_name(entry.key.table());
         let newest = [None, Some(table)].iter().filter_map(|table| partition.rejected.get(table)).max().copied();
-        if newest.is_none_or(|newest| newest < version.offset) {
-            return false;
-        }
-        let probe = self.probe(&observation.content);
-        let earlier = entry.chain.versions()[..floor].iter().any(|version| probe.fits(version));
-        let before = match entry.base() {
-            Base::Version(version) => probe.fits(&version),
-            Base::Content(fingerprint, mask) => probe.sums_to(mask, fingerprint),
-            Base::Unknown | Base::Absent => false,
+        let made_of = self.made_of(entry, floor, observation);
+        newest.is_some_and(|newest| made_of.is_none_or(|oldest| newest >= oldest))
+    }
+
+    /// The offset of the oldest version that says something about the row of a version; `None` where that is older than all
+    /// known ones.
+    fn made_of(&self, entry: &Entry, index: usize, observation: &Observation<'_>) -> Option<u64> {
+        let Content::Row { hashes, .. } = &observation.content else {
+            return Some(entry.chain.versions()[index].offset);
         };
-        match observation.content {
-            Content::Absent => true,
-            Content::Row { .. } => !earlier && !before,
-            Content::Several => false,
+        let mut covered: BTreeSet<usize> = BTreeSet::new();
+        for version in entry.chain.versions()[..=index].iter().rev() {
+            covered.extend(self.masks.get(version.mask).iter());
+            let whole = version.op != Op::Update || (0..hashes.0.len()).all(|column| covered.contains(&column));
+            if whole {
+                return Some(version.offset);
+            }
         }
+        None
     }
 
     /// A version that says nothing about some columns left them as earlier versions had them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::finding::Finding;
-use crate::model::{PartitionId, Position, SourceTime, TableId, Tick};
+use crate::model::{PartitionId, TableId, Tick};
 
 use super::chain::{Content, Probe, Version};
 use super::event::{Images, Output};
@@ -60,8 +60,8 @@ impl Lags {
     }
 }
 
-/// A record of truncates: what was committed at the source before one is gone, whatever partition it stands in.
-pub(super) type Truncates = BTreeMap<TableId, (Position, Option<SourceTime>)>;
+/// The last truncate of each table: what was committed at the source before it is gone, whatever partition it stands in.
+pub(super) type Truncates = BTreeMap<TableId, Version>;
 
 /// Committed positions that ran ahead of writes: twice is once too often.
 #[derive(Debug, Default)]
@@ -167,7 +167,7 @@ impl Engine {
 
     /// What says that this version had to be on the target, if anything does.
     pub(super) fn convicts(&self, version: &Version, table: TableId) -> Option<Convict> {
-        let partition = self.partitions.get(&version.partition)?;
+        let partition = self.partitions.get(&version.partition).filter(|partition| partition.assigned)?;
         if partition.assumed.is_some_and(|below| version.offset < below) {
             return Some(Convict::Assumed);
         }
@@ -181,7 +181,8 @@ impl Engine {
 
     /// Whether this version can no longer be undone by a re-application.
     pub(super) fn settles(&self, version: &Version, table: TableId) -> bool {
-        let Some(partition) = self.partitions.get(&version.partition) else { return false };
+        let partition = self.partitions.get(&version.partition).filter(|partition| partition.assigned);
+        let Some(partition) = partition else { return false };
         partition.assumed.is_some_and(|below| version.offset < below)
             || version.offset < partition.forget_below
             || self.horizon(version, table).is_some_and(|horizon| self.order_of(version) < horizon.settled())

@@ -1,6 +1,6 @@
 //! What an observed row says about the applier's progress.
 
-use super::chain::{Base, Content, Version};
+use super::chain::{Arrival, Base, Content, Version};
 use super::event::{Note, Output, Role};
 use super::horizon::{Back, Ends, Trust, Witness};
 use super::keys::{Entry, KeyIx};
@@ -86,6 +86,9 @@ impl Engine {
             Base::Content(fingerprint, mask) => !probe.sums_to(mask, fingerprint),
         };
         let present = matches!(content, Content::Row { .. });
-        present && !entry.is_unordered() && base && !hole.is_some_and(|hole| hole.may_hold(content, &self.masks))
+        present
+            && !entry.is_unordered()
+            && base
+            && !hole.is_some_and(|hole| hole.may_hold(content, &self.masks, Arrival(0)))
     }
 }

@@ -3,19 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use afterimage::engine::limit::Order;
 use afterimage::model::Op;
 
 use crate::model::{Label, Truth};
-use crate::plan::Plan;
+use crate::plan::{Plan, Second, Workers};
 use crate::rng::Rng;
-use crate::source::{ALL, Bits, COLUMNS, Cells, KeyId, Source};
+use crate::source::{ALL, Bits, COLUMNS, Cells, KeyId, Source, TABLES};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Put {
     Row(Option<Cells>),
     /// Only some columns, and only where there is a row.
     Columns(Cells, Bits),
+    /// Every row of the table of this key.
+    Table,
 }
 
 #[derive(Debug, Clone)]
@@ -42,37 +43,99 @@ pub(crate) struct Worker {
     /// When a change was applied, and how long it had been on the tap.
     pub(crate) lags: Vec<(u64, u64)>,
     pub(crate) restarts: Vec<u64>,
+    /// When a position was committed.
+    pub(crate) commits: Vec<u64>,
 }
 
 pub(crate) struct Applier {
     pub(crate) workers: Vec<Worker>,
     pub(crate) target: Vec<Option<Cells>>,
+    first: Vec<Option<Cells>>,
     pub(crate) truth: Truth,
+    /// What stood there, and since when: for reads of a replica.
+    history: Vec<Vec<(u64, Option<Cells>)>>,
+    shares: Workers,
     rng: Rng,
     watch: Option<KeyId>,
 }
 
 impl Applier {
     pub(crate) fn new(plan: &Plan, source: &Source) -> Applier {
-        let wide = plan.order == Order::Pipeline;
-        let count = if wide { 1 } else { usize::from(plan.partitions) };
+        let count = match plan.workers {
+            Workers::One => 1,
+            Workers::Partitions => usize::from(plan.partitions),
+            Workers::Tables => TABLES as usize,
+            Workers::Keys(count) => usize::from(count),
+        };
         let mut workers: Vec<Worker> = (0..count).map(|_| Worker::default()).collect();
         for (index, change) in source.changes.iter().enumerate() {
-            workers[if wide { 0 } else { usize::from(change.partition) }].queue.push(index);
+            let worker = match plan.workers {
+                Workers::One => 0,
+                Workers::Partitions => usize::from(change.partition),
+                Workers::Tables => source.table(change.key).0 as usize % count,
+                Workers::Keys(_) => Rng::new(u64::from(change.key) << 20).below(count as u64) as usize,
+            };
+            workers[worker].queue.push(index);
         }
         Applier {
             workers,
             target: source.before.clone(),
+            first: source.before.clone(),
             truth: Truth::new(source),
+            history: if plan.replica.is_some() { vec![Vec::new(); source.by_key.len()] } else { Vec::new() },
+            shares: plan.workers,
             rng: Rng::new(plan.seed ^ 0x41_50_50_4c),
             watch: plan.watch,
         }
     }
 
-    /// The next offset of a partition that the applier has committed, if it has.
+    /// The next offset of a partition that the applier has committed, if it has: below it every worker is done.
     pub(crate) fn committed(&self, source: &Source, partition: u16) -> Option<u64> {
-        let worker = &self.workers[usize::from(partition)];
-        worker.checkpoint.checked_sub(1).map(|last| source.changes[worker.queue[last]].offset + 1)
+        if self.shares == Workers::Partitions {
+            let worker = &self.workers[usize::from(partition)];
+            return worker.checkpoint.checked_sub(1).map(|last| source.changes[worker.queue[last]].offset + 1);
+        }
+        let of = |index: &&usize| source.changes[**index].partition == partition;
+        let open = |worker: &Worker| worker.queue[worker.checkpoint..].iter().find(of).copied();
+        let next = self.workers.iter().filter_map(open).min().map(|index| source.changes[index].offset);
+        next.filter(|next| *next > 0)
+    }
+
+    /// What stood at a key at a moment, now or before.
+    pub(crate) fn row_at(&self, key: KeyId, moment: u64) -> Option<Cells> {
+        let Some(history) = self.history.get(key as usize) else { return self.target[key as usize] };
+        match history.iter().rev().find(|(since, _)| *since <= moment) {
+            Some((_, row)) => *row,
+            None => self.first[key as usize],
+        }
+    }
+
+    /// Somebody else writes a row.
+    pub(crate) fn elsewhere(&mut self, source: &Source, second: Second, now: u64) {
+        let key = self.rng.below(u64::from(source.keys)) as KeyId;
+        let row = match second {
+            Second::Junk => Some(std::array::from_fn(|_| Some(self.rng.next() as u32))),
+            Second::Future => {
+                let ahead = |index: &&usize| source.changes[**index].commit <= now && !self.truth.is_done(**index);
+                let ahead: Vec<&usize> = source.by_key[key as usize].iter().filter(ahead).collect();
+                let Some(index) = ahead.last() else { return };
+                source.changes[**index].row
+            }
+        };
+        if self.target[key as usize] != row {
+            self.put(key, row, now);
+            if self.watch == Some(key) {
+                println!("{now}: somebody else writes {row:?}");
+            }
+            self.truth.elsewhere(source, key, row, now);
+        }
+    }
+
+    fn put(&mut self, key: KeyId, row: Option<Cells>, now: u64) {
+        self.target[key as usize] = row;
+        if let Some(history) = self.history.get_mut(key as usize) {
+            history.push((now, row));
+        }
     }
 
     /// How often a worker's group changed its members.
@@ -116,7 +179,15 @@ impl Applier {
         };
         let mut end = worker.next;
         while end < most.min(worker.queue.len()) && available(&worker.queue[end]) {
+            // A truncate is a batch of its own.
+            let alone = source.changes[worker.queue[end]].is_truncate();
+            if alone && end > worker.next {
+                break;
+            }
             end += 1;
+            if alone {
+                break;
+            }
         }
         end
     }
@@ -126,6 +197,7 @@ impl Applier {
         for (key, label) in batch.wrong.drain(..) {
             self.truth.misapplied(key, label, now);
         }
+        self.truth.again = batch.end <= self.workers[at].done;
         for (key, put) in batch.groups.pop_front().unwrap_or_default() {
             self.write(source, key, put, now);
         }
@@ -146,8 +218,14 @@ impl Applier {
     }
 
     fn write(&mut self, source: &Source, key: KeyId, put: Put, now: u64) {
+        if let Put::Table = put {
+            let table = source.table(key).0;
+            (table..source.keys).step_by(TABLES as usize).for_each(|key| self.write(source, key, Put::Row(None), now));
+            return;
+        }
         let old = self.target[key as usize];
         let new = match (put, old) {
+            (Put::Table, _) => None,
             (Put::Row(row), _) => row,
             (Put::Columns(from, bits), Some(mut row)) => {
                 (0..COLUMNS).filter(|column| bits >> column & 1 == 1).for_each(|column| row[column] = from[column]);
@@ -156,7 +234,7 @@ impl Applier {
             (Put::Columns(..), None) => None,
         };
         if new != old {
-            self.target[key as usize] = new;
+            self.put(key, new, now);
             self.truth.written(source, key, put, new, now);
             if self.watch == Some(key) {
                 println!("{now}: written {put:?}");
@@ -167,6 +245,9 @@ impl Applier {
     fn checkpoint(&mut self, plan: &Plan, at: usize, now: u64) {
         let worker = &mut self.workers[at];
         if now >= worker.checkpointed + plan.checkpoint && worker.next >= worker.checkpoint {
+            if worker.checkpoint != worker.next {
+                worker.commits.push(now);
+            }
             (worker.checkpoint, worker.checkpointed) = (worker.next, now);
         }
     }
@@ -176,10 +257,11 @@ impl Applier {
         let fresh = worker.next.max(worker.done)..end.max(worker.done);
         for index in &worker.queue[fresh] {
             let change = &source.changes[*index];
-            self.truth.done(*index, change.key);
+            source.keys_of(*index).into_iter().for_each(|key| self.truth.done(*index, key));
             worker.lags.push((now, now.saturating_sub(change.append)));
         }
         let again = end < worker.done;
+        let keys: BTreeSet<KeyId> = keys.iter().flat_map(|key| source.rows_of(*key)).collect();
         worker.next = end;
         worker.done = worker.done.max(end);
         let redone: Vec<KeyId> = worker.redo.iter().filter(|(_, to)| **to < end).map(|(key, _)| *key).collect();
@@ -201,9 +283,10 @@ impl Applier {
     fn crash(&mut self, source: &Source, at: usize, reached: usize, now: u64) -> u64 {
         let worker = &mut self.workers[at];
         for place in worker.checkpoint..reached.max(worker.done) {
-            let key = source.changes[worker.queue[place]].key;
-            let to = worker.redo.entry(key).or_insert(place);
-            *to = (*to).max(place);
+            for key in source.keys_of(worker.queue[place]) {
+                let to = worker.redo.entry(key).or_insert(place);
+                *to = (*to).max(place);
+            }
         }
         worker.next = worker.checkpoint;
         worker.batch = None;
@@ -230,10 +313,11 @@ impl Applier {
         let mut groups: BTreeMap<(u64, u8), Vec<(KeyId, Put)>> = BTreeMap::new();
         for key in order {
             let changes = &of[&key];
-            let heartbeat = key >= source.keys;
+            let special = key >= source.keys;
             let right = net(source, changes);
             let (put, label) = match self.wronged(plan, source, changes) {
-                _ if heartbeat => (Some(right), None),
+                _ if special => (Some(right), None),
+                _ if plan.rejected && breaks_constraint(right) => (None, Some(Label::Rejected)),
                 _ if skipped => (None, Some(Label::BatchSkipped)),
                 Some((put, label)) => (put, Some(label)),
                 None => (Some(right), None),
@@ -299,7 +383,16 @@ fn net(source: &Source, changes: &[usize]) -> Put {
     let sent = changes.iter().fold(0, |bits, index| bits | source.changes[*index].sent);
     let updates = changes.iter().all(|index| source.changes[*index].op == Op::Update);
     match last.row {
+        _ if last.is_truncate() => Put::Table,
         Some(row) if updates && sent != ALL => Put::Columns(row, sent),
         row => Put::Row(row),
+    }
+}
+
+/// Whether the target refuses a row, whenever it is written.
+fn breaks_constraint(put: Put) -> bool {
+    match put {
+        Put::Row(Some(row)) | Put::Columns(row, _) => row[0].is_some_and(|value| value % 211 == 7),
+        Put::Row(None) | Put::Table => false,
     }
 }

@@ -1,17 +1,19 @@
 //! What must hold in every run.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use afterimage::engine::event::{Lookup, Note};
-use afterimage::engine::limit::{Applier as Shape, VERSION_BYTES};
+use afterimage::engine::limit::VERSION_BYTES;
 use afterimage::engine::tally::{Counters, Tally};
-use afterimage::model::finding::{Finding, Kind, NamedVersion, Proof, State, Subject};
+use afterimage::model::finding::{Finding, Kind, NamedVersion, State, Subject};
 use afterimage::model::{PartitionId, Position};
 
 use crate::applier::Applier;
-use crate::model::{Loss, Truth, is_mix, removes, was_ever};
-use crate::plan::{Mode, Plan, SECOND, millis};
-use crate::source::{BITS, Cells, Change, KeyId, Source};
+use crate::guarantee::earliest;
+use crate::model::{Label, Loss, Truth, is_mix, removes, was_ever};
+use crate::plan::{Mode, Plan, SECOND, Workers};
+use crate::source::{Cells, KeyId, Source};
 
 /// Violations kept of a run; the first tells most.
 const KEPT: usize = 12;
@@ -24,21 +26,56 @@ struct Read {
     row: Option<Cells>,
 }
 
+/// What a run may violate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Property {
+    NoFalseFinding,
+    NothingMissed,
+    RightName,
+    Liveness,
+    Other,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Violation {
+    pub(crate) property: Property,
+    what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.property {
+            Property::NoFalseFinding => "FALSE: ",
+            Property::NothingMissed => "MISSED: ",
+            Property::RightName => "MISNAMED: ",
+            Property::Liveness => "STUCK: ",
+            Property::Other => "",
+        };
+        write!(out, "{word}{}", self.what)
+    }
+}
+
 /// What became of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    pub(crate) violations: Vec<String>,
+    pub(crate) violations: Vec<Violation>,
     pub(crate) changes: usize,
     pub(crate) losses: usize,
     pub(crate) guaranteed: usize,
     pub(crate) found: usize,
     pub(crate) findings: usize,
-    pub(crate) early: usize,
-    pub(crate) stalls: usize,
-    pub(crate) groups: usize,
-    pub(crate) frozen: usize,
     /// Milliseconds from the loss to the finding.
     pub(crate) detected: Vec<u64>,
+    /// Milliseconds from the earliest moment at which anyone could know, to the finding.
+    pub(crate) over_earliest: Vec<u64>,
+    /// At the moment when most versions were held.
+    pub(crate) bytes_per_version: f64,
+    /// Losses that never heal: found, planted.
+    pub(crate) lasting: (usize, usize),
+    /// Losses that were not found, by the class that says why.
+    pub(crate) excluded: BTreeMap<&'static str, usize>,
+    /// Findings by proof: opened, false, repaired by a re-application.
+    pub(crate) proofs: BTreeMap<String, (usize, usize, usize)>,
     pub(crate) counters: Counters,
     pub(crate) trace: u64,
 }
@@ -51,16 +88,20 @@ pub(crate) struct Check {
     suspected: BTreeMap<(KeyId, Position, Kind), ()>,
     /// Tables whose rows stand under one `mass_divergence` finding: from when.
     groups: BTreeMap<String, u64>,
-    group_times: Vec<(String, u64, u64)>,
-    stalled: bool,
-    interruptions: Vec<u64>,
+    pub(crate) group_times: Vec<(String, u64, u64)>,
+    pub(crate) interruptions: Vec<u64>,
     in_flight: BTreeMap<KeyId, u64>,
     /// Ranges that the judge listed as left without a verdict.
-    unverifiable: Vec<(u16, (u64, u64))>,
+    pub(crate) unverifiable: Vec<(u16, (u64, u64))>,
     memory: usize,
     keys: usize,
     watch: Option<KeyId>,
     inferred: bool,
+    gaps: bool,
+    ordered: bool,
+    /// How far behind the rows that are read may be.
+    behind: u64,
+    most_versions: usize,
 }
 
 impl Check {
@@ -72,7 +113,6 @@ impl Check {
             suspected: BTreeMap::new(),
             groups: BTreeMap::new(),
             group_times: Vec::new(),
-            stalled: false,
             interruptions: Vec::new(),
             in_flight: BTreeMap::new(),
             unverifiable: Vec::new(),
@@ -80,13 +120,35 @@ impl Check {
             keys: source.by_key.len(),
             watch: plan.watch,
             inferred: matches!(plan.mode, Mode::Inferred),
+            gaps: plan.gaps > 0.0,
+            ordered: !matches!(plan.workers, Workers::Keys(_)),
+            behind: plan.replica.map_or(0, |(_, most)| most),
+            most_versions: 0,
         }
     }
 
     fn violated(&mut self, what: String) {
+        self.broke(Property::Other, what);
+    }
+
+    fn broke(&mut self, property: Property, what: String) {
         if self.outcome.violations.len() < KEPT {
-            self.outcome.violations.push(what);
+            self.outcome.violations.push(Violation { property, what });
         }
+    }
+
+    /// A life of the judge is over: what it counted is added up.
+    pub(crate) fn ended(&mut self, counters: &Counters) {
+        let sum = &mut self.outcome.counters;
+        sum.matched += counters.matched;
+        sum.superseded += counters.superseded;
+        sum.unverifiable += counters.unverifiable;
+        sum.reads += counters.reads;
+        sum.transient += counters.transient;
+        sum.coalesced += counters.coalesced;
+        sum.unclear += counters.unclear;
+        sum.opened += counters.opened;
+        sum.healed += counters.healed;
     }
 
     /// We died, or a partition left us: suspects begin anew, and so does the clock of the guarantee.
@@ -126,13 +188,16 @@ impl Check {
     pub(crate) fn note(&mut self, note: &Note) {
         match note {
             Note::Unverifiable { partition, range, .. } => self.unverifiable.push((partition.0, *range)),
-            Note::Frozen { .. } => self.outcome.frozen += 1,
             Note::Demoted { why } => self.violated(format!("sound commits were demoted: {why}")),
-            Note::Coalesced { .. } | Note::Transient | Note::SlowEqual { .. } => {}
+            Note::Frozen { .. } | Note::Coalesced { .. } | Note::Transient | Note::SlowEqual { .. } => {}
         }
     }
 
     pub(crate) fn bounds(&mut self, tally: &Tally) {
+        if tally.versions > self.most_versions {
+            self.most_versions = tally.versions;
+            self.outcome.bytes_per_version = tally.memory_bytes as f64 / tally.versions as f64;
+        }
         // One key costs an entry and, coalesced, four versions.
         let most = self.memory.saturating_add(self.keys * (VERSION_BYTES * 5 + 32)) + 64 * 1024;
         if tally.memory_bytes > most {
@@ -153,17 +218,12 @@ impl Check {
                     }
                 }
                 State::Suspected | State::Open | State::Acknowledged | State::Ignored | State::Retracted => {
-                    self.outcome.groups += usize::from(!self.groups.contains_key(&**table));
                     self.groups.entry(table.to_string()).or_insert(finding.first_seen.0);
                 }
             },
             Subject::Scope { detail, .. } => match finding.kind {
-                Kind::Stalled => {
-                    let open = finding.state == State::Open;
-                    self.outcome.stalls += usize::from(open && !self.stalled);
-                    self.stalled = open;
-                }
-                Kind::JudgingSuspended => {}
+                Kind::Stalled | Kind::JudgingSuspended => {}
+                Kind::CoverageGap if self.gaps => {}
                 // Content that nobody wrote to the tap takes from rows what only they prove.
                 Kind::EvidenceUnsound if self.inferred && truth.was_foreign() => {}
                 Kind::UnappliedDelete
@@ -182,7 +242,13 @@ impl Check {
                     self.violated(format!("{now}: {:?} without a reason: {detail}", finding.kind))
                 }
             },
-            Subject::Record { .. } => self.violated(format!("{now}: every record can be read: {finding:?}")),
+            Subject::Record { at, .. } => {
+                let log = &source.logs[usize::from(at.partition.0)];
+                let unreadable = |index: &usize| source.changes[*index].unreadable && source.position(*index) == *at;
+                if !log.iter().any(unreadable) {
+                    self.violated(format!("{now}: this record can be read: {finding:?}"));
+                }
+            }
         }
     }
 
@@ -205,6 +271,10 @@ impl Check {
             }
             State::Healed => {
                 let known = self.open.remove(&id).is_some();
+                let repaired = truth.losses.iter().rev().find(|loss| loss.key == key && loss.found.is_some());
+                if known && repaired.is_some_and(|loss| loss.reapplied && loss.end <= now) {
+                    self.outcome.proofs.entry(proof(finding)).or_default().2 += 1;
+                }
                 let suspected = self.suspected.remove(&(key, expected.at, finding.kind)).is_some();
                 if !known && !suspected {
                     self.violated(format!("{now}: healed, but never stated: {}", told(key, finding)));
@@ -226,7 +296,7 @@ impl Check {
         let known = self.open.iter().any(|((of, at), _)| *of == key && *at == expected.at);
         if !known {
             self.outcome.findings += 1;
-            self.outcome.early += usize::from(finding.proof == Some(Proof::Early));
+            self.outcome.proofs.entry(proof(finding)).or_default().0 += 1;
             if let Some(other) = self.open.keys().find(|(of, _)| *of == key) {
                 self.violated(format!("{now}: a second finding beside {other:?}: {}", told(key, finding)));
             }
@@ -243,7 +313,9 @@ impl Check {
         }
         let Some(loss) = standing else {
             if !attempted {
-                self.violated(format!("{now}: FALSE, read at {}: {}", read.snapshot, told(key, finding)));
+                self.outcome.proofs.entry(proof(finding)).or_default().1 += 1;
+                let what = format!("{now}: read at {}: {}", read.snapshot, told(key, finding));
+                self.broke(Property::NoFalseFinding, what);
             }
             return;
         };
@@ -258,7 +330,8 @@ impl Check {
             self.kind(source, key, index, read, finding, now);
         }
         if !attempted && !loss.label.admits(finding.cause) {
-            self.violated(format!("{now}: {:?} was named {}: {}", loss.label, finding.cause, told(key, finding)));
+            let what = format!("{now}: {:?} was named {}: {}", loss.label, finding.cause, told(key, finding));
+            self.broke(Property::RightName, what);
         }
     }
 
@@ -300,7 +373,8 @@ impl Check {
             (_, _) => false,
         };
         if !right {
-            self.violated(format!("{now}: the kind does not fit {:?}: {}", read.row, told(key, finding)));
+            let what = format!("{now}: the kind does not fit {:?}: {}", read.row, told(key, finding));
+            self.broke(Property::RightName, what);
         }
     }
 
@@ -310,16 +384,21 @@ impl Check {
         let place = |offset: u64| log.partition_point(|index| source.changes[*index].offset < offset);
         for index in &log[place(from)..place(to).max(place(from))] {
             let change = &source.changes[*index];
-            if change.heartbeat {
+            let listed = self.is_listed(change);
+            if change.heartbeat || change.is_truncate() || change.unreadable || listed {
                 continue;
             }
             if !truth.is_done(*index) {
                 self.violated(format!("{now}: {partition}/{} was committed before it was applied", change.offset));
             }
-            let unsaid = truth.standing(change.key).filter(|loss| loss.change == *index && loss.found.is_none());
-            let listed = self.is_listed(change);
-            if let Some(loss) = unsaid.filter(|loss| !listed && loss.start + SECOND < now && !loss.masked(source, now))
-            {
+            let unsaid = |loss: &&Loss| {
+                loss.change == Some(*index)
+                    && loss.found.is_none()
+                    && loss.label != Label::Elsewhere
+                    && loss.start + SECOND + self.behind < now
+                    && !loss.masked(source, now)
+            };
+            if let Some(loss) = truth.standing(change.key).filter(unsaid) {
                 self.violated(format!("{now}: {partition}/{} was committed past {loss:?}", change.offset));
             }
         }
@@ -344,28 +423,43 @@ impl Check {
         for (table, since) in std::mem::take(&mut self.groups) {
             self.group_times.push((table, since, u64::MAX));
         }
+        *self.outcome.excluded.entry("D0").or_default() += applier.truth.overwritten;
         for loss in &applier.truth.losses {
-            self.outcome.losses += 1;
-            if let Some(found) = loss.found {
-                self.outcome.found += 1;
-                self.outcome.detected.push(found - loss.start);
-            }
-            if let Some(bound) = self.guaranteed(plan, source, applier, loss) {
-                self.outcome.guaranteed += 1;
-                if loss.found.is_none() {
-                    self.violated(format!("MISSED, guaranteed within {bound} ms: {loss:?}"));
-                }
-            }
+            self.count(plan, source, applier, loss);
         }
         self.is_live(plan, source, tally);
-        self.outcome.counters = tally.counters.clone();
+        self.ended(&tally.counters);
         self.outcome.trace = trace;
         self.outcome
     }
 
+    fn count(&mut self, plan: &Plan, source: &Source, applier: &Applier, loss: &Loss) {
+        self.outcome.losses += 1;
+        let lasts = loss.end >= plan.end();
+        self.outcome.lasting.1 += usize::from(lasts);
+        let earliest = earliest(plan, applier, loss);
+        match loss.found {
+            Some(found) => {
+                self.outcome.found += 1;
+                self.outcome.lasting.0 += usize::from(lasts);
+                self.outcome.detected.push(found - loss.start);
+                self.outcome.over_earliest.extend(earliest.map(|earliest| found.saturating_sub(earliest)));
+            }
+            None => {
+                *self.outcome.excluded.entry(self.class(plan, source, loss, earliest)).or_default() += 1;
+            }
+        }
+        if let Some(bound) = self.guaranteed(plan, source, applier, loss) {
+            self.outcome.guaranteed += 1;
+            if loss.found.is_none() {
+                self.broke(Property::NothingMissed, format!("guaranteed within {bound} ms: {loss:?}"));
+            }
+        }
+    }
+
     /// With progress, everything of the load has its verdict at the end.
     fn is_live(&mut self, plan: &Plan, source: &Source, tally: &Tally) {
-        if !self.groups.is_empty() || tally.stated.contains(&Kind::MassDivergence) {
+        if !self.ordered || !self.groups.is_empty() || tally.stated.contains(&Kind::MassDivergence) {
             return;
         }
         for partition in &tally.partitions {
@@ -379,74 +473,18 @@ impl Check {
                 let PartitionId(id) = partition.partition;
                 let next = log.iter().find(|index| source.changes[**index].offset >= partition.verified);
                 let next = next.map(|index| &source.changes[*index]);
-                self.violated(format!(
+                let what = format!(
                     "partition {id}: verified to {} where the load ends at {last}, before {next:?}: {partition:?}",
                     partition.verified
-                ));
+                );
+                self.broke(Property::Liveness, what);
             }
         }
     }
-
-    /// How long the loss may stand unsaid, if it is of those that must be said.
-    fn guaranteed(&self, plan: &Plan, source: &Source, applier: &Applier, loss: &Loss) -> Option<u64> {
-        let worker = &applier.workers[loss.worker];
-        let end = loss.end.min(plan.end());
-        let mut cuts: Vec<u64> = worker.restarts.iter().chain(&self.interruptions).copied().collect();
-        let start = loss.start.max(plan.start());
-        cuts.retain(|cut| *cut > start && *cut < end);
-        cuts.extend([start, end.max(start)]);
-        cuts.sort_unstable();
-        let listed = self.is_listed(&source.changes[loss.change]);
-        if listed || loss.masked(source, end) || self.is_grouped(source, loss, end) {
-            return None;
-        }
-        cuts.windows(2).find_map(|segment| {
-            let (from, to) = (segment[0], segment[1]);
-            let first = worker.lags.partition_point(|(at, _)| *at < from);
-            let until = worker.lags.partition_point(|(at, _)| *at <= to);
-            let lag = worker.lags[first..(until + 1).min(worker.lags.len())].iter().map(|(_, lag)| *lag).max();
-            let bound = bound(plan, source, loss, lag.unwrap_or(0));
-            (to - from >= bound).then_some(bound)
-        })
-    }
-
-    fn is_listed(&self, change: &Change) -> bool {
-        self.unverifiable.iter().any(|(partition, (first, last))| {
-            *partition == change.partition && *first <= change.offset && change.offset <= *last
-        })
-    }
-
-    fn is_grouped(&self, source: &Source, loss: &Loss, end: u64) -> bool {
-        let table = format!("public.t{}", source.table(loss.key).0);
-        self.group_times.iter().any(|(of, from, to)| *of == table && *from <= end && *to >= loss.start)
-    }
 }
 
-/// The bound of the protocol's guarantee with the run's figures, and room for failed reads.
-fn bound(plan: &Plan, source: &Source, loss: &Loss, lag: u64) -> u64 {
-    let options = &plan.options;
-    let consumption = if plan.slow_consumption { 62_000 } else { 2_000 };
-    // Without heartbeats, witnesses are ordinary rows, of which a trickle goes on.
-    let spacing = match plan.mode {
-        Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat => plan.heartbeat.unwrap_or(0),
-        Mode::Committed => 90_000,
-        Mode::Inferred => 180_000,
-        Mode::Assumed => 0,
-    } + plan.every * 4;
-    let slow_batches = plan.window + 8 * plan.group_gap;
-    let polls = millis(options.reread) + 6 * millis(options.poll) + 5 * SECOND;
-    let settle = plan.settle();
-    let gate = if options.applier == Shape::Batch { 150_000 + 4 * (lag + spacing) + settle } else { 0 };
-    let causal = 3 * (lag + spacing + consumption + slow_batches) + 2 * settle + spacing + 4 * plan.lead() + gate;
-    let bits = if source.table(loss.key).0 == BITS { causal } else { 0 };
-    let committed =
-        2 * (lag + plan.checkpoint + consumption + slow_batches) + lag + spacing + millis(options.zombie_after);
-    let base = match plan.mode {
-        Mode::Committed => committed,
-        Mode::Assumed => consumption,
-        Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat | Mode::Inferred => causal,
-    };
-    (base + polls + bits) * 3 / 2
+fn proof(finding: &Finding) -> String {
+    finding.proof.map(|proof| proof.to_string()).unwrap_or_default()
 }
 
 fn told(key: KeyId, finding: &Finding) -> String {

@@ -1,58 +1,89 @@
 //! A deterministic simulator of everything around the judge.
 //!
-//! `cargo test --test sim` runs the kept seeds, then explores new ones for a while. `cargo test --test sim -- seed N` runs
-//! one seed and tells what happened; `-- seed N KEY` tells the story of a key; `-- explore SECONDS [FIRST]`
-//! looks for new ones.
+//! `cargo test --test sim` runs the kept seeds, then explores new ones for a while (`SIM_SECONDS`).
+//! `-- explore --changes N --seed S` explores fresh seeds from S on until it has seen N changes, and ends with one line of JSON.
+//! `-- seed N` runs one seed and tells what happened, `-- seed N KEY` tells the story of a key; `keys=N`, `changes=N` and
+//! `without=PART,…` cut the scenario down.
 #![allow(clippy::print_stdout, reason = "a simulator tells what it ran")]
 
 mod applier;
 mod check;
+mod cut;
+mod guarantee;
 mod images;
 mod model;
 mod plan;
+mod record;
 mod rng;
 mod source;
 mod world;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use check::Outcome;
+use check::{Outcome, Property};
+use cut::Cut;
 use plan::Plan;
+use record::Record;
 
 /// Seconds of exploration when nothing else is said.
-const EXPLORE: u64 = 20;
+const EXPLORE: u64 = 60;
+
+/// Failures that are shrunk and told in one exploration; the rest is counted.
+const TOLD: usize = 8;
 
 const KEPT: &str = include_str!("seeds/kept.txt");
 
+/// When an exploration ends.
+enum Until {
+    Changes(usize),
+    Passed(Duration),
+}
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let number = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok());
-    let passed = match words.first().map(String::as_str) {
-        Some("--list") => {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let passed = match words.as_slice() {
+        ["--list", ..] => {
             println!("sim: test");
             true
         }
-        Some("seed") => number(1).is_some_and(|seed| one(seed, number(2))),
-        Some("explore") => explore(number(1).unwrap_or(EXPLORE), number(2).unwrap_or(1)),
-        Some(_) | None => kept() && explore(environment("SIM_SECONDS", EXPLORE), environment("SIM_FIRST", 1)),
+        ["seed", seed, rest @ ..] => seed.parse().is_ok_and(|seed| one(seed, rest)),
+        ["explore", rest @ ..] => {
+            let changes = option(rest, "--changes").unwrap_or(1_000_000);
+            explore(
+                option(rest, "--seed").unwrap_or(1),
+                &Until::Changes(usize::try_from(changes).unwrap_or(usize::MAX)),
+            )
+        }
+        _ => {
+            let seconds = Duration::from_secs(environment("SIM_SECONDS", EXPLORE));
+            kept() && explore(environment("SIM_FIRST", 1), &Until::Passed(seconds))
+        }
     };
     std::process::exit(i32::from(!passed));
+}
+
+fn option(words: &[&str], name: &str) -> Option<u64> {
+    let at = words.iter().position(|word| *word == name)?;
+    words.get(at + 1)?.parse().ok()
 }
 
 fn environment(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|word| word.parse().ok()).unwrap_or(default)
 }
 
-/// Seeds that once failed, or that show something: one on a line, with what it showed.
+/// Scenarios that once failed, or that show something: one on a line, as `seed` takes them, with what they showed behind `#`.
 fn kept() -> bool {
-    let seeds = KEPT.lines().filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     let mut passed = true;
-    for seed in seeds {
-        let plan = Plan::of(seed);
+    for line in KEPT.lines() {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let Some(seed) = words.next().and_then(|seed| seed.parse::<u64>().ok()) else { continue };
+        let mut cut = Cut::default();
+        cut.read(words);
+        let plan = Plan { traced: true, ..cut.plan(seed) };
         let outcome = world::run(&plan);
-        passed &= told(&plan, &outcome);
-        let again = world::run(&plan);
-        if again.trace != outcome.trace {
+        passed &= told(&plan, &cut, &outcome);
+        if world::run(&plan).trace != outcome.trace {
             println!("seed {seed}: two runs differ");
             passed = false;
         }
@@ -60,76 +91,59 @@ fn kept() -> bool {
     passed
 }
 
-fn one(seed: u64, watch: Option<u64>) -> bool {
-    let mut plan = Plan::of(seed);
-    plan.watch = watch.and_then(|key| u32::try_from(key).ok());
-    if watch.is_none() {
+fn one(seed: u64, words: &[&str]) -> bool {
+    let mut cut = Cut::default();
+    let rest = cut.read(words.iter().copied());
+    let mut plan = cut.plan(seed);
+    plan.watch = rest.first().and_then(|key| key.parse().ok());
+    if plan.watch.is_none() {
         println!("{plan:#?}");
     }
     let outcome = world::run(&plan);
-    println!("{}", summary(&outcome));
+    let mut record = Record::of(seed);
+    record.add(&plan, &outcome);
     println!("{:#?}", outcome.counters);
-    told(&plan, &outcome)
+    println!("{}", record.line());
+    told(&plan, &cut, &outcome)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the only use of a clock: how long to go on exploring")]
-fn explore(seconds: u64, first: u64) -> bool {
-    let began = std::time::Instant::now();
-    let mut passed = true;
-    let mut sum = Outcome::default();
-    let mut runs = 0;
+fn explore(first: u64, until: &Until) -> bool {
+    let began = Instant::now();
+    let mut record = Record::of(first);
+    let mut failures = 0;
     for seed in first.. {
-        if began.elapsed() >= Duration::from_secs(seconds) {
+        let over = match until {
+            Until::Changes(changes) => record.changes >= *changes,
+            Until::Passed(time) => began.elapsed() >= *time,
+        };
+        if over {
             break;
         }
         let plan = Plan::of(seed);
         let outcome = world::run(&plan);
-        passed &= told(&plan, &outcome);
-        runs += 1;
-        sum.changes += outcome.changes;
-        sum.losses += outcome.losses;
-        sum.guaranteed += outcome.guaranteed;
-        sum.found += outcome.found;
-        sum.findings += outcome.findings;
-        sum.early += outcome.early;
-        sum.stalls += outcome.stalls;
-        sum.groups += outcome.groups;
-        sum.frozen += outcome.frozen;
-        sum.detected.extend(outcome.detected);
-        sum.counters.reads += outcome.counters.reads;
+        record.add(&plan, &outcome);
+        if !outcome.violations.is_empty() {
+            failures += 1;
+            if failures <= TOLD {
+                let cut = cut::shrink(seed, &Cut::default(), &outcome);
+                let smallest = cut.plan(seed);
+                told(&smallest, &cut, &world::run(&smallest));
+            } else {
+                println!("seed {seed} fails too: {}", outcome.violations[0]);
+            }
+        }
     }
-    sum.detected.sort_unstable();
-    println!("{runs} seeds from {first}: {}", summary(&sum));
-    passed
+    println!("{}", record.line());
+    failures == 0 && record.count(Property::NoFalseFinding) == 0 && record.count(Property::NothingMissed) == 0
 }
 
-fn summary(outcome: &Outcome) -> String {
-    let share = |part: usize| outcome.detected.get(outcome.detected.len() * part / 100).map_or(0, |ms| ms / 1000);
-    format!(
-        "{} changes, {} losses ({} guaranteed, {} found), {} findings ({} first early), {} stalls, {} groups, {} freezes, \
-         {:.2} reads a change, found after {}/{}/{} s (p50/p90/p99)",
-        outcome.changes,
-        outcome.losses,
-        outcome.guaranteed,
-        outcome.found,
-        outcome.findings,
-        outcome.early,
-        outcome.stalls,
-        outcome.groups,
-        outcome.frozen,
-        outcome.counters.reads as f64 / outcome.changes.max(1) as f64,
-        share(50),
-        share(90),
-        share(99),
-    )
-}
-
-fn told(plan: &Plan, outcome: &Outcome) -> bool {
+fn told(plan: &Plan, cut: &Cut, outcome: &Outcome) -> bool {
     if outcome.violations.is_empty() {
         return true;
     }
     println!("seed {} fails ({})", plan.seed, plan.words());
     outcome.violations.iter().for_each(|violation| println!("    {violation}"));
-    println!("    reproduce: cargo test --test sim -- seed {}", plan.seed);
+    println!("    reproduce: cargo test --test sim -- seed {}{}", plan.seed, cut.words());
     false
 }

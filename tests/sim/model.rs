@@ -19,6 +19,10 @@ pub(crate) enum Label {
     Torn,
     Foreign,
     BatchSkipped,
+    /// The target refused the row.
+    Rejected,
+    /// Somebody else wrote the row.
+    Elsewhere,
     /// A window applied again left an earlier state.
     Replayed,
 }
@@ -27,7 +31,7 @@ impl Label {
     /// Whether a cause named for such a loss is not a lie: evidence that was overwritten may leave a weaker or a neighbouring one.
     pub(crate) fn admits(self, cause: Cause) -> bool {
         match cause {
-            Cause::ForeignWrite => matches!(self, Label::Foreign | Label::Torn | Label::Replayed),
+            Cause::ForeignWrite => matches!(self, Label::Foreign | Label::Torn | Label::Replayed | Label::Elsewhere),
             Cause::PlaceholderWritten | Cause::RejectedRow | Cause::ColumnCoercion => false,
             Cause::InsertUpdateMerge
             | Cause::InsertDeleteMerge
@@ -46,13 +50,16 @@ impl Label {
 #[derive(Debug, Clone)]
 pub(crate) struct Loss {
     pub(crate) key: KeyId,
-    /// The newest change that the applier had completed when it began.
-    pub(crate) change: usize,
-    pub(crate) content: Option<Cells>,
+    /// The newest change that the applier had completed when it began, if it had any.
+    pub(crate) change: Option<usize>,
+    /// What stood there meanwhile: writes of other columns change a row and heal nothing.
+    pub(crate) contents: Vec<Option<Cells>>,
     pub(crate) label: Label,
     pub(crate) worker: usize,
     pub(crate) start: u64,
     pub(crate) end: u64,
+    /// It ended because a window was applied again.
+    pub(crate) reapplied: bool,
     /// When a finding said so.
     pub(crate) found: Option<u64>,
 }
@@ -67,8 +74,10 @@ impl Loss {
         source.by_key[self.key as usize]
             .iter()
             .map(|index| (*index, &source.changes[*index]))
-            .skip_while(|(index, _)| *index < self.change)
-            .any(|(_, change)| change.append <= until && change.fits(self.content.as_ref()))
+            .skip_while(|(index, _)| Some(*index) < self.change)
+            .any(|(_, change)| {
+                change.append <= until && self.contents.iter().any(|content| change.fits(content.as_ref()))
+            })
     }
 }
 
@@ -77,6 +86,10 @@ pub(crate) struct Truth {
     pub(crate) losses: Vec<Loss>,
     /// The newest completed change of each key.
     pub(crate) expected: Vec<Option<usize>>,
+    /// What is written now was written before.
+    pub(crate) again: bool,
+    /// Keys that a batch got wrong and right again before it was complete.
+    pub(crate) overwritten: usize,
     done: Vec<bool>,
     open: Vec<Option<usize>>,
     label: Vec<Option<Label>>,
@@ -88,7 +101,7 @@ pub(crate) struct Truth {
 impl Truth {
     /// Somebody else's content stood on the target.
     pub(crate) fn was_foreign(&self) -> bool {
-        self.losses.iter().any(|loss| loss.label == Label::Foreign)
+        self.losses.iter().any(|loss| matches!(loss.label, Label::Foreign | Label::Elsewhere))
     }
 
     pub(crate) fn new(source: &Source) -> Truth {
@@ -130,11 +143,25 @@ impl Truth {
             (Put::Columns(_, bits), Some(new), Some(expected)) => {
                 (0..COLUMNS).any(|column| bits >> column & 1 == 0 && new[column] != expected[column])
             }
-            (Put::Columns(..) | Put::Row(_), _, _) => false,
+            (Put::Columns(..) | Put::Row(_) | Put::Table, _, _) => false,
         };
+        if let Some(loss) = self.open[key as usize].filter(|_| untouched) {
+            self.losses[loss].contents.push(new);
+        }
         if let Some(loss) = self.open[key as usize].filter(|_| !untouched) {
             self.losses[loss].end = now;
+            self.losses[loss].reapplied = self.again;
             self.open[key as usize] = None;
+        }
+    }
+
+    /// Somebody else wrote a row: what stood wrong there stands no more, and what it left may be wrong.
+    pub(crate) fn elsewhere(&mut self, source: &Source, key: KeyId, new: Option<Cells>, now: u64) {
+        self.again = false;
+        self.written(source, key, Put::Row(new), new, now);
+        self.label[key as usize] = Some(Label::Elsewhere);
+        if self.row(source, key) != new {
+            self.open(key, new, (usize::MAX, now));
         }
     }
 
@@ -146,32 +173,38 @@ impl Truth {
     /// A batch that held the key is complete: is its row what it has to be?
     pub(crate) fn judged(&mut self, source: &Source, key: KeyId, worker: usize, row: Option<Cells>, now: u64) {
         let at = key as usize;
-        let Some(change) = self.expected[at] else { return };
+        if self.expected[at].is_none() {
+            return;
+        }
         let right = self.row(source, key) == row;
         match self.open[at] {
-            None if !right && key < source.keys => {
-                self.open[at] = Some(self.losses.len());
-                let label = self.label[at].unwrap_or(Label::Replayed);
-                self.losses.push(Loss {
-                    key,
-                    change,
-                    content: row,
-                    label,
-                    worker,
-                    start: now,
-                    end: u64::MAX,
-                    found: None,
-                });
-            }
+            None if !right && key < source.keys => self.open(key, row, (worker, now)),
             Some(loss) if right => {
                 self.losses[loss].end = now;
+                self.losses[loss].reapplied = self.again;
                 self.open[at] = None;
             }
             None | Some(_) => {}
         }
         if right {
-            self.label[at] = None;
+            self.overwritten += usize::from(self.label[at].take().is_some());
         }
+    }
+
+    fn open(&mut self, key: KeyId, content: Option<Cells>, (worker, start): (usize, u64)) {
+        let at = key as usize;
+        self.open[at] = Some(self.losses.len());
+        self.losses.push(Loss {
+            key,
+            change: self.expected[at],
+            contents: vec![content],
+            label: self.label[at].unwrap_or(Label::Replayed),
+            worker,
+            start,
+            end: u64::MAX,
+            reapplied: false,
+            found: None,
+        });
     }
 
     /// The loss that stands at a key.

@@ -20,7 +20,7 @@ pub(crate) enum Mode {
 }
 
 /// How far the applier is behind the tap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lag {
     None,
     Seconds,
@@ -31,6 +31,17 @@ pub(crate) enum Lag {
 }
 
 impl Lag {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Lag::None => "0s",
+            Lag::Seconds => "2s",
+            Lag::HalfMinute => "30s",
+            Lag::TenMinutes => "10min",
+            Lag::Wandering => "wandering",
+            Lag::Stalled => "stalled",
+        }
+    }
+
     /// Milliseconds between which the lag is drawn anew from time to time.
     pub(crate) fn range(self) -> (u64, u64) {
         match self {
@@ -41,6 +52,33 @@ impl Lag {
             Lag::Wandering => (0, 120_000),
         }
     }
+}
+
+/// Which keys change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Skew {
+    Uniform,
+    Zipf,
+    /// Every tenth change, or every third, is of one key.
+    OneHot(u8),
+}
+
+/// What a second writer puts on the target, now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Second {
+    /// Rows that no change ever wrote.
+    Junk,
+    /// Rows of changes that the applier has still to apply.
+    Future,
+}
+
+/// How the applier's workers share the tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Workers {
+    Partitions,
+    One,
+    Tables,
+    Keys(u8),
 }
 
 /// What the applier does wrong, as probabilities for each key of a batch (the last two: for each batch).
@@ -70,7 +108,22 @@ pub(crate) struct Plan {
     pub(crate) changes: usize,
     /// Milliseconds between changes, on average.
     pub(crate) every: u64,
-    pub(crate) hot: f64,
+    pub(crate) skew: Skew,
+    pub(crate) workers: Workers,
+    pub(crate) second: Option<Second>,
+    /// Probabilities for each change of the source.
+    pub(crate) truncates: f64,
+    pub(crate) duplicated: f64,
+    pub(crate) unreadable: f64,
+    pub(crate) clock_steps: f64,
+    /// Probability that a record is told once more.
+    pub(crate) redelivered: f64,
+    /// Probability that a partition that is given out has lost its next records.
+    pub(crate) gaps: f64,
+    /// We read a replica, so far behind, in milliseconds.
+    pub(crate) replica: Option<(u64, u64)>,
+    /// The target has a constraint that some rows break, whoever writes them.
+    pub(crate) rejected: bool,
     pub(crate) partial: f64,
     pub(crate) before_images: bool,
     /// Merges a window's changes of a key and shows groups one after another; else one transaction a batch.
@@ -93,6 +146,8 @@ pub(crate) struct Plan {
     pub(crate) generations: bool,
     /// The key whose story is told while the run goes on.
     pub(crate) watch: Option<u32>,
+    /// Every input and output goes into the trace; costs most of a run's time.
+    pub(crate) traced: bool,
     pub(crate) options: Options,
 }
 
@@ -124,7 +179,17 @@ impl Plan {
             keys: rng.range((40, 400)) as u32,
             changes: rng.range((800, 3000)) as usize,
             every: rng.range((50, 600)),
-            hot: if rng.chance(0.5) { 0.1 } else { 0.0 },
+            skew: Skew::Zipf,
+            workers: if pipeline { Workers::One } else { Workers::Partitions },
+            second: None,
+            truncates: 0.0,
+            duplicated: 0.0,
+            unreadable: 0.0,
+            clock_steps: 0.0,
+            redelivered: 0.0,
+            gaps: 0.0,
+            replica: None,
+            rejected: false,
             partial: if rng.chance(0.3) { 0.3 } else { 0.0 },
             before_images: rng.chance(0.5),
             batches,
@@ -143,17 +208,61 @@ impl Plan {
             images: *rng.pick(&[100, 100_000]),
             generations: rng.chance(0.5),
             watch: None,
+            traced: false,
             options: options(mode, order, batches, source_log, rng),
         }
+        .widened(rng)
         .fitting()
+    }
+
+    /// Draws the rarer models, so that a seed has a few of them.
+    fn widened(mut self, rng: &mut Rng) -> Plan {
+        let some = |rng: &mut Rng, chance: f64, value: f64| if rng.chance(chance) { value } else { 0.0 };
+        self.skew = *rng.pick(&[Skew::Uniform, Skew::Zipf, Skew::Zipf, Skew::OneHot(10), Skew::OneHot(3)]);
+        self.second = rng.chance(0.1).then(|| *rng.pick(&[Second::Junk, Second::Future]));
+        self.truncates = some(rng, 0.1, 0.000_7);
+        self.duplicated = some(rng, 0.15, 0.01);
+        self.redelivered = some(rng, 0.15, 0.01);
+        self.unreadable = some(rng, 0.1, 0.001);
+        self.clock_steps = some(rng, 0.1, 0.002);
+        self.gaps = some(rng, 0.3, 0.5);
+        self.replica = rng.chance(0.1).then(|| *rng.pick(&[(100, 2_000), (1_000, 30_000)]));
+        self.rejected = rng.chance(0.1);
+        let parallel = rng.chance(0.15);
+        match self.mode {
+            Mode::Inferred if parallel && self.order == Order::Partition => {
+                (self.workers, self.order) = (Workers::Tables, Order::Table);
+            }
+            Mode::Committed if parallel => {
+                (self.workers, self.order) = (Workers::Keys(2 + rng.below(4) as u8), Order::Key);
+            }
+            Mode::Committed | Mode::UnknownCommitsAndHeartbeat | Mode::Heartbeat | Mode::Inferred | Mode::Assumed => {}
+        }
+        self.options.order = self.order;
+        self
     }
 
     /// Drops what does not go together.
     fn fitting(mut self) -> Plan {
+        if matches!(self.mode, Mode::Committed | Mode::Assumed) {
+            // What convicts there must have been read where it was written.
+            self.replica = None;
+        }
+        if self.partitions > 1 && self.order == Order::Partition
+            || matches!(self.workers, Workers::Tables | Workers::Keys(_))
+        {
+            // A truncate has an order with the rest only where one worker applies both.
+            self.truncates = 0.0;
+        }
+        if self.source_log {
+            // The lead is measured by the source's clock.
+            self.clock_steps = 0.0;
+        }
         if self.mode == Mode::Assumed {
+            self.second = None;
             (self.our_crashes, self.rebalances, self.wrongs.crash, self.stalls) = (0, 0, 0.0, 0.0);
         }
-        if self.order == Order::Pipeline {
+        if self.order != Order::Partition {
             self.rebalances = 0;
         }
         if self.lag == Lag::TenMinutes {
@@ -197,7 +306,16 @@ impl Plan {
             (self.rebalances > 0, "rebalances"),
             (self.source_log, "source log"),
             (self.partial > 0.0, "partial rows"),
-            (self.hot > 0.0, "hot key"),
+            (matches!(self.skew, Skew::OneHot(_)), "hot key"),
+            (self.second.is_some(), "second writer"),
+            (self.truncates > 0.0, "truncates"),
+            (self.duplicated + self.redelivered > 0.0, "duplicates"),
+            (self.unreadable > 0.0, "unreadable records"),
+            (self.gaps > 0.0, "gaps"),
+            (self.replica.is_some(), "replica"),
+            (self.rejected, "rejected rows"),
+            (self.clock_steps > 0.0, "clock steps"),
+            (matches!(self.workers, Workers::Tables | Workers::Keys(_)), "parallel"),
             (self.slow_consumption, "slow consumption"),
         ];
         let faults: Vec<&str> = faults.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();

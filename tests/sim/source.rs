@@ -9,7 +9,7 @@ use afterimage::engine::limit::Order;
 use afterimage::model::change::KeyChange;
 use afterimage::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Typing};
 
-use crate::plan::Plan;
+use crate::plan::{Plan, SECOND, Skew};
 use crate::rng::Rng;
 
 pub(crate) const COLUMNS: usize = 4;
@@ -44,9 +44,18 @@ pub(crate) struct Change {
     pub(crate) partition: u16,
     pub(crate) offset: u64,
     pub(crate) heartbeat: bool,
+    /// The record cannot be understood by us; the applier has no trouble with it.
+    pub(crate) unreadable: bool,
+    /// What the source's clock said, off by steps.
+    clock: i64,
 }
 
 impl Change {
+    /// The table that is emptied, where that is what it does.
+    pub(crate) fn is_truncate(&self) -> bool {
+        self.op == Op::Truncate
+    }
+
     /// Whether a target row is what this change left, as far as the tap says what it left.
     pub(crate) fn fits(&self, row: Option<&Cells>) -> bool {
         match (&self.row, row) {
@@ -68,6 +77,8 @@ pub(crate) struct Source {
     /// Rows that stood on both sides before the tap began.
     pub(crate) before: Vec<Option<Cells>>,
     pub(crate) keys: u32,
+    /// From here on a key stands for a whole table.
+    truncates: u32,
     names: Arc<Columns>,
     masks: Vec<Arc<Mask>>,
     order: Order,
@@ -80,9 +91,15 @@ impl Source {
         draft.fill();
         let mut changes = draft.changes;
         let logs = logs(plan, &mut changes, &mut draft.rng);
-        let count = (plan.keys + u32::from(plan.partitions)) as usize;
+        let count = (plan.keys + u32::from(plan.partitions) + TABLES) as usize;
         let mut by_key = vec![Vec::new(); count];
-        changes.iter().enumerate().for_each(|(index, change)| by_key[change.key as usize].push(index));
+        for (index, change) in changes.iter().enumerate() {
+            by_key[change.key as usize].push(index);
+            if change.is_truncate() {
+                let table = table_of_truncate(plan, change.key);
+                (table..plan.keys).step_by(TABLES as usize).for_each(|key| by_key[key as usize].push(index));
+            }
+        }
         let mut before = draft.start;
         before.resize(count, None);
         let masks = (0..=ALL).map(|bits| Arc::new(mask(bits))).collect();
@@ -92,6 +109,7 @@ impl Source {
             by_key,
             before,
             keys: plan.keys,
+            truncates: plan.keys + u32::from(plan.partitions),
             names: Arc::new(Columns::new(["a", "b", "c", "d"])),
             masks,
             order: plan.order,
@@ -100,10 +118,36 @@ impl Source {
     }
 
     pub(crate) fn table(&self, key: KeyId) -> TableId {
-        if key >= self.keys { HEARTBEATS } else { table_of(key) }
+        match key {
+            _ if key >= self.truncates => TableId(key - self.truncates),
+            _ if key >= self.keys => HEARTBEATS,
+            _ => table_of(key),
+        }
+    }
+
+    /// Whether an unreadable record's topic says which table it is of.
+    pub(crate) fn tells_table(&self, index: usize) -> bool {
+        index.is_multiple_of(2)
+    }
+
+    /// The rows that a change is about.
+    pub(crate) fn keys_of(&self, index: usize) -> Vec<KeyId> {
+        self.rows_of(self.changes[index].key)
+    }
+
+    /// The row of a key, or all of a table where the key stands for one.
+    pub(crate) fn rows_of(&self, key: KeyId) -> Vec<KeyId> {
+        if key >= self.truncates {
+            (self.table(key).0..self.keys).step_by(TABLES as usize).collect()
+        } else {
+            vec![key]
+        }
     }
 
     pub(crate) fn key(&self, key: KeyId) -> Key {
+        if key >= self.truncates {
+            return Key::new(self.table(key), &[]);
+        }
         Key::new(self.table(key), &[Cell::Int(i64::from(key))])
     }
 
@@ -131,7 +175,7 @@ impl Source {
             fingerprint: change.row.map_or(0, |row| fingerprint(&row, change.sent)),
             mask: Arc::clone(&self.masks[usize::from(change.sent)]),
             before: change.before.filter(|_| self.before_images).map(|row| fingerprint(&row, change.sent)),
-            committed_at: Some(SourceTime(change.commit as i64)),
+            committed_at: Some(SourceTime(change.clock)),
             appended_at: Some(change.append as i64),
             key_change: change.half,
             role: if change.heartbeat { Role::Heartbeat } else { Role::Rows },
@@ -158,6 +202,10 @@ impl Source {
         let count = log.partition_point(|index| self.changes[*index].append <= at);
         count.checked_sub(1).map_or(0, |last| self.changes[log[last]].offset + 1)
     }
+}
+
+fn table_of_truncate(plan: &Plan, key: KeyId) -> u32 {
+    key - plan.keys - u32::from(plan.partitions)
 }
 
 fn table_of(key: KeyId) -> TableId {
@@ -215,6 +263,7 @@ struct Draft<'a> {
     time: u64,
     txn: u64,
     beats: u32,
+    clock_off: i64,
 }
 
 impl Draft<'_> {
@@ -223,13 +272,25 @@ impl Draft<'_> {
         let mut sum = 0.0;
         let zipf = (1..=plan.keys)
             .map(|rank| {
-                sum += f64::from(rank).powf(-0.9);
+                sum += if plan.skew == Skew::Uniform { 1.0 } else { f64::from(rank).powf(-0.9) };
                 sum
             })
             .collect();
         let start: Vec<Option<Cells>> = (0..plan.keys).map(|key| rng.chance(0.6).then(|| row(&mut rng, key))).collect();
         let now = start.clone();
-        Draft { plan, rng, start, now, changes: Vec::new(), zipf, soon: VecDeque::new(), time: 0, txn: 0, beats: 0 }
+        Draft {
+            plan,
+            rng,
+            start,
+            now,
+            changes: Vec::new(),
+            zipf,
+            soon: VecDeque::new(),
+            time: 0,
+            txn: 0,
+            beats: 0,
+            clock_off: 0,
+        }
     }
 
     fn fill(&mut self) {
@@ -264,7 +325,9 @@ impl Draft<'_> {
     }
 
     fn pick(&mut self) -> KeyId {
-        if self.rng.chance(self.plan.hot) {
+        if let Skew::OneHot(part) = self.plan.skew
+            && self.rng.below(u64::from(part)) == 0
+        {
             return 1;
         }
         if self.rng.chance(0.7)
@@ -280,6 +343,36 @@ impl Draft<'_> {
     }
 
     fn change(&mut self) {
+        if self.rng.chance(self.plan.clock_steps) {
+            self.clock_off += self.rng.range((0, 1200 * SECOND)) as i64 - 600 * SECOND as i64;
+        }
+        if self.rng.chance(self.plan.truncates) {
+            self.truncate();
+            return;
+        }
+        let before = self.changes.len();
+        self.change_row();
+        if self.rng.chance(self.plan.duplicated)
+            && let Some(last) = self.changes.get(before..).and_then(<[Change]>::last).cloned()
+        {
+            // A producer that was not answered appends the record once more.
+            self.changes.push(last);
+        }
+        if self.rng.chance(self.plan.unreadable)
+            && let Some(last) = self.changes.last_mut()
+        {
+            last.unreadable = true;
+        }
+    }
+
+    fn truncate(&mut self) {
+        let table = self.rng.below(u64::from(TABLES)) as u32;
+        let key = self.plan.keys + u32::from(self.plan.partitions) + table;
+        self.push(key, Op::Truncate, None, ALL, KeyChange::No);
+        (table..self.plan.keys).step_by(TABLES as usize).for_each(|key| self.now[key as usize] = None);
+    }
+
+    fn change_row(&mut self) {
         let key = self.pick();
         let Some(old) = self.now[key as usize] else {
             let new = row(&mut self.rng, key);
@@ -336,12 +429,14 @@ impl Draft<'_> {
 
     fn push(&mut self, key: KeyId, op: Op, row: Option<Cells>, sent: Bits, half: KeyChange) {
         let heartbeat = key >= self.plan.keys;
+        let truncates = op == Op::Truncate;
+        let heartbeat = heartbeat && !truncates;
         let partition = if heartbeat {
             (key - self.plan.keys) as u16
         } else {
             (Rng::new(u64::from(key)).below(u64::from(self.plan.partitions))) as u16
         };
-        let before = if heartbeat { None } else { std::mem::replace(&mut self.now[key as usize], row) };
+        let before = if heartbeat || truncates { None } else { std::mem::replace(&mut self.now[key as usize], row) };
         let (txn, commit) = (self.txn, self.time);
         self.changes.push(Change {
             key,
@@ -356,6 +451,8 @@ impl Draft<'_> {
             partition,
             offset: 0,
             heartbeat,
+            unreadable: false,
+            clock: commit as i64 + self.clock_off,
         });
     }
 }

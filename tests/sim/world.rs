@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use afterimage::engine::event::{LookFailure, Looked, Lookup, Seen};
+use afterimage::engine::event::{Images, LookFailure, Looked, Lookup, Seen};
 use afterimage::engine::{Engine, Input, Output};
 use afterimage::model::{PartitionId, Tick};
 
@@ -35,6 +35,8 @@ enum Event {
     Restart,
     Rebalance(u16),
     Assign(u16, u64),
+    /// Somebody else writes the target.
+    Elsewhere,
 }
 
 struct Flight {
@@ -77,6 +79,8 @@ pub(crate) struct World<'a> {
     life: u32,
     alive: bool,
     paused: bool,
+    /// How far the replica we read has come.
+    replica: u64,
     trace: DefaultHasher,
 }
 
@@ -116,6 +120,7 @@ impl World<'_> {
             life: 0,
             alive: true,
             paused: false,
+            replica: 0,
             trace: DefaultHasher::new(),
             source,
         }
@@ -143,6 +148,9 @@ impl World<'_> {
             let at = self.rng.range((30_000, busy.max(60_000)));
             let partition = self.rng.below(u64::from(self.plan.partitions)) as u16;
             self.at(at, Event::Rebalance(partition));
+        }
+        if self.plan.second.is_some() {
+            self.at(30 * SECOND, Event::Elsewhere);
         }
     }
 
@@ -188,6 +196,14 @@ impl World<'_> {
             Event::Assign(partition, next) => {
                 if self.alive {
                     self.assign(partition, next);
+                    self.expire(partition);
+                }
+            }
+            Event::Elsewhere => {
+                if let Some(second) = self.plan.second.filter(|_| self.now < self.plan.busy()) {
+                    self.applier.elsewhere(&self.source, second, self.now);
+                    let next = self.now + self.rng.range((1_000, 60_000));
+                    self.at(next, Event::Elsewhere);
                 }
             }
         }
@@ -198,10 +214,14 @@ impl World<'_> {
         if !self.alive {
             return;
         }
-        format!("{} {input:?}", self.now).hash(&mut self.trace);
+        if self.plan.traced {
+            format!("{} {input:?}", self.now).hash(&mut self.trace);
+        }
         self.engine.handle(input, Tick(self.now));
         while let Some(output) = self.engine.poll_output() {
-            format!("{output:?}").hash(&mut self.trace);
+            if self.plan.traced {
+                format!("{output:?}").hash(&mut self.trace);
+            }
             self.carry_out(output);
         }
         let (at, _) = self.engine.poll_timeout();
@@ -262,28 +282,66 @@ impl World<'_> {
         let records: Vec<usize> = log[from..to].to_vec();
         self.consumers[at].next = to;
         for index in records {
-            if self.paused {
+            if self.paused || !self.consumers[at].assigned {
                 // A pause stops the consumer before the next record, not after the batch.
                 let place = self.source.logs[at].partition_point(|known| *known < index);
                 self.consumers[at].next = place;
                 return;
             }
-            let tracked = self.source.tracked(index);
-            self.cache.put(tracked.at, tracked.key.clone(), self.source.image(index));
-            if self.plan.watch == Some(self.source.changes[index].key) {
-                println!("{}: consumed {:?}", self.now, self.source.changes[index]);
+            self.hand_in(index);
+            if self.rng.chance(self.plan.redelivered) {
+                let again = self.rng.below(8) as usize;
+                let place = self.source.logs[at].partition_point(|known| *known <= index);
+                self.hand_in(self.source.logs[at][place.saturating_sub(1 + again)]);
             }
-            self.drive(Input::Change(tracked));
         }
         let next = self.source.end(partition, until);
         self.drive(Input::Reached { partition: PartitionId(partition), next });
     }
 
+    fn hand_in(&mut self, index: usize) {
+        let tracked = self.source.tracked(index);
+        let change = &self.source.changes[index];
+        if self.plan.watch.is_some_and(|key| self.source.by_key[key as usize].contains(&index)) {
+            println!("{}: consumed {change:?}", self.now);
+        }
+        if change.unreadable {
+            let table = self.source.tells_table(index).then(|| self.cache.table_name(tracked.key.table()));
+            self.drive(Input::Reject { at: tracked.at, reason: "not JSON".to_owned(), table });
+            return;
+        }
+        self.cache.put(tracked.at, tracked.key.clone(), self.source.image(index));
+        self.drive(Input::Change(tracked));
+    }
+
+    /// Retention overtook us: the next records of a partition are gone.
+    fn expire(&mut self, partition: u16) {
+        if !self.rng.chance(self.plan.gaps) {
+            return;
+        }
+        let at = usize::from(partition);
+        let from = self.consumers[at].next;
+        let log = &self.source.logs[at];
+        let appended = log.partition_point(|index| self.source.changes[*index].append <= self.now);
+        let to = (from + self.rng.range((1, 40)) as usize).min(appended);
+        if to <= from {
+            return;
+        }
+        let offset = |place: usize| self.source.changes[log[place]].offset;
+        let (first, next) = (offset(from), offset(to - 1) + 1);
+        self.consumers[at].next = to;
+        self.drive(Input::Gap { partition: PartitionId(partition), from: first, to: next });
+    }
+
     fn snapshot(&mut self, id: u64) {
+        if let Some(delay) = self.plan.replica {
+            self.replica = self.replica.max(self.now.saturating_sub(self.rng.range(delay)));
+        }
+        let at = if self.plan.replica.is_some() { self.replica } else { self.now };
         let Some(flight) = self.flights.get_mut(&id) else { return };
-        flight.snapshot = self.now;
+        flight.snapshot = at;
         let keys = flight.lookup.keys.iter().map(Source::key_id);
-        flight.rows = keys.map(|key| self.applier.target[key as usize]).collect();
+        flight.rows = keys.map(|key| self.applier.row_at(key, at)).collect();
         let late = if flight.lost { 10 * SECOND } else { 0 };
         let back = self.now + self.rng.range((1, 120 + late));
         self.at(back, Event::Returned(id));
@@ -347,6 +405,7 @@ impl World<'_> {
         self.alive = true;
         self.paused = false;
         if !first {
+            self.check.ended(self.engine.counters());
             self.cache = Cache::new(self.plan.images);
             self.engine = Engine::new(self.plan.options.clone(), Box::new(self.cache.clone()));
             self.wake = u64::MAX;
@@ -356,6 +415,9 @@ impl World<'_> {
                 self.at(self.now + 20 + u64::from(partition), Event::Consume(partition));
             }
             self.assign(partition, self.consumers[usize::from(partition)].stored);
+            if !first {
+                self.expire(partition);
+            }
         }
         for (index, finding) in self.check.kept(&self.source) {
             let expected = Box::new(self.source.tracked(index));

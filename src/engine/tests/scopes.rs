@@ -141,15 +141,29 @@ fn an_unreadable_record_may_have_done_what_no_version_did() {
 }
 
 #[test]
-fn an_earlier_version_is_none_of_an_unreadable_records_doing() {
+fn an_unreadable_record_may_have_brought_a_row_back_to_an_earlier_version() {
     let mut bench = Bench::heartbeat();
     bench.run(
         "applied insert 1 10/20
-         update 1 11/21
+         applied update 1 11/21
          reject
+         put 1 10/20
          wait 120",
     );
-    assert!(bench.said.contains(&"open lost_update insert_update_merge settled @1".to_owned()), "{:?}", bench.said);
+    assert_eq!(bench.said, ["open undecodable @2"]);
+    assert!(bench.notes.iter().any(|note| note.contains("could not be read")), "{:?}", bench.notes);
+}
+
+#[test]
+fn what_is_lost_behind_an_unreadable_record_is_found() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "applied insert 1 10/20
+         reject
+         update 1 11/21
+         wait 120",
+    );
+    assert!(bench.said.contains(&"open lost_update insert_update_merge settled @2".to_owned()), "{:?}", bench.said);
 }
 
 #[test]

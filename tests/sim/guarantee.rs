@@ -1,0 +1,127 @@
+//! Which losses must be found, how soon, and why the others need not be.
+
+use afterimage::engine::limit::Applier as Shape;
+
+use crate::applier::Applier;
+use crate::check::Check;
+use crate::model::{Label, Loss};
+use crate::plan::{Mode, Plan, SECOND, Workers, millis};
+use crate::source::{BITS, Change, Source};
+
+/// The earliest moment at which anyone could know of a loss: something that was appended after it began is complete in the
+/// same worker, or the worker committed.
+pub(crate) fn earliest(plan: &Plan, applier: &Applier, loss: &Loss) -> Option<u64> {
+    let worker = applier.workers.get(loss.worker)?;
+    let from = worker.lags.partition_point(|(at, _)| *at < loss.start);
+    let causal = worker.lags[from..].iter().find(|(at, lag)| at - lag >= loss.start).map(|(at, _)| *at);
+    let commit = worker.commits.get(worker.commits.partition_point(|at| *at < loss.start)).copied();
+    match plan.mode {
+        Mode::Committed => causal.into_iter().chain(commit).min(),
+        Mode::Assumed => Some(loss.start.max(plan.start())),
+        Mode::UnknownCommitsAndHeartbeat | Mode::Heartbeat | Mode::Inferred => causal,
+    }
+}
+
+impl Check {
+    /// Why a loss was not found.
+    pub(crate) fn class(&self, plan: &Plan, source: &Source, loss: &Loss, earliest: Option<u64>) -> &'static str {
+        let end = loss.end.min(plan.end());
+        if loss.label == Label::Elsewhere {
+            "D4"
+        } else if loss.masked(source, end) {
+            "D2b"
+        } else if loss.change.is_some_and(|change| self.is_listed(&source.changes[change])) {
+            "unverifiable"
+        } else if self.is_grouped(source, loss, end) {
+            "group"
+        } else {
+            match earliest {
+                None => "D3",
+                Some(earliest) if loss.end < earliest => "D1",
+                Some(_) if loss.end < plan.end() => "D2",
+                Some(_) => "not yet",
+            }
+        }
+    }
+
+    /// Whether an assumption of the guarantee does not hold for a loss.
+    fn is_outside(&self, plan: &Plan, source: &Source, loss: &Loss, end: u64) -> bool {
+        let Some(change) = loss.change.map(|change| &source.changes[change]) else { return true };
+        let alone = plan.second.is_some() && plan.mode == Mode::Inferred;
+        let unreadable = |index: &&usize| {
+            let other = &source.changes[**index];
+            let concerns = source.table(other.key) == source.table(loss.key) || !source.tells_table(**index);
+            other.unreadable && other.append <= end && concerns
+        };
+        loss.label == Label::Elsewhere
+            || alone
+            || matches!(plan.workers, Workers::Keys(_))
+            || change.is_truncate()
+            || source.logs[usize::from(change.partition)].iter().any(|index| unreadable(&index))
+            || self.is_listed(change)
+            || loss.masked(source, end)
+            || self.is_grouped(source, loss, end)
+    }
+
+    /// How long the loss may stand unsaid, if it is of those that must be said.
+    pub(crate) fn guaranteed(&self, plan: &Plan, source: &Source, applier: &Applier, loss: &Loss) -> Option<u64> {
+        let end = loss.end.min(plan.end());
+        if self.is_outside(plan, source, loss, end) {
+            return None;
+        }
+        let worker = &applier.workers[loss.worker];
+        let mut cuts: Vec<u64> = worker.restarts.iter().chain(&self.interruptions).copied().collect();
+        let start = loss.start.max(plan.start());
+        cuts.retain(|cut| *cut > start && *cut < end);
+        cuts.extend([start, end.max(start)]);
+        cuts.sort_unstable();
+        cuts.windows(2).find_map(|segment| {
+            let (from, to) = (segment[0], segment[1]);
+            let first = worker.lags.partition_point(|(at, _)| *at < from);
+            let until = worker.lags.partition_point(|(at, _)| *at <= to);
+            let lag = worker.lags[first..(until + 1).min(worker.lags.len())].iter().map(|(_, lag)| *lag).max();
+            let bound = bound(plan, source, loss, lag.unwrap_or(0));
+            (to - from >= bound).then_some(bound)
+        })
+    }
+
+    pub(crate) fn is_listed(&self, change: &Change) -> bool {
+        self.unverifiable.iter().any(|(partition, (first, last))| {
+            *partition == change.partition && *first <= change.offset && change.offset <= *last
+        })
+    }
+
+    fn is_grouped(&self, source: &Source, loss: &Loss, end: u64) -> bool {
+        let table = format!("public.t{}", source.table(loss.key).0);
+        self.group_times.iter().any(|(of, from, to)| *of == table && *from <= end && *to >= loss.start)
+    }
+}
+
+/// The bound of the protocol's guarantee with the run's figures, and room for failed reads.
+fn bound(plan: &Plan, source: &Source, loss: &Loss, lag: u64) -> u64 {
+    let options = &plan.options;
+    let consumption = if plan.slow_consumption { 62_000 } else { 2_000 };
+    // Without heartbeats, witnesses are ordinary rows, of which a trickle goes on.
+    let spacing = match plan.mode {
+        Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat => plan.heartbeat.unwrap_or(0),
+        Mode::Committed => 90_000,
+        Mode::Inferred => 180_000,
+        Mode::Assumed => 0,
+    } * if plan.workers == Workers::Tables { 2 } else { 1 }
+        + plan.every * 4
+        + plan.replica.map_or(0, |(_, most)| most);
+    let slow_batches = plan.window + 8 * plan.group_gap;
+    let polls = millis(options.reread) + 6 * millis(options.poll) + 5 * SECOND;
+    let settle = plan.settle();
+    let gate = if options.applier == Shape::Batch { 150_000 + 4 * (lag + spacing) + settle } else { 0 };
+    let causal = 3 * (lag + spacing + consumption + slow_batches) + 2 * settle + spacing + 4 * plan.lead() + gate;
+    let bits = if source.table(loss.key).0 == BITS { causal } else { 0 };
+    let committed =
+        2 * (lag + plan.checkpoint + consumption + slow_batches) + lag + spacing + millis(options.zombie_after);
+    let base = match plan.mode {
+        Mode::Committed => committed,
+        Mode::Assumed => consumption,
+        Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat | Mode::Inferred => causal,
+    };
+    (base + polls + bits) * 3 / 2
+}
