@@ -21,7 +21,7 @@ const FOREIGN: &str = "somebody else writes its table, and only rows told how fa
 /// Tables whose rows hold what no change wrote.
 #[derive(Debug, Default)]
 pub(super) struct Foreign {
-    /// Suspects with such content, by table; those that are no suspects any more are dropped when met.
+    /// Suspects with such content, by table; those that are none any more are dropped when met.
     suspects: BTreeMap<TableId, BTreeSet<KeyIx>>,
     proven: BTreeSet<TableId>,
 }
@@ -50,6 +50,8 @@ impl Engine {
             if proof.is_some() {
                 self.table_is_foreign(table);
             }
+        } else if let Some(suspects) = self.foreign.suspects.get_mut(&table) {
+            suspects.remove(&ix);
         }
         if self.foreign.proven.contains(&table) {
             if proof.is_some() {
