@@ -25,12 +25,15 @@ impl Engine {
         let at = since.clone().find(|version| probe.fits(version)).unwrap_or(&versions[last]).arrival;
         let version = versions[first];
         let eligible = self.is_eligible(entry, content);
+        let before_all = seen_last.is_none() && is_before_all(entry, content);
         let (role, table) = (entry.role, entry.key.table());
         let key = xxhash_rust::xxh3::xxh3_64(entry.key.bytes());
         if let Some(entry) = self.keys.get_mut(ix) {
             let more = entry.more();
-            more.seen_last = Some(at);
-            more.seen_best = more.seen_best.max(Some(at));
+            if !before_all {
+                more.seen_last = Some(at);
+                more.seen_best = more.seen_best.max(Some(at));
+            }
             if role == Role::Heartbeat {
                 let behind = first.saturating_sub(HEARTBEATS_BEHIND);
                 self.memory.versions -= entry.chain.drop_first(behind);
@@ -91,4 +94,14 @@ impl Engine {
             && base
             && !hole.is_some_and(|hole| hole.may_hold(content, &self.masks, Arrival(0)))
     }
+}
+
+/// Whether no row may stand there because the oldest version has not come yet, and not because a delete has.
+fn is_before_all(entry: &Entry, content: &Content) -> bool {
+    let was_absent = match entry.base() {
+        Base::Absent | Base::Unknown => true,
+        Base::Version(version) => !version.leaves_row(),
+        Base::Content(..) => false,
+    };
+    was_absent && matches!(content, Content::Absent)
 }

@@ -281,3 +281,16 @@ fn by_rows_alone_nothing_is_said_of_a_table_that_somebody_else_writes() {
     assert_eq!(given_up.count(), 2, "{:?}", bench.notes);
     assert!(bench.commits[&0] > 2, "{:?}", bench.commits);
 }
+
+#[test]
+fn a_row_that_was_not_there_yet_was_not_deleted() {
+    let mut bench = Bench::inferred();
+    bench.run(
+        "insert 1 10/20
+         delete 1
+         wait 5
+         put 1 10/20",
+    );
+    arriving(&mut bench, 10, 120);
+    assert_eq!(bench.said.last().map(String::as_str), Some("open unapplied_delete insert_delete_merge settled @1"));
+}
