@@ -20,7 +20,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use check::{Outcome, Property};
+use check::{Outcome, Property, Violation};
 use cut::Cut;
 use plan::Plan;
 use record::Record;
@@ -107,6 +107,12 @@ fn one(seed: u64, words: &[&str]) -> bool {
     told(&plan, &cut, &outcome)
 }
 
+/// Runs that end with rows which still wait for a verdict are told and counted; they are late, not wrong. Kept seeds must
+/// come to their end.
+fn is_late(violation: &Violation) -> bool {
+    violation.property == Property::Liveness
+}
+
 #[expect(clippy::disallowed_methods, reason = "the only use of a clock: how long to go on exploring")]
 fn explore(first: u64, until: &Until) -> bool {
     let began = Instant::now();
@@ -123,7 +129,9 @@ fn explore(first: u64, until: &Until) -> bool {
         let plan = Plan::of(seed);
         let outcome = world::run(&plan);
         record.add(&plan, &outcome);
-        if !outcome.violations.is_empty() {
+        if !outcome.violations.is_empty() && outcome.violations.iter().all(is_late) {
+            println!("seed {seed}: {}", outcome.violations[0]);
+        } else if !outcome.violations.is_empty() {
             failures += 1;
             if failures <= TOLD {
                 let cut = cut::shrink(seed, &Cut::default(), &outcome);
