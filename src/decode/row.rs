@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::json::{Flaw, Name, Scalar};
 use super::memo::Shapes;
-use super::scan::{self, Scan, Spans};
+use super::scan::{self, Image, Scan};
 use crate::model::{Cell, Columns};
 
 /// The most columns a row may have: PostgreSQL stops at 1,600, MySQL at 4,096.
@@ -321,7 +321,7 @@ pub(super) fn read<'a, R: ReadCell>(
     if let Some(draft) = guess.and_then(|guess| {
         let mut scan = Scan::of(text);
         let rows = RowSeed { reader, guess: Some(guess), as_written: AsWritten::All, marks: &marks };
-        let draft = scan::row(&mut scan, rows, guess, &mut Spans::default(), None)?;
+        let draft = scan::row(&mut scan, rows, guess, Image::Alone)?;
         scan.is_at_end().then_some(draft)
     }) {
         return Ok(Some(draft));

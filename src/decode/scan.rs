@@ -182,31 +182,42 @@ fn plain_until(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// A row with exactly the guessed columns. What stands in `before` under the same column is taken from there.
+/// What a row stands beside.
+pub(super) enum Image<'s, 'a> {
+    /// Nothing.
+    Alone,
+    /// A second row is to follow: where the columns stand is noted for it.
+    First(&'s mut Spans),
+    /// The first row: what stands there under the same column, written the same, is taken from it.
+    Second(&'s Spans, &'s Draft<'a>),
+}
+
+/// A row with exactly the guessed columns.
 pub(super) fn row<'a, R: ReadCell>(
     scan: &mut Scan<'a>,
     rows: RowSeed<'_, R>,
     guess: &Columns,
-    spans: &mut Spans,
-    before: Option<&Draft<'a>>,
+    mut image: Image<'_, 'a>,
 ) -> Option<Draft<'a>> {
     let count = guess.0.len();
     let mut draft = Draft::with_capacity(count);
-    if before.is_none() {
+    if let Image::First(spans) = &mut image {
         spans.0.clear();
     }
     scan.expect(b'{')?;
     for (index, name) in guess.0.iter().enumerate() {
-        let repeated = before.and_then(|before| repeat(scan, spans, before, index));
-        match repeated {
-            Some(cell) => draft.take(index, cell.clone()),
-            None => {
-                let start = scan.at;
-                (scan.name()? == &**name).then_some(())?;
-                draft.take(index, cell(scan, rows, index, name)?);
-                if before.is_none() {
-                    spans.0.push((u32::try_from(start).ok()?, u32::try_from(scan.at).ok()?));
-                }
+        let repeated = match &image {
+            Image::Second(spans, before) => repeat(scan, spans, before, index),
+            Image::Alone | Image::First(_) => None,
+        };
+        if let Some(cell) = repeated {
+            draft.take(index, cell.clone());
+        } else {
+            let start = scan.at;
+            (scan.name()? == &**name).then_some(())?;
+            draft.take(index, cell(scan, rows, index, name)?);
+            if let Image::First(spans) = &mut image {
+                spans.0.push((u32::try_from(start).ok()?, u32::try_from(scan.at).ok()?));
             }
         }
         (scan.goes_on()? == (index + 1 < count)).then_some(())?;

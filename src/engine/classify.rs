@@ -1,14 +1,13 @@
 //! 6 ▸ What is wrong with a row, and what its key's history says about why.
 
+use crate::model::Op;
 use crate::model::finding::Kind;
-use crate::model::{Op, Row};
 
 use super::cause::History;
 use super::chain::{Arrival, Base, Content, Version};
 use super::event::Verified;
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx};
-use super::standing::Mixed;
 use super::state::Engine;
 use super::suspect::Suspect;
 
@@ -79,7 +78,7 @@ impl Engine {
             Content::Row { .. } if earlier && once_so => Kind::RegressedRow,
             Content::Row { .. } if earlier => Kind::LostUpdate,
             Content::Row { .. } => match &case.observation.row {
-                Some(row) if self.is_torn(case.entry, row) => Kind::TornRow,
+                Some(row) if self.beside_known(case.entry, row).is_whole() => Kind::TornRow,
                 Some(_) | None => Kind::DivergedRow,
             },
         }
@@ -94,21 +93,6 @@ impl Engine {
             (Base::Version(version), _) => probe.fits(&version),
             (Base::Absent, _) | (Base::Unknown | Base::Content(..), Content::Absent | Content::Several) => false,
         }
-    }
-
-    /// Every column belongs to some known version.
-    fn is_torn(&self, entry: &Entry, row: &Row) -> bool {
-        let base = match entry.base() {
-            Base::Version(version) => Some(version),
-            Base::Unknown | Base::Absent | Base::Content(..) => None,
-        };
-        let mut mixed = Mixed::default();
-        for version in entry.chain.versions().iter().chain(base.iter()).filter(|version| version.leaves_row()) {
-            if let Some(expected) = self.images.image(version.at(), &entry.key).and_then(|image| image.row) {
-                mixed.add(&self.images.compare(&entry.key, &expected, row));
-            }
-        }
-        mixed.is_whole()
     }
 
     pub(super) fn history(&self, case: &Case<'_>, seen: &SeenVersion, kind: Kind, suspect: &Suspect) -> History {

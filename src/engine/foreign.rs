@@ -6,13 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::finding::{Cause, Finding, Kind, State, Subject};
+use crate::model::finding::{Cause, Finding, Kind, Proof, State, Subject};
 use crate::model::{Row, TableId};
 
 use super::chain::Base;
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx};
-use super::standing::Mixed;
 use super::state::Engine;
 use super::suspect::{Convict, Floor};
 
@@ -32,19 +31,20 @@ impl Engine {
         floor.by == Convict::Causal && self.options.evidence.inferred && !self.options.evidence.heartbeat
     }
 
-    /// Whether a suspect may not be convicted, nor called one, because somebody else writes its table or may do so.
-    pub(super) fn is_foreign(&mut self, ix: KeyIx, floor: Floor, observation: &Observation<'_>) -> bool {
+    /// Whether a suspect may not be convicted, nor called one, because somebody else writes its table or may do so. `proof` is
+    /// what its reads prove.
+    pub(super) fn is_foreign(
+        &mut self,
+        ix: KeyIx,
+        (floor, proof): (Floor, Option<(Proof, Floor)>),
+        observation: &Observation<'_>,
+    ) -> bool {
         if !self.is_by_rows(floor) {
             return false;
         }
         let Some(entry) = self.keys.get(ix) else { return false };
-        let Some(suspect) = entry.suspect() else { return false };
         let table = entry.key.table();
-        let proof = self.proof(entry, suspect, floor, observation);
-        let kind = self.finding(entry, suspect, floor, None, observation).map(|finding| finding.kind);
-        let own = kind == Some(Kind::DivergedRow)
-            && !observation.content.has_placeholder()
-            && observation.row.as_deref().is_some_and(|row| self.was_never_written(entry, row));
+        let own = self.holds_foreign(entry, floor, observation);
         if own {
             self.foreign.suspects.entry(table).or_default().insert(ix);
             if proof.is_some() {
@@ -62,24 +62,30 @@ impl Engine {
         own || self.waits_beside(table)
     }
 
+    /// Whether the row of a suspect is of no version, and holds what none ever had.
+    fn holds_foreign(&self, entry: &Entry, floor: Floor, observation: &Observation<'_>) -> bool {
+        let Some(row) = observation.row.as_deref().filter(|_| !observation.content.has_placeholder()) else {
+            return false;
+        };
+        self.was_never_written(entry, row)
+            && self.case(entry, floor, observation).is_some_and(|case| {
+                let seen = self.seen_version(&case);
+                self.kind(&case, &seen) == Kind::DivergedRow
+            })
+    }
+
     /// Whether some column holds what no version of the key ever had there: all of them are known, from the first on or from
     /// one that was judged.
     pub(super) fn was_never_written(&self, entry: &Entry, row: &Row) -> bool {
-        let base = match entry.base() {
-            Base::Absent => None,
-            Base::Version(version) => Some(version),
-            Base::Unknown | Base::Content(..) => return false,
+        let known_before = match entry.base() {
+            Base::Absent | Base::Version(_) => true,
+            Base::Unknown | Base::Content(..) => false,
         };
-        if entry.more.as_ref().is_some_and(|more| more.hole.is_some()) {
+        if !known_before || entry.more.as_ref().is_some_and(|more| more.hole.is_some()) {
             return false;
         }
-        let mut known = Mixed::default();
-        for version in entry.chain.versions().iter().chain(base.iter()).filter(|version| version.leaves_row()) {
-            let image = self.images.image(version.at(), &entry.key).and_then(|image| image.row);
-            let Some(expected) = image else { return false };
-            known.add(&self.images.compare(&entry.key, &expected, row));
-        }
-        known.has_stranger()
+        let known = self.beside_known(entry, row);
+        known.is_complete() && known.has_stranger()
     }
 
     /// Whether some other row of the table may prove somebody else's hand.

@@ -164,9 +164,7 @@ impl Engine {
         self.stated.unsound = Some(finding);
         self.forget_commits();
     }
-}
 
-impl Engine {
     /// What committed positions made suspect is suspect no more.
     fn forget_commits(&mut self) {
         let by_commits = |ix: &KeyIx| {

@@ -40,10 +40,17 @@ enum Rest {
 pub(super) struct Mixed {
     known: BTreeSet<usize>,
     fit: BTreeSet<usize>,
+    /// Versions whose images are gone.
+    gone: usize,
 }
 
 impl Mixed {
-    pub(super) fn add(&mut self, verdicts: &[ColumnVerdict]) {
+    /// Whether the image of every version was there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.gone == 0
+    }
+
+    fn add(&mut self, verdicts: &[ColumnVerdict]) {
         for verdict in verdicts {
             self.known.insert(verdict.index);
             if is_equal(verdict) {
@@ -178,15 +185,30 @@ impl Engine {
         hole.masks().iter().all(|mask| covered.contains(mask) || self.masks.get(*mask).iter().all(is_covered))
     }
 
+    /// The columns of a row beside all that is known of its key: every version of the chain, and the one before it.
+    pub(super) fn beside_known(&self, entry: &Entry, row: &Row) -> Mixed {
+        let base = match entry.base() {
+            Base::Version(version) => Some(version),
+            Base::Unknown | Base::Absent | Base::Content(..) => None,
+        };
+        let mut mixed = Mixed::default();
+        for version in entry.chain.versions().iter().chain(base.iter()).filter(|version| version.leaves_row()) {
+            match self.images.image(version.at(), &entry.key).and_then(|image| image.row) {
+                Some(expected) => mixed.add(&self.images.compare(&entry.key, &expected, row)),
+                None => mixed.gone += 1,
+            }
+        }
+        mixed
+    }
+
     /// Column by column, with tolerances: equal to one version, or (while newer ones are on their way) a mix of allowed ones.
     fn slow_standing(&self, entry: &Entry, allowed: &[usize], row: &Row, observation: &Observation<'_>) -> Standing {
         let mut mixed = Mixed::default();
-        let mut complete = true;
         let versions = allowed.iter().rev().map(|index| (*index, &entry.chain.versions()[*index]));
         for (index, version) in versions.take(SLOW_VERSIONS).filter(|(_, version)| version.leaves_row()) {
             let image = self.images.image(version.at(), &entry.key).and_then(|image| image.row);
             let Some(expected) = image else {
-                complete = false;
+                mixed.gone += 1;
                 continue;
             };
             let verdicts = self.images.compare(&entry.key, &expected, row);
@@ -198,7 +220,7 @@ impl Engine {
             }
             mixed.add(&verdicts);
         }
-        if allowed.len() > 1 && complete && mixed.is_whole() { Standing::Mixed } else { Standing::Wrong }
+        if allowed.len() > 1 && mixed.is_complete() && mixed.is_whole() { Standing::Mixed } else { Standing::Wrong }
     }
 }
 

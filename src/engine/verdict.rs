@@ -15,12 +15,15 @@ use super::suspect::{Convict, Floor, Suspect};
 impl Engine {
     /// States what the reads that agree so far amount to.
     pub(super) fn convict(&mut self, ix: KeyIx, floor: Floor, observation: &Observation<'_>) {
-        if self.is_foreign(ix, floor, observation) {
+        let Some(entry) = self.keys.get(ix) else { return };
+        let Some(suspect) = entry.suspect() else { return };
+        let proof = self.proof(entry, suspect, floor, observation);
+        if self.is_foreign(ix, (floor, proof), observation) {
             return;
         }
         let Some(entry) = self.keys.get(ix) else { return };
         let Some(suspect) = entry.suspect() else { return };
-        match self.proof(entry, suspect, floor, observation) {
+        match proof {
             Some((proof, floor)) => self.report(ix, floor, proof, observation),
             None if suspect.count >= SURE_READS
                 && suspect.stated.is_none()
@@ -34,7 +37,7 @@ impl Engine {
     }
 
     /// What the reads prove, and against which floor.
-    pub(super) fn proof(
+    fn proof(
         &self,
         entry: &Entry,
         suspect: &Suspect,
@@ -160,7 +163,18 @@ impl Engine {
         self.state(&finding);
     }
 
-    pub(super) fn finding(
+    /// A row that is wrong under a floor.
+    pub(super) fn case<'a>(
+        &self,
+        entry: &'a Entry,
+        floor: Floor,
+        observation: &'a Observation<'a>,
+    ) -> Option<Case<'a>> {
+        let index = entry.chain.at_or_before(floor.arrival)?;
+        Some(Case { entry, index, observation, verified: self.images.recall(&entry.key) })
+    }
+
+    fn finding(
         &self,
         entry: &Entry,
         suspect: &Suspect,
@@ -168,8 +182,7 @@ impl Engine {
         proof: Option<Proof>,
         observation: &Observation<'_>,
     ) -> Option<Finding> {
-        let index = entry.chain.at_or_before(floor.arrival)?;
-        let case = Case { entry, index, observation, verified: self.images.recall(&entry.key) };
+        let case = self.case(entry, floor, observation)?;
         let expected = case.expected();
         let seen = self.seen_version(&case);
         let kind = self.kind(&case, &seen);

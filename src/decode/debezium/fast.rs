@@ -8,7 +8,7 @@ use super::envelope::Envelope;
 use super::source::Source;
 use crate::decode::row::{Draft, ReadCell, RowSeed};
 use crate::decode::scan;
-use crate::decode::scan::{Scan, Spans};
+use crate::decode::scan::{Image, Scan, Spans};
 use crate::model::Columns;
 
 /// Reads a whole envelope, if it looks like the last one.
@@ -23,11 +23,12 @@ pub(super) fn read<'a, R: ReadCell>(text: &'a str, rows: RowSeed<'_, R>, spans: 
         match name {
             "before" if !before_met && !after_met => {
                 before_met = true;
-                envelope.before = image(&mut scan, rows, guess, spans, None)?;
+                envelope.before = image(&mut scan, rows, guess, Image::First(spans))?;
             }
             "after" if !after_met => {
                 after_met = true;
-                envelope.after = image(&mut scan, rows, guess, spans, envelope.before.as_ref())?;
+                let beside = envelope.before.as_ref().map_or(Image::Alone, |before| Image::Second(spans, before));
+                envelope.after = image(&mut scan, rows, guess, beside)?;
             }
             "source" if envelope.source.is_none() => envelope.source = Some(source(&mut scan)?),
             "op" if envelope.op.is_none() && scan.peek()? == b'"' => envelope.op = Some(scan.value()?),
@@ -46,13 +47,12 @@ fn image<'a, R: ReadCell>(
     scan: &mut Scan<'a>,
     rows: RowSeed<'_, R>,
     guess: &Columns,
-    spans: &mut Spans,
-    before: Option<&Draft<'a>>,
+    image: Image<'_, 'a>,
 ) -> Option<Option<Draft<'a>>> {
     if scan.peek()? == b'n' {
         return (scan.value()? == "null").then_some(None);
     }
-    scan::row(scan, rows, guess, spans, before).map(Some)
+    scan::row(scan, rows, guess, image).map(Some)
 }
 
 fn source<'a>(scan: &mut Scan<'a>) -> Option<Source<'a>> {
@@ -68,7 +68,7 @@ fn source<'a>(scan: &mut Scan<'a>) -> Option<Source<'a>> {
             }
         }
         if !scan.goes_on()? {
-            return Some(source.without_nulls());
+            return Some(source);
         }
     }
 }

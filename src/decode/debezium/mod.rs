@@ -223,7 +223,7 @@ fn read_envelope<'a, R: ReadCell>(
     if let Some(envelope) = fast::read(payload, rows, spans) {
         return (Ok(envelope), false);
     }
-    let attempt = |as_written: AsWritten<'_>| envelope::read(payload, RowSeed { reader, guess, as_written, marks });
+    let attempt = |as_written: AsWritten<'_>| envelope::read(payload, RowSeed { as_written, ..rows });
     row::attempts(marked, attempt)
 }
 

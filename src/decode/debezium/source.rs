@@ -10,7 +10,8 @@ use crate::decode::memo::Tables;
 use crate::model::SourceTime;
 use crate::model::change::TableName;
 
-/// The fields used of a `source` block, values as written: connectors print some of them in several forms.
+/// The fields used of a `source` block, values as written: connectors print some of them in several forms. A null may be
+/// kept as written or be left out.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Source<'a> {
     #[serde(borrow, default, deserialize_with = "as_written")]
@@ -85,27 +86,6 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// The same with every null left out.
-    pub(super) fn without_nulls(mut self) -> Source<'a> {
-        let fields = [
-            &mut self.connector,
-            &mut self.db,
-            &mut self.schema,
-            &mut self.table,
-            &mut self.ts_ms,
-            &mut self.snapshot,
-            &mut self.sequence,
-            &mut self.lsn,
-            &mut self.file,
-            &mut self.pos,
-            &mut self.commit_scn,
-            &mut self.scn,
-            &mut self.commit_lsn,
-        ];
-        fields.into_iter().filter(|field| **field == Some("null")).for_each(|field| *field = None);
-        self
-    }
-
     pub(super) fn origin(&self) -> Origin {
         match self.connector {
             Some(r#""postgresql""#) => Origin::Postgres,
@@ -128,7 +108,7 @@ impl<'a> Source<'a> {
 
     /// Whether a snapshot read the row. Streaming events say `"false"`, `false`, null or nothing.
     fn is_snapshot(&self) -> bool {
-        !matches!(self.snapshot, None | Some(r#""false""# | "false"))
+        !matches!(self.snapshot, None | Some(r#""false""# | "false" | "null"))
     }
 
     /// The position in the source's log, for people.
