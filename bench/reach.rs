@@ -5,6 +5,7 @@
 //! cargo bench --bench reach                                        # from memory only
 //! AFTERIMAGE_BENCH_BROKER=127.0.0.1:9092 cargo bench --bench reach  # and from a broker
 //! AFTERIMAGE_BENCH_PG=postgres://… cargo bench --bench reach        # and lookups
+//! cargo bench --bench reach -- memory changes broker idle lookup   # only those named
 //! ```
 //! Prints one JSON object a line. Topics and tables it makes are its own and are removed.
 #![allow(
@@ -21,23 +22,34 @@ mod memory;
 mod record;
 
 fn main() {
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|one| one == name);
+    let broker = std::env::var("AFTERIMAGE_BENCH_BROKER").ok();
+    let postgres = std::env::var("AFTERIMAGE_BENCH_PG").ok();
+    let skipped = |name: &str, needs: &str| println!("{}", serde_json::json!({"bench": name, "skipped": needs}));
     // First: what another measurement gave back to the allocator would be taken from there, unseen.
-    memory::bytes_per_version();
-    memory::changes_per_second();
-    match std::env::var("AFTERIMAGE_BENCH_BROKER") {
-        Ok(brokers) => broker::consume_decode_track(&brokers),
-        Err(_) => {
-            println!("{}", serde_json::json!({"bench": "broker", "skipped": "AFTERIMAGE_BENCH_BROKER is not set"}))
+    if wanted("memory") {
+        memory::bytes_per_version();
+    }
+    if wanted("changes") {
+        memory::changes_per_second();
+    }
+    if wanted("broker") {
+        match &broker {
+            Some(brokers) => broker::consume_decode_track(brokers),
+            None => skipped("broker", "AFTERIMAGE_BENCH_BROKER is not set"),
         }
     }
-    match (std::env::var("AFTERIMAGE_BENCH_BROKER"), std::env::var("AFTERIMAGE_BENCH_PG")) {
-        (Ok(brokers), Ok(url)) => idle::sidecar(&brokers, &url),
-        (Err(_), _) | (_, Err(_)) => {
-            println!("{}", serde_json::json!({"bench": "idle sidecar", "skipped": "it needs a broker and a database"}));
+    if wanted("idle") {
+        match (&broker, &postgres) {
+            (Some(brokers), Some(url)) => idle::sidecar(brokers, url),
+            (None, _) | (_, None) => skipped("idle", "it needs AFTERIMAGE_BENCH_BROKER and AFTERIMAGE_BENCH_PG"),
         }
     }
-    match std::env::var("AFTERIMAGE_BENCH_PG") {
-        Ok(url) => lookup::keys_per_second(&url),
-        Err(_) => println!("{}", serde_json::json!({"bench": "lookup", "skipped": "AFTERIMAGE_BENCH_PG is not set"})),
+    if wanted("lookup") {
+        match &postgres {
+            Some(url) => lookup::keys_per_second(url),
+            None => skipped("lookup", "AFTERIMAGE_BENCH_PG is not set"),
+        }
     }
 }
