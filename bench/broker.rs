@@ -12,11 +12,10 @@ use afterimage::tap::position::{Place, Places};
 use afterimage::tap::{self, Partitions, TapEvent, TapOptions};
 use rdkafka::ClientConfig;
 use rdkafka::Message;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::process::{cpu, make_topic, remove_topic};
 use crate::record::{NoImages, Tracker, update};
 
 const RECORDS: u64 = 1_000_000;
@@ -41,20 +40,15 @@ pub(crate) fn consume_decode_track(brokers: &str) {
         "share": (whole.0 / bare.0 * 1000.0).round() / 1000.0,
     });
     println!("{line}");
-    remove(brokers, &topic);
+    runtime().block_on(remove_topic(brokers, &topic));
 }
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts")
 }
 
-fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
-    ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an admin client starts")
-}
-
 fn fill(brokers: &str, topic: &str) {
-    let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
-    runtime().block_on(admin(brokers).create_topics([&new], &AdminOptions::new())).expect("the topic can be made");
+    runtime().block_on(make_topic(brokers, topic, PARTITIONS));
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("linger.ms", "50")
@@ -76,18 +70,6 @@ fn fill(brokers: &str, topic: &str) {
     producer.flush(Duration::from_secs(120)).expect("everything is written");
 }
 
-fn remove(brokers: &str, topic: &str) {
-    let _ = runtime().block_on(admin(brokers).delete_topics(&[topic], &AdminOptions::new()));
-}
-
-/// User and system time of this process so far, in seconds.
-fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: f64 = [11, 12].iter().filter_map(|index| fields.get(*index)?.parse::<f64>().ok()).sum();
-    ticks / 100.0
-}
-
 fn bare_consumer(brokers: &str, topic: &str, extra: &[(&str, &str)]) -> (f64, f64) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("group.id", "afterimage-bench").set("enable.auto.commit", "false");
@@ -101,7 +83,7 @@ fn bare_consumer(brokers: &str, topic: &str, extra: &[(&str, &str)]) -> (f64, f6
     }
     consumer.assign(&partitions).expect("it can be assigned");
     let (mut records, mut bytes) = (0u64, 0usize);
-    let (began, cpu_before) = (Instant::now(), cpu());
+    let (began, cpu_before) = (Instant::now(), cpu(std::process::id()));
     while records < RECORDS {
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
             records += 1;
@@ -114,7 +96,7 @@ fn bare_consumer(brokers: &str, topic: &str, extra: &[(&str, &str)]) -> (f64, f6
 
 fn rate(began: Instant, cpu_before: f64) -> (f64, f64) {
     let took = began.elapsed().as_secs_f64();
-    let micros = (cpu() - cpu_before) * 1e6 / RECORDS as f64;
+    let micros = (cpu(std::process::id()) - cpu_before) * 1e6 / RECORDS as f64;
     (RECORDS as f64 / took, (micros * 100.0).round() / 100.0)
 }
 
@@ -126,7 +108,7 @@ fn whole_road(brokers: &str, topic: &str) -> (f64, f64) {
         group: String::new(),
         reading: Reading::Range { from: Places::all(Place::Beginning), to: Places::all(Place::End) },
     };
-    let (began, cpu_before) = (Instant::now(), cpu());
+    let (began, cpu_before) = (Instant::now(), cpu(std::process::id()));
     let (events, control) = tap::start(TapOptions::Kafka(options), Partitions::default()).expect("the tap starts");
     let (tracked, inputs) = sync_channel::<Vec<Input>>(8);
     let decoding = std::thread::spawn(move || {

@@ -5,11 +5,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::process::{cpu, make_topic, remove_topic, resident};
 use crate::record::update;
 
 const ROWS: u64 = 10_000;
@@ -25,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) fn sidecar(brokers: &str, url: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     let name = format!("afterimage_idle_{}", std::process::id());
-    runtime.block_on(make_topic(brokers, &name));
+    runtime.block_on(make_topic(brokers, &name, PARTITIONS));
     fill(brokers, &name);
     let pool = runtime.block_on(make_table(url, &name));
     let dir = tempfile::tempdir().expect("a directory");
@@ -74,15 +73,6 @@ fn run(dir: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_afterimage"));
     command.args(["run", "-c", "idle.toml"]).current_dir(dir).stdout(Stdio::null()).stderr(log);
     command.spawn().expect("the sidecar starts")
-}
-
-fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
-    ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an admin client starts")
-}
-
-async fn make_topic(brokers: &str, name: &str) {
-    let new = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
-    admin(brokers).create_topics([&new], &AdminOptions::new()).await.expect("the topic can be made");
 }
 
 /// Writes the records, and commits their ends for the group of the applier.
@@ -166,23 +156,8 @@ async fn statements(pool: &sqlx::PgPool) -> f64 {
     sqlx::query_scalar(sum).fetch_one(pool).await.expect("the database answers")
 }
 
-/// User and system time of a process so far, in seconds.
-fn cpu(process: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("the sidecar runs");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: f64 = [11, 12].iter().filter_map(|index| fields.get(*index)?.parse::<f64>().ok()).sum();
-    ticks / 100.0
-}
-
-fn resident(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the sidecar runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() * 1024
-}
-
 async fn clear(brokers: &str, name: &str, pool: &sqlx::PgPool) {
     let drop = format!("drop schema {name} cascade");
     sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(pool).await.expect("it can be dropped");
-    // A topic that stays is no reason to lose the figures.
-    let _ = admin(brokers).delete_topics(&[name], &AdminOptions::new()).await;
+    remove_topic(brokers, name).await;
 }

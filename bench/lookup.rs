@@ -23,12 +23,27 @@ pub(crate) fn keys_per_second(url: &str) {
         ] {
             sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.expect("the table can be made");
         }
-        measure(url, &table).await;
+        let bare = bare(&pool, &table).await;
+        measure(url, &table, bare).await;
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("drop table {table}"))).execute(&pool).await.expect("it can be dropped");
     });
 }
 
-async fn measure(url: &str, table: &str) {
+/// The limit: the same rows through the same driver, none of them looked at.
+async fn bare(pool: &sqlx::PgPool, table: &str) -> f64 {
+    let sql = format!("select t.* from unnest($1::bigint[]) with ordinality as k(id, n) join {table} t using (id)");
+    let mut connection = pool.acquire().await.expect("the database answers");
+    let (mut asked, mut next, began) = (0usize, 0i64, Instant::now());
+    while began.elapsed() < Duration::from_secs(5) {
+        let keys: Vec<i64> = (0..KEYS_PER_LOOKUP as i64).map(|index| (next + index * 7919) % ROWS).collect();
+        next = (next + 104_729) % ROWS;
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql.as_str())).bind(keys);
+        asked += query.fetch_all(&mut *connection).await.expect("it answers").len();
+    }
+    asked as f64 / began.elapsed().as_secs_f64()
+}
+
+async fn measure(url: &str, table: &str, bare: f64) {
     let options = Options {
         url: url.to_owned().into(),
         pooler: Pooler::None,
@@ -56,9 +71,10 @@ async fn measure(url: &str, table: &str) {
         assert!(answer.iter().all(|rows| rows.len() == 1), "every key has its row");
         asked += answer.len() as u64;
     }
+    let rate = asked as f64 / began.elapsed().as_secs_f64();
     let line = serde_json::json!({
         "bench": "lookup", "batch": KEYS_PER_LOOKUP, "connections": 1, "columns": columns.len(),
-        "keys_per_s": (asked as f64 / began.elapsed().as_secs_f64()).round(),
+        "keys_per_s": rate.round(), "bare_keys_per_s": bare.round(), "share": (rate / bare * 1000.0).round() / 1000.0,
     });
     println!("{line}");
 }

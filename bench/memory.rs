@@ -6,6 +6,7 @@ use afterimage::decode::{self, Understood};
 use afterimage::engine::{Engine, Input, Options};
 use afterimage::model::{Position, Tick};
 
+use crate::process::resident;
 use crate::record::{NoImages, Tracker, batch};
 
 const CHANGES: u64 = 1_000_000;
@@ -75,16 +76,20 @@ fn run(stage: Stage) -> f64 {
     offset as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Resident memory of a million pending versions of distinct keys, less the keys' own bytes.
+/// Resident memory of pending versions of distinct keys, less the keys' own bytes, as they become more: tables that double now
+/// and then are at their emptiest after 1,000,000.
 pub(crate) fn bytes_per_version() {
     let mut decoder = decode::decoder(&decode::Options::default());
     let mut tracker = Tracker::new();
     let mut engine = Engine::new(Options { memory: usize::MAX, ..Options::default() }, Box::new(NoImages));
     engine.handle(Input::Assigned { partition: afterimage::model::PartitionId(0), next: 0 }, Tick(0));
     let mut key_bytes = 0usize;
-    let before = resident();
-    for first in (0..CHANGES).step_by(BATCH as usize) {
-        let batch = batch(first, BATCH.min(CHANGES - first));
+    // What records take while they are read is there before anything is kept.
+    drop(batch(0, BATCH));
+    let before = resident(std::process::id());
+    let mut per_version = std::collections::BTreeMap::new();
+    for first in (0..2 * CHANGES).step_by(BATCH as usize) {
+        let batch = batch(first, BATCH);
         for record in batch.records() {
             let at = Position { partition: record.partition, offset: record.offset };
             let Understood::Change(change) = decoder.decode("orders", record) else { unreachable!("updates only") };
@@ -93,19 +98,17 @@ pub(crate) fn bytes_per_version() {
             key_bytes += tracked.key.bytes().len();
             engine.handle(Input::Change(tracked), Tick(1));
         }
+        let versions = first + BATCH;
+        if versions % (CHANGES / 4) < BATCH && versions >= CHANGES {
+            let grown = resident(std::process::id()).saturating_sub(before);
+            let besides = grown.saturating_sub(key_bytes) as f64 / versions as f64;
+            per_version.insert(engine.tally().versions, besides.round());
+        }
     }
-    let grown = resident().saturating_sub(before);
-    let per_version = (grown.saturating_sub(key_bytes)) as f64 / CHANGES as f64;
-    let tally = engine.tally();
+    let mean = per_version.values().sum::<f64>() / per_version.len() as f64;
     let line = serde_json::json!({
-        "bench": "memory", "pending_versions": tally.versions, "resident_bytes": grown, "key_bytes": key_bytes,
-        "bytes_per_version_besides_key": per_version.round(),
+        "bench": "memory", "key_bytes": key_bytes as u64 / engine.tally().versions as u64,
+        "bytes_per_version_besides_key": per_version, "mean": mean.round(),
     });
     println!("{line}");
-}
-
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).unwrap_or_default() * 1024
 }

@@ -19,6 +19,7 @@ mod broker;
 mod idle;
 mod lookup;
 mod memory;
+mod process;
 mod record;
 
 fn main() {

@@ -63,7 +63,7 @@ impl Pair<'_> {
     }
 
     /// The event's row, as the decoder understands a record that carries the field, with or without its schema.
-    fn expected(&self, schemas: bool) -> Row {
+    fn expected(&self, schemas: bool) -> Row<'static> {
         let payload = format!(
             r#"{{"before":null,"after":{{"id":1,"v":{}}},"source":{{"version":"3.5.0.Final","connector":"postgresql","name":"p",
             "ts_ms":1,"snapshot":"false","db":"d","schema":"s","table":"t","lsn":1}},"op":"c","ts_ms":1}}"#,
@@ -75,7 +75,7 @@ impl Pair<'_> {
         let record = batch.records().next().expect("one record was pushed");
         let mut decoder = decode::decoder(&decode::Options::default());
         match decoder.decode("p.s.t", record) {
-            Understood::Change(change) => change.after.expect("an insert has a row"),
+            Understood::Change(change) => change.after.expect("an insert has a row").into_owned(),
             other @ (Understood::KeyChange(_)
             | Understood::Tombstone
             | Understood::Control(_)
@@ -101,7 +101,7 @@ impl Pair<'_> {
     }
 
     /// The target's row, from the text that the column showed, as the adapter reads that column.
-    fn observed(&self) -> Row {
+    fn observed(&self) -> Row<'static> {
         let cell = self.text.as_deref().map_or(Cell::Null, |text| observed(self.dialect(), &self.declared, text));
         Row::new(Arc::new(Columns::new(["id", "v"])), vec![Cell::Int(1), cell], Typing::Declared)
     }
@@ -124,16 +124,16 @@ impl Pair<'_> {
     }
 }
 
-fn observed(dialect: Dialect, declared: &str, text: &str) -> Cell {
+fn observed(dialect: Dialect, declared: &str, text: &str) -> Cell<'static> {
     let words: Vec<&str> = declared.split(|at: char| !at.is_ascii_alphanumeric()).collect();
     let local =
         |text: &str| parse_moment(text).map(|at| (at.local_secs - i64::from(at.offset_secs.unwrap_or(0)), at.nanos));
     let far = infinity(text).map(Cell::Infinity);
     match (words[0], dialect) {
         ("smallint" | "integer" | "bigint" | "oid" | "int" | "tinyint" | "mediumint" | "year", _) => {
-            text.parse().map_or_else(|_| Cell::Decimal(text.into()), Cell::Int)
+            text.parse().map_or_else(|_| Cell::Decimal(text.to_owned().into()), Cell::Int)
         }
-        ("numeric" | "decimal", _) => Cell::Decimal(text.into()),
+        ("numeric" | "decimal", _) => Cell::Decimal(text.to_owned().into()),
         ("money", _) => Cell::Decimal(text.replace(['$', ','], "").into()),
         ("real" | "float", _) => Cell::Float32(text.parse().expect("a float")),
         ("double", _) => Cell::Float64(text.parse().expect("a double")),
@@ -154,8 +154,8 @@ fn observed(dialect: Dialect, declared: &str, text: &str) -> Cell {
         }
         ("datetime", _) => local(text).map(|(secs, nanos)| Cell::Local(secs, nanos)).expect("a datetime"),
         ("uuid", _) => Cell::Uuid(hex(&text.replace('-', ""))[..].try_into().expect("16 bytes")),
-        ("json" | "jsonb", _) => Cell::Json(text.into()),
-        _ => Cell::text(text),
+        ("json" | "jsonb", _) => Cell::Json(text.to_owned().into()),
+        _ => Cell::Text(text.to_owned().into()),
     }
 }
 

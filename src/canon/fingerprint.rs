@@ -191,12 +191,12 @@ impl Plan {
         }
         match self.columns[index].form.read(cell, typing) {
             Reading::Value(Canonical::Null) | Reading::Unknown | Reading::Incomparable => cell.to_string(),
-            Reading::Value(value) => value.to_cell().to_string(),
+            Reading::Value(value) => value.into_cell().to_string(),
         }
     }
 
     /// The cells of an observed row in plan order; by position where the row has the plan's shape, else by name.
-    fn observed_cells<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = Option<&'a Cell>> {
+    fn observed_cells<'a>(&'a self, row: &'a Row<'_>) -> impl Iterator<Item = Option<&'a Cell<'a>>> {
         let by_position = Arc::ptr_eq(&row.columns, self.names()) || row.columns == *self.names();
         (0..self.columns.len()).map(
             move |index| {
@@ -230,7 +230,7 @@ mod tests {
         let plan = Plan::new(TableId(0), Arc::new(meta), &Rules::default(), None).expect("it has a key");
         let columns = Arc::new(Columns::new(["id", "v", "n"]));
         let binding = plan.bind(&columns, Typing::Declared);
-        let row = |v: &Cell, n: &Cell| {
+        let row = |v: &Cell<'static>, n: &Cell<'static>| {
             Row::new(Arc::clone(&columns), vec![Cell::Int(7), v.clone(), n.clone()], Typing::Declared)
         };
         let zeros = [Cell::Float64(0.0), Cell::Float64(-0.0), Cell::Float64(f64::NAN), Cell::Decimal("1.0".into())];

@@ -68,7 +68,7 @@ fn write_string(text: &str, out: &mut String) -> Option<()> {
 
 fn write_number(text: &str, out: &mut String) -> Option<()> {
     let value = number::decimal(text, None)?;
-    write!(out, "{}", value.to_cell()).ok()
+    write!(out, "{}", value.into_cell()).ok()
 }
 
 #[derive(Deserialize)]

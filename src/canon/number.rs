@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, scale: Option<u32>, expected: &str) {
-        let found = decimal(text, scale).map(|value| value.to_cell().to_string());
+        let found = decimal(text, scale).map(|value| value.into_cell().to_string());
         assert_eq!(found.as_deref().unwrap_or("no number"), expected, "{text} at {scale:?}");
     }
 

@@ -272,7 +272,7 @@ impl Plan {
             let cell = record_key.get(&column.tap_name);
             self.key_cell(column, cell, record_key)
         });
-        Ok(Key::new(self.table, &cells.collect::<Result<Vec<_>, _>>()?))
+        Key::of(self.table, cells)
     }
 
     /// The key of a row of the target, to be held against the key that was asked for: a collation may have found
@@ -282,16 +282,21 @@ impl Plan {
             let cell = row.get(&self.names.0[column.index]);
             self.key_cell(column, cell, row)
         });
-        Ok(Key::new(self.table, &cells.collect::<Result<Vec<_>, _>>()?))
+        Key::of(self.table, cells)
     }
 
-    fn key_cell(&self, column: &KeyColumn, cell: Option<&Cell>, row: &Row) -> Result<Cell, KeyError> {
+    fn key_cell<'c>(
+        &self,
+        column: &KeyColumn,
+        cell: Option<&'c Cell<'_>>,
+        row: &Row<'_>,
+    ) -> Result<Cell<'c>, KeyError> {
         let name = || column.tap_name.to_string();
         let plan_column = &self.columns[column.index];
         let Some(cell) = cell else { return Err(KeyError::Missing { column: name() }) };
         match plan_column.form.read(cell, row.typing) {
             Reading::Value(Canonical::Null) => Err(KeyError::Null { column: name() }),
-            Reading::Value(value) => Ok(value.to_cell()),
+            Reading::Value(value) => Ok(value.into_cell()),
             Reading::Unknown => Err(KeyError::Missing { column: name() }),
             Reading::Incomparable => Err(KeyError::Incomparable {
                 column: name(),

@@ -13,7 +13,7 @@ use crate::model::{Cell, Typing};
 impl Form {
     /// Reads a cell. Where a wire form leaves the value open, the likeliest reading is taken; the slow path
     /// ([`super::lenient`]) knows the others.
-    pub(super) fn read(self, cell: &Cell, typing: Typing) -> Reading<'_> {
+    pub(super) fn read<'c>(self, cell: &'c Cell<'_>, typing: Typing) -> Reading<'c> {
         match cell {
             Cell::Null | Cell::Absent => return Reading::Value(Canonical::Null),
             Cell::NotSent | Cell::Redacted => return Reading::Unknown,
@@ -60,7 +60,7 @@ impl Form {
     }
 }
 
-fn read_number(cell: &Cell, typing: Typing, scale: Scale) -> Option<Canonical<'_>> {
+fn read_number<'c>(cell: &'c Cell<'_>, typing: Typing, scale: Scale) -> Option<Canonical<'c>> {
     match cell {
         Cell::Int(value) if *value < 0 && scale == Scale::Unsigned64 => {
             Some(Canonical::Decimal(Cow::Owned((*value as u64).to_string())))
@@ -86,7 +86,7 @@ fn text_as_number(text: &str, typing: Typing, scale: Scale) -> Option<Canonical<
     }
 }
 
-fn read_float(cell: &Cell, at_precision: fn(f64) -> f64) -> Option<Canonical<'_>> {
+fn read_float<'c>(cell: &'c Cell<'_>, at_precision: fn(f64) -> f64) -> Option<Canonical<'c>> {
     let value = match cell {
         Cell::Float32(value) => f64::from(*value),
         Cell::Float64(value) => *value,
@@ -112,7 +112,7 @@ pub(super) fn plain_float(value: f64) -> f64 {
     }
 }
 
-fn read_bool(cell: &Cell) -> Option<bool> {
+fn read_bool(cell: &Cell<'_>) -> Option<bool> {
     match cell {
         Cell::Bool(value) => Some(*value),
         Cell::Int(value) => (0..=1).contains(value).then_some(*value == 1),
@@ -139,7 +139,7 @@ fn truth(text: &str) -> Option<bool> {
 
 /// A value of another kind in a text column is read as it prints; how the applier printed it is not known, so the slow
 /// path parses both before it calls them different.
-fn read_text(cell: &Cell, padding: Padding) -> Option<Canonical<'_>> {
+fn read_text<'c>(cell: &'c Cell<'_>, padding: Padding) -> Option<Canonical<'c>> {
     match cell {
         Cell::Text(text) | Cell::Json(text) | Cell::Decimal(text) => Some(Canonical::Text(filled(text, padding))),
         temporal_cell!() | Cell::Bool(_) | Cell::Int(_) | Cell::Float32(_) | Cell::Float64(_) | Cell::Uuid(_) => {
@@ -156,7 +156,7 @@ fn filled(text: &str, padding: Padding) -> Cow<'_, str> {
     }
 }
 
-fn read_bytes(cell: &Cell, typing: Typing, padding: Padding) -> Option<Canonical<'_>> {
+fn read_bytes<'c>(cell: &'c Cell<'_>, typing: Typing, padding: Padding) -> Option<Canonical<'c>> {
     let bytes: Cow<'_, [u8]> = match cell {
         Cell::Bytes(bytes) => Cow::Borrowed(bytes),
         Cell::Uuid(bytes) => Cow::Borrowed(bytes),
@@ -192,7 +192,7 @@ pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
     (0..text.len()).step_by(2).map(|start| u8::from_str_radix(&text[start..start + 2], 16).ok()).collect()
 }
 
-fn read_uuid(cell: &Cell) -> Option<[u8; 16]> {
+fn read_uuid(cell: &Cell<'_>) -> Option<[u8; 16]> {
     match cell {
         Cell::Uuid(bytes) => Some(*bytes),
         Cell::Bytes(bytes) => bytes[..].try_into().ok(),
@@ -207,7 +207,7 @@ pub(super) fn uuid(text: &str) -> Option<[u8; 16]> {
     hex(&digits)?.try_into().ok()
 }
 
-fn read_json(cell: &Cell) -> Option<String> {
+fn read_json(cell: &Cell<'_>) -> Option<String> {
     match cell {
         Cell::Json(text) | Cell::Text(text) => json::canonical(text),
         nothing!() | numeric!() | temporal_cell!() | Cell::Bytes(_) | Cell::Uuid(_) => None,

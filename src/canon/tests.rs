@@ -61,11 +61,11 @@ fn check(dialect: Dialect, declared: &str, typing: Typing, pairs: &[(Cell, Cell,
     }
 }
 
-fn dec(text: &str) -> Cell {
+fn dec(text: &str) -> Cell<'_> {
     Cell::Decimal(text.into())
 }
 
-fn zoned_time(text: &str) -> Cell {
+fn zoned_time(text: &str) -> Cell<'_> {
     Cell::Opaque(Box::new(("io.debezium.time.ZonedTime".to_owned(), text.to_owned())))
 }
 

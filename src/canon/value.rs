@@ -70,7 +70,7 @@ impl Reading<'_> {
     }
 }
 
-impl Canonical<'_> {
+impl<'a> Canonical<'a> {
     /// The hash of this value in a column: xxh3-128 of the canonical bytes, seeded with the column's index and the
     /// kind of value, so that equal bytes in two columns, or of two kinds, hash differently.
     pub(super) fn hash(&self, column: usize) -> u128 {
@@ -114,22 +114,22 @@ impl Canonical<'_> {
     }
 
     /// The cell of this value: what keys are made of and what people are shown.
-    pub(super) fn to_cell(&self) -> Cell {
+    pub(super) fn into_cell(self) -> Cell<'a> {
         match self {
             Canonical::Null => Cell::Null,
-            Canonical::Bool(value) => Cell::Bool(*value),
-            Canonical::Int(value) => Cell::Int(*value),
-            Canonical::Decimal(text) => Cell::Decimal(text.as_ref().into()),
-            Canonical::Float(value) => Cell::Float64(f64::from_bits(*value)),
-            Canonical::Text(text) => Cell::Text(text.as_ref().into()),
-            Canonical::Bytes(bytes) => Cell::Bytes(bytes.as_ref().into()),
-            Canonical::Date(days) => Cell::Date(*days),
-            Canonical::Time(nanos) => Cell::Time(*nanos),
-            Canonical::Local(secs, nanos) => Cell::Local(*secs, *nanos),
-            Canonical::Instant(secs, nanos) => Cell::Instant(*secs, *nanos),
-            Canonical::Infinity(sign) => Cell::Infinity(*sign),
-            Canonical::Uuid(bytes) => Cell::Uuid(*bytes),
-            Canonical::Json(text) => Cell::Json(text.as_str().into()),
+            Canonical::Bool(value) => Cell::Bool(value),
+            Canonical::Int(value) => Cell::Int(value),
+            Canonical::Decimal(text) => Cell::Decimal(text.into()),
+            Canonical::Float(value) => Cell::Float64(f64::from_bits(value)),
+            Canonical::Text(text) => Cell::Text(text.into()),
+            Canonical::Bytes(bytes) => Cell::Bytes(bytes.into()),
+            Canonical::Date(days) => Cell::Date(days),
+            Canonical::Time(nanos) => Cell::Time(nanos),
+            Canonical::Local(secs, nanos) => Cell::Local(secs, nanos),
+            Canonical::Instant(secs, nanos) => Cell::Instant(secs, nanos),
+            Canonical::Infinity(sign) => Cell::Infinity(sign),
+            Canonical::Uuid(bytes) => Cell::Uuid(bytes),
+            Canonical::Json(text) => Cell::Json(text.into()),
         }
     }
 }

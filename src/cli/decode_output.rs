@@ -242,12 +242,12 @@ mod tests {
     use crate::model::position::PartitionName;
     use crate::model::{Cell, Columns, Reject, SourceTime, Typing};
 
-    fn row(cells: &[(&str, Cell)]) -> Row {
+    fn row(cells: &[(&str, Cell<'static>)]) -> Row<'static> {
         let columns = Columns::new(cells.iter().map(|(name, _)| *name));
         Row::new(Arc::new(columns), cells.iter().map(|(_, cell)| cell.clone()).collect(), Typing::Declared)
     }
 
-    fn change(op: Op, id: i64, after: Option<Row>) -> Change {
+    fn change(op: Op, id: i64, after: Option<Row<'static>>) -> Change<'static> {
         Change {
             table: "public.orders".into(),
             op,
@@ -263,7 +263,7 @@ mod tests {
         }
     }
 
-    fn all() -> Vec<Understood> {
+    fn all() -> Vec<Understood<'static>> {
         let after = row(&[("id", Cell::Int(1)), ("big", Cell::Int(i64::MAX)), ("toast", Cell::NotSent)]);
         vec![
             Understood::Change(change(Op::Insert, 1, Some(after.clone()))),

@@ -34,9 +34,9 @@ impl Reader {
         &mut self,
         shape: Shape,
         topic: &str,
-        record: &Record<'_>,
+        record: &Record<'a>,
         text: &'a str,
-    ) -> Result<Understood, Unread<'a>> {
+    ) -> Result<Understood<'a>, Unread<'a>> {
         self.last = match shape {
             Shape::Dms => Format::Dms,
             Shape::Debezium | Shape::Control(_) => Format::Debezium,
@@ -56,7 +56,7 @@ impl Reader {
     }
 
     /// Understands a text as what it most likely is, and if it is not that, as what it is.
-    fn understand(&mut self, topic: &str, record: &Record<'_>, text: &str) -> Understood {
+    fn understand<'a>(&mut self, topic: &str, record: &Record<'a>, text: &'a str) -> Understood<'a> {
         let likely = self.likely(text);
         let (payload, complaint) = match self.read(likely, topic, record, text) {
             Ok(understood) => return understood,
@@ -80,7 +80,7 @@ impl Decoder for Reader {
         self.last
     }
 
-    fn decode(&mut self, topic: &str, record: Record<'_>) -> Understood {
+    fn decode<'a>(&mut self, topic: &str, record: Record<'a>) -> Understood<'a> {
         self.last = Format::Auto;
         let Some(value) = record.value else { return Understood::Tombstone };
         if let Some(framing) = sniff::framing(&record, value) {
@@ -96,6 +96,6 @@ impl Decoder for Reader {
     }
 }
 
-fn reject(reason: impl Into<String>) -> Understood {
+fn reject<'a>(reason: impl Into<String>) -> Understood<'a> {
     Understood::Reject(Reject { reason: reason.into(), table: None })
 }

@@ -39,7 +39,7 @@ impl Unit {
 }
 
 /// A zone-less date and time from a count since 1970-01-01.
-pub(super) fn local(count: i64, unit: Unit) -> Cell {
+pub(super) fn local(count: i64, unit: Unit) -> Cell<'static> {
     let (infinity, minus_infinity) = unit.infinities();
     if count == infinity || count == minus_infinity {
         return Cell::Infinity(if count > 0 { 1 } else { -1 });
@@ -50,13 +50,13 @@ pub(super) fn local(count: i64, unit: Unit) -> Cell {
 }
 
 /// A time of day, or MySQL's signed duration, from a count since midnight.
-pub(super) fn time(count: i64, unit: Unit) -> Option<Cell> {
+pub(super) fn time(count: i64, unit: Unit) -> Option<Cell<'static>> {
     count.checked_mul(SECOND_NANOS / unit.per_second()).map(Cell::Time)
 }
 
 /// A date from days since 1970-01-01. Two counts stand for the infinities: Debezium's PostgreSQL connector sends the
 /// first days that overflow Java's `LocalDate` arithmetic.
-pub(super) fn date(days: i64) -> Cell {
+pub(super) fn date(days: i64) -> Cell<'static> {
     match days {
         -2_147_472_692 => Cell::Infinity(1),
         -2_147_472_691 => Cell::Infinity(-1),
@@ -65,17 +65,17 @@ pub(super) fn date(days: i64) -> Cell {
 }
 
 /// `infinity`, `-infinity`, or an ISO date and time with an offset: a moment.
-pub(super) fn instant(text: &str) -> Option<Cell> {
+pub(super) fn instant(text: &str) -> Option<Cell<'static>> {
     infinity(text).or_else(|| moment(text).map(|(secs, nanos)| Cell::Instant(secs, nanos)))
 }
 
 /// An ISO date and time whose `Z` means nothing: no zone.
-pub(super) fn iso_local(text: &str) -> Option<Cell> {
+pub(super) fn iso_local(text: &str) -> Option<Cell<'static>> {
     infinity(text).or_else(|| moment(text).map(|(secs, nanos)| Cell::Local(secs, nanos)))
 }
 
 /// An ISO date; a trailing `Z` means nothing.
-pub(super) fn iso_day(text: &str) -> Option<Cell> {
+pub(super) fn iso_day(text: &str) -> Option<Cell<'static>> {
     if let Some(infinity) = infinity(text) {
         return Some(infinity);
     }
@@ -84,7 +84,7 @@ pub(super) fn iso_day(text: &str) -> Option<Cell> {
 }
 
 /// An ISO time of day; a trailing `Z` means nothing.
-pub(super) fn iso_clock(text: &str) -> Option<Cell> {
+pub(super) fn iso_clock(text: &str) -> Option<Cell<'static>> {
     let (nanos, rest) = iso_time(text)?;
     matches!(rest, "" | "Z").then_some(Cell::Time(nanos))
 }
@@ -103,7 +103,7 @@ fn moment(text: &str) -> Option<(i64, u32)> {
     Some((secs, (nanos % SECOND_NANOS) as u32))
 }
 
-fn infinity(text: &str) -> Option<Cell> {
+fn infinity(text: &str) -> Option<Cell<'static>> {
     match text {
         "infinity" => Some(Cell::Infinity(1)),
         "-infinity" => Some(Cell::Infinity(-1)),

@@ -10,7 +10,7 @@ const MAX_DIGITS: i64 = 131_072 + 16_383;
 const MAX_UNSCALED_BYTES: usize = 61_440;
 
 /// A JSON number without its exponent: `-1.5e3` is `-1500`, `1.10` stays `1.10`.
-pub(super) fn plain(number: &str) -> Result<Text, Flaw> {
+pub(super) fn plain(number: &str) -> Result<Text<'_>, Flaw> {
     let Some((mantissa, exponent)) = number.split_once(['e', 'E']) else {
         return Ok(number.into());
     };
@@ -26,7 +26,7 @@ pub(super) fn plain(number: &str) -> Result<Text, Flaw> {
 }
 
 /// The value of a big-endian two's-complement integer times ten to the minus `scale`, with `scale` decimals.
-pub(super) fn from_twos_complement(unscaled: &[u8], scale: i32) -> Result<Text, Flaw> {
+pub(super) fn from_twos_complement(unscaled: &[u8], scale: i32) -> Result<Text<'static>, Flaw> {
     if unscaled.len() > MAX_UNSCALED_BYTES || i64::from(scale).abs() > MAX_DIGITS {
         return Err(Flaw::TooLong);
     }
@@ -84,7 +84,7 @@ fn magnitude(unscaled: &[u8], negative: bool) -> Vec<u32> {
 }
 
 /// Sets a decimal point behind the first `point` digits, with zeros where there are too few of them.
-fn point_at(sign: &str, digits: String, point: i64) -> Text {
+fn point_at(sign: &str, digits: String, point: i64) -> Text<'static> {
     let count = digits.len() as i64;
     let text = if point <= 0 {
         format!("{sign}0.{}{digits}", "0".repeat(point.unsigned_abs() as usize))

@@ -35,7 +35,7 @@ pub(super) enum Flaw {
 }
 
 /// A value that need not be seen as written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scalar<'a> {
     /// null.
     Null,
@@ -44,7 +44,7 @@ pub(super) enum Scalar<'a> {
     /// An integer of 64 bits.
     Int(i64),
     /// The content of a text.
-    Text(&'a str),
+    Text(Text<'a>),
 }
 
 /// Values whose types nobody declared: JSON's own kinds, numbers exact.
@@ -53,7 +53,7 @@ pub(super) enum Scalar<'a> {
 pub(super) struct Undeclared;
 
 impl ReadCell for Undeclared {
-    fn written(&self, _: Option<usize>, _: &str, raw: &str) -> Result<Cell, Flaw> {
+    fn written<'a>(&self, _: Option<usize>, _: &str, raw: &'a str) -> Result<Cell<'a>, Flaw> {
         match raw.as_bytes().first() {
             Some(b'"') => Ok(Cell::Text(text(raw)?.into())),
             Some(b'n') => Ok(Cell::Null),
@@ -68,19 +68,20 @@ impl ReadCell for Undeclared {
         }
     }
 
-    fn scalar(&self, _: usize, value: Scalar<'_>) -> Option<Result<Cell, Flaw>> {
+    #[inline]
+    fn scalar<'a>(&self, _: usize, value: Scalar<'a>) -> Option<Result<Cell<'a>, Flaw>> {
         Some(Ok(match value {
             Scalar::Null => Cell::Null,
             Scalar::Bool(value) => Cell::Bool(value),
             Scalar::Int(value) => Cell::Int(value),
-            Scalar::Text(text) => Cell::text(text),
+            Scalar::Text(text) => Cell::Text(text),
         }))
     }
 }
 
 /// A number: an integer if it is written as one and fits, else exact decimal text. One in scientific notation is a
 /// decimal even where its value is whole, since its writer may have rounded it.
-fn number(raw: &str) -> Result<Cell, Flaw> {
+fn number(raw: &str) -> Result<Cell<'_>, Flaw> {
     match raw.parse::<i64>() {
         Ok(value) => Ok(Cell::Int(value)),
         Err(_) => Ok(Cell::Decimal(decimal::plain(raw)?)),
@@ -88,7 +89,7 @@ fn number(raw: &str) -> Result<Cell, Flaw> {
 }
 
 /// A value that is carried and not compared.
-pub(super) fn opaque(kind: &str, raw: &str) -> Result<Cell, Flaw> {
+pub(super) fn opaque(kind: &str, raw: &str) -> Result<Cell<'static>, Flaw> {
     check_depth(raw)?;
     Ok(Cell::Opaque(Box::new((kind.to_owned(), raw.to_owned()))))
 }
@@ -110,7 +111,7 @@ pub(super) fn base64(text: &str) -> Result<Vec<u8>, Flaw> {
 }
 
 /// The number in `{"scale": n, "value": base64}`; `None` if the object is another.
-pub(super) fn variable_scale(raw: &str) -> Option<Result<Text, Flaw>> {
+pub(super) fn variable_scale(raw: &str) -> Option<Result<Text<'static>, Flaw>> {
     let fields = serde_json::from_str::<Fields<'_>>(raw).ok()?;
     let [_, _] = &fields.0[..] else { return None };
     let scale = fields.get("scale")?.parse::<i32>().ok()?;
@@ -234,7 +235,7 @@ pub(super) fn complaint(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
 
-    fn undeclared(raw: &str) -> Result<Cell, Flaw> {
+    fn undeclared(raw: &str) -> Result<Cell<'_>, Flaw> {
         Undeclared.written(None, "v", raw)
     }
 

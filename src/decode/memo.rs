@@ -34,9 +34,9 @@ impl Shapes {
     }
 
     /// The key that these columns make of a row; `None` where the row lacks one of them, or has one twice.
-    pub(super) fn key_of(&mut self, row: &Row, columns: &[String]) -> Option<Row> {
+    pub(super) fn key_of<'a>(&mut self, row: &Row<'a>, columns: &[String]) -> Option<Row<'a>> {
         let cell = |name: &String| row.get(name).filter(|cell| !matches!(cell, Cell::NotSent | Cell::Absent)).cloned();
-        let cells: Vec<Cell> = columns.iter().map(cell).collect::<Option<_>>()?;
+        let cells: Vec<Cell<'a>> = columns.iter().map(cell).collect::<Option<_>>()?;
         let names = self.shared(columns.iter().map(String::as_str)).ok()?;
         (!cells.is_empty()).then(|| Row::new(names, cells, row.typing))
     }

@@ -45,13 +45,13 @@ pub struct Options {
     pub keys: std::collections::BTreeMap<String, Vec<String>>,
 }
 
-/// A record, understood.
+/// A record, understood. Texts are parts of the record where that is possible.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Understood {
+pub enum Understood<'a> {
     /// One change.
-    Change(Change),
+    Change(Change<'a>),
     /// A change of a key that one record carries whole: the delete of the old key, then the insert of the new one.
-    KeyChange(Box<(Change, Change)>),
+    KeyChange(Box<(Change<'a>, Change<'a>)>),
     /// A null value behind a delete: it says nothing new.
     Tombstone,
     /// Heartbeats, transaction metadata, schema changes, messages, DMS control records: the word says which.
@@ -60,10 +60,27 @@ pub enum Understood {
     Reject(Reject),
 }
 
+impl Understood<'_> {
+    /// The same, in need of nothing else.
+    #[must_use]
+    pub fn into_owned(self) -> Understood<'static> {
+        match self {
+            Understood::Change(change) => Understood::Change(change.into_owned()),
+            Understood::KeyChange(pair) => {
+                let (old, new) = *pair;
+                Understood::KeyChange(Box::new((old.into_owned(), new.into_owned())))
+            }
+            Understood::Tombstone => Understood::Tombstone,
+            Understood::Control(word) => Understood::Control(word),
+            Understood::Reject(reject) => Understood::Reject(reject),
+        }
+    }
+}
+
 /// A decoder for one worker thread. Keeps caches of column names; gives the same answer whatever they hold.
 pub trait Decoder: Send {
     /// Understands one record of `topic`.
-    fn decode(&mut self, topic: &str, record: Record<'_>) -> Understood;
+    fn decode<'a>(&mut self, topic: &str, record: Record<'a>) -> Understood<'a>;
 
     /// The format the last record was read as; [`Format::Auto`] where it was of none.
     fn format(&self) -> Format;

@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 
 use super::json::{Flaw, Name, Scalar};
 use super::memo::Shapes;
-use super::scan::{self, Image, Scan};
+use super::scan::{self, Image, Scan, Tokens};
+use crate::model::cell::Text;
 use crate::model::{Cell, Columns};
 
 /// The most columns a row may have: PostgreSQL stops at 1,600, MySQL at 4,096.
@@ -24,10 +25,10 @@ const MAX_COLUMNS: usize = 16_384;
 pub(super) trait ReadCell {
     /// The cell of a value as written. `at` is where the column stands in the guessed columns, if the row has
     /// followed them so far.
-    fn written(&self, at: Option<usize>, name: &str, raw: &str) -> Result<Cell, Flaw>;
+    fn written<'a>(&self, at: Option<usize>, name: &str, raw: &'a str) -> Result<Cell<'a>, Flaw>;
 
     /// The cell of a simple value; `None` where it must be seen as written.
-    fn scalar(&self, at: usize, value: Scalar<'_>) -> Option<Result<Cell, Flaw>>;
+    fn scalar<'a>(&self, at: usize, value: Scalar<'a>) -> Option<Result<Cell<'a>, Flaw>>;
 }
 
 /// JSON values that stand for "not sent".
@@ -63,6 +64,8 @@ pub(super) struct RowSeed<'r, R> {
     pub(super) guess: Option<&'r Columns>,
     pub(super) as_written: AsWritten<'r>,
     pub(super) marks: &'r Marks,
+    /// Of the guessed columns, or none.
+    pub(super) tokens: &'r Tokens,
 }
 
 impl<R> Clone for RowSeed<'_, R> {
@@ -76,7 +79,7 @@ impl<R> Copy for RowSeed<'_, R> {}
 /// A row as read: cells, and the names where they are not the guessed ones.
 #[derive(Debug, Default)]
 pub(super) struct Draft<'a> {
-    pub(super) cells: Vec<Cell>,
+    pub(super) cells: Vec<Cell<'a>>,
     /// Columns that carry the marker of "not sent".
     pub(super) marked: Vec<u16>,
     /// `None` as long as every name was the guessed one.
@@ -85,14 +88,14 @@ pub(super) struct Draft<'a> {
 }
 
 /// What a value came to.
-pub(super) enum Taken {
-    Cell(Cell),
+pub(super) enum Taken<'a> {
+    Cell(Cell<'a>),
     NotSent,
     Flaw(Flaw),
 }
 
-impl From<Result<Cell, Flaw>> for Taken {
-    fn from(read: Result<Cell, Flaw>) -> Taken {
+impl<'a> From<Result<Cell<'a>, Flaw>> for Taken<'a> {
+    fn from(read: Result<Cell<'a>, Flaw>) -> Taken<'a> {
         read.map_or_else(Taken::Flaw, Taken::Cell)
     }
 }
@@ -104,7 +107,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Adds the cell of a column that follows the guess.
-    pub(super) fn take(&mut self, index: usize, cell: Cell) {
+    #[inline]
+    pub(super) fn take(&mut self, index: usize, cell: Cell<'a>) {
         if matches!(cell, Cell::NotSent) {
             self.marked.push(index as u16);
         }
@@ -118,7 +122,7 @@ impl<'a> Draft<'a> {
         (self.names.is_none() && **expected == *name).then_some(index)
     }
 
-    fn push(&mut self, name: Cow<'a, str>, follows: bool, taken: Taken, guess: Option<&Columns>) {
+    fn push(&mut self, name: Cow<'a, str>, follows: bool, taken: Taken<'a>, guess: Option<&Columns>) {
         let index = self.cells.len();
         if self.flaw.is_some() {
             return;
@@ -209,7 +213,7 @@ impl<'de, R: ReadCell> Visitor<'de> for RowSeed<'_, R> {
 }
 
 impl<R: ReadCell> RowSeed<'_, R> {
-    pub(super) fn take_written(&self, at: Option<usize>, name: &str, raw: &str) -> Taken {
+    pub(super) fn take_written<'a>(&self, at: Option<usize>, name: &str, raw: &'a str) -> Taken<'a> {
         let quoted = || raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let not_sent = match raw.as_bytes().first() {
             Some(b'[' | b'{') => self.marks.written.iter().any(|mark| **mark == *raw),
@@ -232,15 +236,15 @@ struct ScalarSeed<'r, R> {
 }
 
 impl<R: ReadCell> ScalarSeed<'_, R> {
-    fn take<E: de::Error>(&self, value: Scalar<'_>) -> Result<Taken, E> {
+    fn take<'a, E: de::Error>(&self, value: Scalar<'a>) -> Result<Taken<'a>, E> {
         match self.row.reader.scalar(self.index, value) {
             Some(read) => Ok(read.into()),
             None => Self::surprise(),
         }
     }
 
-    fn take_text<E: de::Error>(&self, text: &str) -> Result<Taken, E> {
-        if self.row.is_mark(text) { Ok(Taken::NotSent) } else { self.take(Scalar::Text(text)) }
+    fn take_text<'a, E: de::Error>(&self, text: Text<'a>) -> Result<Taken<'a>, E> {
+        if self.row.is_mark(&text) { Ok(Taken::NotSent) } else { self.take(Scalar::Text(text)) }
     }
 
     fn surprise<T, E: de::Error>() -> Result<T, E> {
@@ -249,52 +253,56 @@ impl<R: ReadCell> ScalarSeed<'_, R> {
 }
 
 impl<'de, R: ReadCell> DeserializeSeed<'de> for ScalarSeed<'_, R> {
-    type Value = Taken;
+    type Value = Taken<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Taken, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Taken<'de>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de, R: ReadCell> Visitor<'de> for ScalarSeed<'_, R> {
-    type Value = Taken;
+    type Value = Taken<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Taken, E> {
+    fn visit_unit<E: de::Error>(self) -> Result<Taken<'de>, E> {
         self.take(Scalar::Null)
     }
 
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Taken, E> {
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Taken<'de>, E> {
         self.take(Scalar::Bool(value))
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Taken, E> {
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Taken<'de>, E> {
         self.take(Scalar::Int(value))
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Taken, E> {
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Taken<'de>, E> {
         match i64::try_from(value) {
             Ok(value) => self.take(Scalar::Int(value)),
             Err(_) => Self::surprise(),
         }
     }
 
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Taken, E> {
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Taken<'de>, E> {
         Self::surprise()
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Taken, E> {
-        self.take_text(text)
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Taken<'de>, E> {
+        self.take_text(text.into())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Taken, A::Error> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Taken<'de>, E> {
+        self.take_text(text.to_owned().into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Taken<'de>, A::Error> {
         Self::surprise()
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Taken, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Taken<'de>, A::Error> {
         Self::surprise()
     }
 }
@@ -314,13 +322,13 @@ pub(super) fn attempts<T>(
 pub(super) fn read<'a, R: ReadCell>(
     text: &'a str,
     reader: &R,
-    guess: Option<&Columns>,
+    (guess, tokens): (Option<&Columns>, &Tokens),
     as_written: &[bool],
 ) -> serde_json::Result<Option<Draft<'a>>> {
     let marks = Marks::default();
     if let Some(draft) = guess.and_then(|guess| {
         let mut scan = Scan::of(text);
-        let rows = RowSeed { reader, guess: Some(guess), as_written: AsWritten::All, marks: &marks };
+        let rows = RowSeed { reader, guess: Some(guess), as_written: AsWritten::All, marks: &marks, tokens };
         let draft = scan::row(&mut scan, rows, guess, Image::Alone)?;
         scan.is_at_end().then_some(draft)
     }) {
@@ -328,7 +336,7 @@ pub(super) fn read<'a, R: ReadCell>(
     }
     let attempt = |as_written: AsWritten<'_>| {
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let draft = RowSeed { reader, guess, as_written, marks: &marks }.deserialize(&mut deserializer)?;
+        let draft = RowSeed { reader, guess, as_written, marks: &marks, tokens }.deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(draft)
     };

@@ -1,16 +1,55 @@
 //! A strict reader of compact JSON for texts that look as expected. It answers [`None`] for whatever it does not read,
 //! valid or not: texts are then read by `serde_json`, which alone decides what is wrong with them.
 
+use std::sync::Arc;
+
 use super::json::{Scalar, text};
 use super::row::{Draft, ReadCell, RowSeed, Taken};
+use crate::model::cell::Text;
 use crate::model::{Cell, Columns};
 
 /// Nesting that is followed; what is deeper is left to `serde_json`.
 const MAX_DEPTH: usize = 16;
 
-/// Where each column of the last row stood, name and value: scratch space that is kept between records.
+/// Where each column of the last row stood, from the mark before its name to the end of its value: scratch space that is
+/// kept between records.
 #[derive(Debug, Default)]
 pub(super) struct Spans(Vec<(u32, u32)>);
+
+/// What stands before each value of a row of known columns: `{"id":`, `,"name":`. Empty where a name would be escaped.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    columns: Option<Arc<Columns>>,
+    text: Box<[u8]>,
+    ends: Box<[u32]>,
+}
+
+impl Tokens {
+    /// Those of a row.
+    pub(super) fn of(columns: &Arc<Columns>) -> Tokens {
+        let (mut text, mut ends) = (Vec::new(), Vec::new());
+        for name in &columns.0 {
+            if plain_until(name.as_bytes(), 0) < name.len() {
+                return Tokens::default();
+            }
+            text.extend_from_slice(if ends.is_empty() { b"{\"" } else { b",\"" });
+            text.extend_from_slice(name.as_bytes());
+            text.extend_from_slice(b"\":");
+            let Ok(end) = u32::try_from(text.len()) else { return Tokens::default() };
+            ends.push(end);
+        }
+        Tokens { columns: Some(Arc::clone(columns)), text: text.into(), ends: ends.into() }
+    }
+
+    fn are_of(&self, columns: &Columns) -> bool {
+        self.columns.as_deref().is_some_and(|known| std::ptr::eq(known, columns))
+    }
+
+    fn get(&self, index: usize) -> Option<&[u8]> {
+        let start = index.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        self.text.get(start as usize..*self.ends.get(index)? as usize)
+    }
+}
 
 /// A place in a text.
 pub(super) struct Scan<'a> {
@@ -27,6 +66,26 @@ impl<'a> Scan<'a> {
     /// The next byte.
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// How many bytes lie behind.
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// Goes back to a place.
+    pub(super) fn go_to(&mut self, place: usize) {
+        self.at = place;
+    }
+
+    /// What stands between two places.
+    pub(super) fn between(&self, start: usize, end: usize) -> Option<&'a str> {
+        self.text.get(start..end)
+    }
+
+    /// What has been read from a place on.
+    pub(super) fn since(&self, start: usize) -> Option<&'a str> {
+        self.between(start, self.at)
     }
 
     /// Whether nothing follows.
@@ -47,6 +106,16 @@ impl<'a> Scan<'a> {
             b'}' => Some(false),
             _ => None,
         }
+    }
+
+    /// Steps over bytes that are expected here; stays where it is if there are others.
+    #[inline]
+    pub(super) fn meets(&mut self, expected: &[u8]) -> bool {
+        let met = self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(expected));
+        if met {
+            self.at += expected.len();
+        }
+        met
     }
 
     /// A field's name without escapes, and its colon.
@@ -124,6 +193,28 @@ impl<'a> Scan<'a> {
                 _ => return None,
             }
         }
+    }
+
+    /// An integer of at most 18 digits, which cannot overflow; stays where it is if something else stands here.
+    fn short_integer(&mut self) -> Option<i64> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let negative = rest.first() == Some(&b'-');
+        let digits = &rest[usize::from(negative)..];
+        let mut value = 0i64;
+        let mut count = 0;
+        while let Some(digit) = digits.get(count).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+            if count == 18 {
+                return None;
+            }
+            value = value * 10 + i64::from(digit);
+            count += 1;
+        }
+        // A leading zero is an error, a negative zero is no integer, and a number may go on.
+        let plain = count > 0 && (digits[0] != b'0' || (count == 1 && !negative));
+        (plain && matches!(digits.get(count)?, b',' | b'}')).then(|| {
+            self.at += usize::from(negative) + count;
+            if negative { -value } else { value }
+        })
     }
 
     /// Steps over a number; whether it is written as an integer.
@@ -204,7 +295,8 @@ pub(super) fn row<'a, R: ReadCell>(
     if let Image::First(spans) = &mut image {
         spans.0.clear();
     }
-    scan.expect(b'{')?;
+    let none = Tokens::default();
+    let tokens = if rows.tokens.are_of(guess) { rows.tokens } else { &none };
     for (index, name) in guess.0.iter().enumerate() {
         let repeated = match &image {
             Image::Second(spans, before) => repeat(scan, spans, before, index),
@@ -212,21 +304,32 @@ pub(super) fn row<'a, R: ReadCell>(
         };
         if let Some(cell) = repeated {
             draft.take(index, cell.clone());
-        } else {
-            let start = scan.at;
-            (scan.name()? == &**name).then_some(())?;
-            draft.take(index, cell(scan, rows, index, name)?);
-            if let Image::First(spans) = &mut image {
-                spans.0.push((u32::try_from(start).ok()?, u32::try_from(scan.at).ok()?));
-            }
+            continue;
         }
-        (scan.goes_on()? == (index + 1 < count)).then_some(())?;
+        let start = scan.at;
+        step_to_value(scan, tokens, index, name)?;
+        draft.take(index, cell(scan, rows, index, name)?);
+        if let Image::First(spans) = &mut image {
+            spans.0.push((u32::try_from(start).ok()?, u32::try_from(scan.at).ok()?));
+        }
     }
+    scan.expect(b'}')?;
     (count > 0).then_some(draft)
 }
 
+/// Steps over the name that is expected, and the marks around it.
+fn step_to_value(scan: &mut Scan<'_>, tokens: &Tokens, index: usize, name: &str) -> Option<()> {
+    match tokens.get(index) {
+        Some(token) => scan.meets(token).then_some(()),
+        None => {
+            scan.expect(if index == 0 { b'{' } else { b',' })?;
+            (scan.name()? == name).then_some(())
+        }
+    }
+}
+
 /// The cell of a column that is written as it was in `before`.
-fn repeat<'d>(scan: &mut Scan<'_>, spans: &Spans, before: &'d Draft<'_>, index: usize) -> Option<&'d Cell> {
+fn repeat<'d, 'a>(scan: &mut Scan<'_>, spans: &Spans, before: &'d Draft<'a>, index: usize) -> Option<&'d Cell<'a>> {
     let bytes = scan.text.as_bytes();
     let (start, end) = *spans.0.get(index)?;
     let known = bytes.get(start as usize..end as usize)?;
@@ -236,7 +339,7 @@ fn repeat<'d>(scan: &mut Scan<'_>, spans: &Spans, before: &'d Draft<'_>, index: 
     before.cells.get(index)
 }
 
-fn cell<'a, R: ReadCell>(scan: &mut Scan<'a>, rows: RowSeed<'_, R>, index: usize, name: &str) -> Option<Cell> {
+fn cell<'a, R: ReadCell>(scan: &mut Scan<'a>, rows: RowSeed<'_, R>, index: usize, name: &str) -> Option<Cell<'a>> {
     let start = scan.at;
     let raw = |scan: &Scan<'a>| scan.text.get(start..scan.at);
     let scalar = |value| rows.reader.scalar(index, value);
@@ -244,12 +347,13 @@ fn cell<'a, R: ReadCell>(scan: &mut Scan<'a>, rows: RowSeed<'_, R>, index: usize
         b'"' => {
             let escaped = scan.skip_text()?;
             let raw = raw(scan)?;
-            let content = if escaped { text(raw).ok()? } else { raw[1..raw.len() - 1].into() };
+            let content: Text<'a> = if escaped { text(raw).ok()?.into() } else { raw[1..raw.len() - 1].into() };
             if rows.is_mark(&content) {
                 return Some(Cell::NotSent);
             }
-            scalar(Scalar::Text(&content))
+            scalar(Scalar::Text(content))
         }
+        b'-' | b'0'..=b'9' if let Some(value) = scan.short_integer() => scalar(Scalar::Int(value)),
         b'-' | b'0'..=b'9' => match scan.skip_number()? {
             // A negative zero is no integer.
             true if raw(scan)? == "-0" => None,

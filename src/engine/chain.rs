@@ -15,13 +15,15 @@ use super::masks::Masks;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Arrival(pub(super) u32);
 
-/// One change of one key: its place, what it did and the fingerprint of what it left.
+/// One change of one key: its place, what it did and the fingerprint of what it left. There is one for every change without a
+/// verdict, so its 48 bytes count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Version {
-    fingerprint: [u64; 2],
+    fingerprint: [u32; 3],
+    /// Milliseconds in 48 bits: four thousand years to either side of 1970.
+    committed_ms: [u16; 3],
     pub(super) offset: u64,
     pub(super) order: u64,
-    committed_ms: i64,
     pub(super) mask: MaskId,
     pub(super) arrival: Arrival,
     pub(super) partition: PartitionId,
@@ -53,10 +55,10 @@ impl Version {
             KeyChange::New => KEY_CHANGE_NEW,
         };
         Version {
-            fingerprint: [content.0 as u64, (content.0 >> 64) as u64],
+            fingerprint: [content.0 as u32, (content.0 >> 32) as u32, (content.0 >> 64) as u32],
+            committed_ms: packed_ms(marks.committed_at),
             offset: at.offset,
             order,
-            committed_ms: marks.committed_at.map_or(i64::MIN, |at| at.0),
             mask: content.1,
             arrival: Arrival(0),
             partition: at.partition,
@@ -65,8 +67,9 @@ impl Version {
         }
     }
 
+    /// Its fingerprint, as far as it is kept: see [`kept`].
     pub(super) fn fingerprint(&self) -> u128 {
-        u128::from(self.fingerprint[0]) | u128::from(self.fingerprint[1]) << 64
+        self.fingerprint.iter().rev().fold(0, |sum, word| sum << 32 | u128::from(*word))
     }
 
     pub(super) fn at(&self) -> Position {
@@ -74,7 +77,8 @@ impl Version {
     }
 
     pub(super) fn committed_at(&self) -> Option<SourceTime> {
-        (self.committed_ms != i64::MIN).then_some(SourceTime(self.committed_ms))
+        let packed = self.committed_ms.iter().rev().fold(0, |ms, word| ms << 16 | i64::from(*word));
+        (packed != NO_TIME).then_some(SourceTime(packed << 16 >> 16))
     }
 
     pub(super) fn leaves_row(&self) -> bool {
@@ -92,6 +96,22 @@ impl Version {
     pub(super) fn in_key_change(&self) -> bool {
         self.flags & (KEY_CHANGE_OLD | KEY_CHANGE_NEW) != 0
     }
+}
+
+/// The part of a fingerprint that versions keep: the low 96 bits. Fingerprints are sums, so the low bits of a sum are the
+/// sum of the low bits.
+pub(super) fn kept(fingerprint: u128) -> u128 {
+    fingerprint & (u128::MAX >> 32)
+}
+
+/// The pattern of a time that is not known: the lowest number of 48 bits.
+const NO_TIME: i64 = 1 << 47;
+
+fn packed_ms(at: Option<SourceTime>) -> [u16; 3] {
+    let ms = at.map_or(NO_TIME, |at| at.0);
+    let fits = (-NO_TIME + 1..NO_TIME).contains(&ms);
+    let packed = if fits { ms } else { NO_TIME };
+    [packed as u16, (packed >> 16) as u16, (packed >> 32) as u16]
 }
 
 /// One content, compared with many versions: its sum is taken once for each run of versions with the same mask.
@@ -126,7 +146,7 @@ impl<'a> Probe<'a> {
                 sum
             }
         };
-        sum == fingerprint
+        kept(sum) == kept(fingerprint)
     }
 }
 
@@ -365,6 +385,28 @@ impl Chain {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_is_small_and_keeps_its_time() {
+        assert_eq!(size_of::<Version>(), 48);
+        let last = (1 << 47) - 1;
+        for (ms, kept) in [
+            (Some(0), Some(0)),
+            (Some(-1), Some(-1)),
+            (Some(1_795_312_813_127), Some(1_795_312_813_127)),
+            (Some(last), Some(last)),
+            (Some(-last), Some(-last)),
+            (Some(last + 1), None),
+            (Some(i64::MIN), None),
+            (None, None),
+        ] {
+            let marks = Marks { committed_at: ms.map(SourceTime), key_change: KeyChange::No, late: false };
+            let at = Position { partition: PartitionId(0), offset: 1 };
+            let version = Version::new(at, 0, Op::Update, (u128::MAX, MaskId(0)), &marks);
+            assert_eq!(version.committed_at(), kept.map(SourceTime));
+            assert_eq!(version.fingerprint(), super::kept(u128::MAX));
+        }
+    }
 
     fn chain(versions: u64) -> Chain {
         let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false };

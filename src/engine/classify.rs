@@ -4,7 +4,7 @@ use crate::model::Op;
 use crate::model::finding::Kind;
 
 use super::cause::History;
-use super::chain::{Arrival, Base, Content, Version};
+use super::chain::{Arrival, Base, Content, Version, kept};
 use super::event::Verified;
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx};
@@ -145,9 +145,9 @@ impl Engine {
 
 fn is_earlier(verified: &Verified, content: &Content) -> bool {
     let Content::Row { hashes, .. } = content else { return false };
-    let sum = hashes.sum(&verified.mask);
+    let sum = kept(hashes.sum(&verified.mask));
     let earlier =
-        |(_, op, fingerprint): &(_, Op, u128)| *fingerprint == sum && !matches!(op, Op::Delete | Op::Truncate);
+        |(_, op, fingerprint): &(_, Op, u128)| kept(*fingerprint) == sum && !matches!(op, Op::Delete | Op::Truncate);
     verified.earlier.iter().any(earlier)
 }
 

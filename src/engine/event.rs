@@ -179,7 +179,7 @@ pub enum Seen {
         /// Its canonical column hashes.
         hashes: ObservedHashes,
         /// The row itself, for findings.
-        row: Arc<Row>,
+        row: Arc<Row<'static>>,
         /// Some compared column holds the connector's "unavailable value" marker.
         placeholder: bool,
     },
@@ -188,7 +188,7 @@ pub enum Seen {
         /// How many.
         count: usize,
         /// One of them.
-        row: Arc<Row>,
+        row: Arc<Row<'static>>,
     },
     /// A row that cannot be compared at all at present.
     Incomparable,
@@ -291,7 +291,7 @@ pub trait Images: Send {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Image {
     /// Row after it; `None` for a delete.
-    pub row: Option<Arc<Row>>,
+    pub row: Option<Arc<Row<'static>>>,
     /// Its place in the source's log, as text.
     pub source: Option<Box<str>>,
 }

@@ -29,7 +29,7 @@ const CHANGED_WHILE_ASSUMED: u8 = 3;
 /// One observation on its way to a verdict.
 pub(super) struct Observation<'a> {
     pub(super) content: Content,
-    pub(super) row: Option<Arc<Row>>,
+    pub(super) row: Option<Arc<Row<'static>>>,
     pub(super) ended: Tick,
     pub(super) ends: &'a Ends,
     /// As they stood when the read was sent.

@@ -49,7 +49,7 @@ pub(super) struct Suspect {
     /// What was seen, the same each time.
     pub(super) content: Content,
     /// The row, for the finding.
-    pub(super) row: Option<Arc<Row>>,
+    pub(super) row: Option<Arc<Row<'static>>>,
     /// How many reads agreed.
     pub(super) count: u32,
     /// How many of them were wrong against the settled floor as well, each after new progress.

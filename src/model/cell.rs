@@ -1,16 +1,87 @@
 //! One value of one column, as exactly as its wire form allows.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
-pub use smol_str::SmolStr as Text;
+use smol_str::SmolStr;
+
+/// Text of a cell: a part of the record it was read from, or its own. Up to 23 bytes of its own need no allocation.
+#[derive(Clone)]
+pub struct Text<'a>(Repr<'a>);
+
+#[derive(Clone)]
+enum Repr<'a> {
+    Part(&'a str),
+    Own(SmolStr),
+}
+
+impl Text<'_> {
+    /// The same text, in need of nothing else.
+    #[must_use]
+    pub fn into_owned(self) -> Text<'static> {
+        Text(Repr::Own(match self.0 {
+            Repr::Part(text) => SmolStr::new(text),
+            Repr::Own(text) => text,
+        }))
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match &self.0 {
+            Repr::Part(text) => text,
+            Repr::Own(text) => text,
+        }
+    }
+}
+
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Text<'_> {}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Text(Repr::Part(text))
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Text(Repr::Own(text.into()))
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Text<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
 
 /// A typed value.
 ///
 /// Four kinds of nothing are kept apart: [`Cell::Null`] is a value; [`Cell::Absent`] was left out by a sender that
 /// leaves out nulls *and* empty values (AWS DMS by default); [`Cell::NotSent`] was not sent at all, so its value is
 /// unknown (an unchanged TOAST column, a partial update); [`Cell::Redacted`] was sent and is withheld from display.
+///
+/// Texts may be parts of the record that the cell was read from.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Cell {
+pub enum Cell<'a> {
     /// SQL NULL.
     Null,
     /// Left out by a sender that leaves out nulls and empty values alike.
@@ -24,13 +95,13 @@ pub enum Cell {
     /// An integer that fits 64 bits.
     Int(i64),
     /// An exact number as plain decimal text (`-12.50`): wider integers and every decimal.
-    Decimal(Text),
+    Decimal(Text<'a>),
     /// A 32-bit float.
     Float32(f32),
     /// A 64-bit float.
     Float64(f64),
     /// Text.
-    Text(Text),
+    Text(Text<'a>),
     /// Bytes.
     Bytes(Box<[u8]>),
     /// Days since 1970-01-01.
@@ -46,16 +117,42 @@ pub enum Cell {
     /// A UUID.
     Uuid([u8; 16]),
     /// JSON text, as written.
-    Json(Text),
+    Json(Text<'a>),
     /// Something this version does not compare: the name of its type, and its text.
     Opaque(Box<(String, String)>),
 }
 
-impl Cell {
+impl<'a> Cell<'a> {
     /// A text cell.
     #[must_use]
-    pub fn text(text: &str) -> Cell {
+    pub fn text(text: &'a str) -> Cell<'a> {
         Cell::Text(text.into())
+    }
+
+    /// The same cell, in need of nothing else.
+    #[must_use]
+    pub fn into_owned(self) -> Cell<'static> {
+        match self {
+            Cell::Decimal(text) => Cell::Decimal(text.into_owned()),
+            Cell::Text(text) => Cell::Text(text.into_owned()),
+            Cell::Json(text) => Cell::Json(text.into_owned()),
+            Cell::Null => Cell::Null,
+            Cell::Absent => Cell::Absent,
+            Cell::NotSent => Cell::NotSent,
+            Cell::Redacted => Cell::Redacted,
+            Cell::Bool(value) => Cell::Bool(value),
+            Cell::Int(value) => Cell::Int(value),
+            Cell::Float32(value) => Cell::Float32(value),
+            Cell::Float64(value) => Cell::Float64(value),
+            Cell::Bytes(bytes) => Cell::Bytes(bytes),
+            Cell::Date(days) => Cell::Date(days),
+            Cell::Time(nanos) => Cell::Time(nanos),
+            Cell::Local(secs, nanos) => Cell::Local(secs, nanos),
+            Cell::Instant(secs, nanos) => Cell::Instant(secs, nanos),
+            Cell::Infinity(sign) => Cell::Infinity(sign),
+            Cell::Uuid(bytes) => Cell::Uuid(bytes),
+            Cell::Opaque(pair) => Cell::Opaque(pair),
+        }
     }
 
     /// Whether the cell says nothing about the value that a row holds.
@@ -86,7 +183,7 @@ impl Cell {
             | Cell::Infinity(_)
             | Cell::Uuid(_) => 0,
         };
-        std::mem::size_of::<Cell>() + heap
+        std::mem::size_of::<Cell<'_>>() + heap
     }
 }
 
@@ -112,7 +209,7 @@ fn time_of_day(f: &mut fmt::Formatter<'_>, nanos: i64) -> fmt::Result {
 }
 
 /// The text a person reads: the value without its type. Kinds of nothing print as words in angle brackets, SQL NULL as `null`.
-impl fmt::Display for Cell {
+impl fmt::Display for Cell<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cell::Null => f.write_str("null"),
@@ -149,4 +246,14 @@ fn uuid(f: &mut fmt::Formatter<'_>, bytes: &[u8; 16]) -> fmt::Result {
         write!(f, "{byte:02x}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_small() {
+        assert_eq!((size_of::<Text<'_>>(), size_of::<Cell<'_>>()), (24, 32));
+    }
 }

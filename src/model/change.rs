@@ -49,19 +49,19 @@ pub enum KeyChange {
     New,
 }
 
-/// One change of one row. A record may hold none (heartbeats), one, or two (a key change in one DMS update).
+/// One change of one row; its texts are parts of the record. A record may hold none (heartbeats), one, or two (a key change in one DMS update).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Change {
+pub struct Change<'a> {
     /// Table on the tap.
     pub table: TableName,
     /// What happened.
     pub op: Op,
     /// Key columns and their cells. Empty for a truncate; `None` where neither the record nor config names a key.
-    pub key: Option<Row>,
+    pub key: Option<Row<'a>>,
     /// The row after the change; `None` for deletes and truncates.
-    pub after: Option<Row>,
+    pub after: Option<Row<'a>>,
     /// The row before, only where it can be trusted (it equals what the source held).
-    pub before: Option<Row>,
+    pub before: Option<Row<'a>>,
     /// When the source committed (or, failing that, wrote) it.
     pub committed_at: Option<SourceTime>,
     /// Position in the source's own log as text, for people: `0/16B3748`, `mysql-bin.000003:484`.
@@ -75,6 +75,26 @@ pub struct Change {
     pub key_change: KeyChange,
     /// Whether the record's row carries every column of the table, so that its insert fully determines the row.
     pub complete: bool,
+}
+
+impl Change<'_> {
+    /// The same change, in need of nothing else.
+    #[must_use]
+    pub fn into_owned(self) -> Change<'static> {
+        Change {
+            key: self.key.map(Row::into_owned),
+            after: self.after.map(Row::into_owned),
+            before: self.before.map(Row::into_owned),
+            table: self.table,
+            op: self.op,
+            committed_at: self.committed_at,
+            source: self.source,
+            source_order: self.source_order,
+            placeholders: self.placeholders,
+            key_change: self.key_change,
+            complete: self.complete,
+        }
+    }
 }
 
 /// Bytes that should have been a change and are not. Data, not an error: it becomes an `undecodable` finding.

@@ -184,14 +184,14 @@ pub struct NamedVersion {
     /// Its place in the source's log, as text.
     pub source: Option<Box<str>>,
     /// Its row, while it is still known.
-    pub row: Option<Arc<Row>>,
+    pub row: Option<Arc<Row<'static>>>,
 }
 
 /// What the target held.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     /// The row; `None` where there was none.
-    pub row: Option<Arc<Row>>,
+    pub row: Option<Arc<Row<'static>>>,
     /// When the deciding read returned.
     pub at: Tick,
     /// The version whose content it is, where there is one.

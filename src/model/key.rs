@@ -1,6 +1,8 @@
 //! Keys: one canonical, length-prefixed byte form for each key of each table.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use super::cell::{Cell, Text};
 
@@ -12,35 +14,90 @@ pub struct TableId(pub u32);
 ///
 /// Every cell is a tag, a 32-bit length and that many bytes, so ("a\t", "b") and ("a", "\tb") differ. The cells can be
 /// read back with [`Key::cells`]. Equality of bytes is equality of keys.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Box<[u8]>);
+#[derive(Clone)]
+pub struct Key(Bytes);
+
+/// Most keys are short; theirs need no allocation.
+#[derive(Clone)]
+enum Bytes {
+    Short { length: u8, bytes: [u8; SHORT_BYTES] },
+    Long(Box<[u8]>),
+}
+
+/// As much as fits into the size of a pointer, a length and a word of marks.
+const SHORT_BYTES: usize = 22;
+
+impl From<&[u8]> for Bytes {
+    fn from(all: &[u8]) -> Bytes {
+        let mut bytes = [0; SHORT_BYTES];
+        match bytes.get_mut(..all.len()) {
+            Some(part) => {
+                part.copy_from_slice(all);
+                Bytes::Short { length: all.len() as u8, bytes }
+            }
+            None => Bytes::Long(all.into()),
+        }
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Key) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes().hash(state);
+    }
+}
 
 const TABLE_BYTES: usize = 4;
-
 impl Key {
     /// Encodes the canonical cells of a key. Floats are stored by bits.
     #[must_use]
-    pub fn new(table: TableId, cells: &[Cell]) -> Key {
-        let mut bytes = Vec::with_capacity(TABLE_BYTES + cells.len() * 16);
+    pub fn new(table: TableId, cells: &[Cell<'_>]) -> Key {
+        let sure = |cell| Ok::<_, std::convert::Infallible>(cell);
+        let Ok(key) = Key::of(table, cells.iter().cloned().map(sure));
+        key
+    }
+
+    /// The same of cells that are still to be made; the first error ends it.
+    pub fn of<'a, E>(table: TableId, cells: impl Iterator<Item = Result<Cell<'a>, E>>) -> Result<Key, E> {
+        let mut bytes = Vec::with_capacity(64);
         bytes.extend_from_slice(&table.0.to_be_bytes());
         for cell in cells {
-            encode(cell, &mut bytes);
+            encode(&cell?, &mut bytes);
         }
-        Key(bytes.into())
+        Ok(Key(Bytes::from(&bytes[..])))
     }
 
     /// The table.
     #[must_use]
     pub fn table(&self) -> TableId {
         let mut id = [0; TABLE_BYTES];
-        id.copy_from_slice(&self.0[..TABLE_BYTES]);
+        id.copy_from_slice(&self.bytes()[..TABLE_BYTES]);
         TableId(u32::from_be_bytes(id))
     }
 
     /// The canonical cells, in key-column order.
     #[must_use]
-    pub fn cells(&self) -> Vec<Cell> {
-        let mut rest = &self.0[TABLE_BYTES..];
+    pub fn cells(&self) -> Vec<Cell<'static>> {
+        let mut rest = self.cell_bytes();
         let mut cells = Vec::new();
         while let Some((cell, after)) = decode(rest) {
             cells.push(cell);
@@ -52,13 +109,16 @@ impl Key {
     /// The canonical bytes, table first.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Bytes::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Bytes::Long(bytes) => bytes,
+        }
     }
 
     /// The canonical bytes of the cells alone: the part that is the same in every process.
     #[must_use]
     pub fn cell_bytes(&self) -> &[u8] {
-        &self.0[TABLE_BYTES..]
+        &self.bytes()[TABLE_BYTES..]
     }
 
     /// The key of `table` whose [`Key::cell_bytes`] were kept; `None` where the bytes are no such thing.
@@ -68,13 +128,13 @@ impl Key {
         while !rest.is_empty() {
             rest = decode(rest)?.1;
         }
-        Some(Key([&table.0.to_be_bytes(), bytes].concat().into()))
+        Some(Key(Bytes::from(&[&table.0.to_be_bytes(), bytes].concat()[..])))
     }
 
     /// A 128-bit hash (xxh3) of the canonical bytes: stable over processes.
     #[must_use]
     pub fn hash128(&self) -> u128 {
-        xxhash_rust::xxh3::xxh3_128(&self.0)
+        xxhash_rust::xxh3::xxh3_128(self.bytes())
     }
 }
 
@@ -139,15 +199,15 @@ fn tag(cell: &Cell) -> u8 {
 
 /// Reads one cell that [`encode`] wrote, and what follows it; `None` where the bytes begin with no such cell.
 #[must_use]
-pub fn decode(bytes: &[u8]) -> Option<(Cell, &[u8])> {
+pub fn decode(bytes: &[u8]) -> Option<(Cell<'static>, &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (payload, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     Some((payload_cell(tag, payload)?, rest))
 }
 
-fn payload_cell(tag: u8, payload: &[u8]) -> Option<Cell> {
-    let text = || std::str::from_utf8(payload).ok().map(Text::from);
+fn payload_cell(tag: u8, payload: &[u8]) -> Option<Cell<'static>> {
+    let text = || std::str::from_utf8(payload).ok().map(|text| Text::from(text).into_owned());
     let int = || payload.first_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes));
     let nanos = || payload.get(8..)?.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes));
     Some(match tag {

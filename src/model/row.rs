@@ -36,32 +36,39 @@ pub enum Typing {
 
 /// One row as a record or a target gave it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Row {
+pub struct Row<'a> {
     /// Names, in the order of `cells`.
     pub columns: Arc<Columns>,
     /// One cell for each column.
-    pub cells: Box<[Cell]>,
+    pub cells: Box<[Cell<'a>]>,
     /// How to read the cells.
     pub typing: Typing,
 }
 
-impl Row {
+impl<'a> Row<'a> {
     /// A row whose cells are what they seem. Panics if the counts differ, which is a programmer's mistake.
     #[must_use]
-    pub fn new(columns: Arc<Columns>, cells: Vec<Cell>, typing: Typing) -> Row {
+    pub fn new(columns: Arc<Columns>, cells: Vec<Cell<'a>>, typing: Typing) -> Row<'a> {
         assert_eq!(columns.0.len(), cells.len(), "a row has one cell for each column");
         Row { columns, cells: cells.into(), typing }
     }
 
     /// The cell of `name`, if the row has that column.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Cell> {
+    pub fn get(&self, name: &str) -> Option<&Cell<'a>> {
         self.columns.index_of(name).map(|index| &self.cells[index])
     }
 
     /// Names and cells, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Cell)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Cell<'a>)> {
         self.columns.0.iter().map(|name| &**name).zip(self.cells.iter())
+    }
+
+    /// The same row, in need of nothing else.
+    #[must_use]
+    pub fn into_owned(self) -> Row<'static> {
+        let cells = self.cells.into_iter().map(Cell::into_owned).collect();
+        Row { columns: self.columns, cells, typing: self.typing }
     }
 
     /// Approximate size in bytes, for bounded caches.

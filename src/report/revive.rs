@@ -103,7 +103,7 @@ fn pack_row(row: &Row, bytes: &mut Vec<u8>) {
     }
 }
 
-fn unpack(table: TableId, bytes: &[u8]) -> Option<(Key, Option<Arc<Row>>)> {
+fn unpack(table: TableId, bytes: &[u8]) -> Option<(Key, Option<Arc<Row<'static>>>)> {
     let (form, rest) = bytes.split_first()?;
     if *form != FORM {
         return None;
@@ -115,7 +115,7 @@ fn unpack(table: TableId, bytes: &[u8]) -> Option<(Key, Option<Arc<Row>>)> {
     Some((Key::from_cell_bytes(table, &cells)?, row))
 }
 
-fn unpack_row(bytes: &[u8]) -> Option<Row> {
+fn unpack_row(bytes: &[u8]) -> Option<Row<'static>> {
     let (Cell::Int(typing), mut rest) = decode(bytes)? else {
         return None;
     };
@@ -125,7 +125,7 @@ fn unpack_row(bytes: &[u8]) -> Option<Row> {
             return None;
         };
         let (cell, after) = decode(after)?;
-        names.push(Box::from(name.as_str()));
+        names.push(Box::from(&*name));
         cells.push(cell);
         rest = after;
     }

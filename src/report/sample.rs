@@ -64,12 +64,12 @@ pub(super) fn key(context: &Orders, id: i64) -> Key {
     Key::new(TableId(context.first_table), &[Cell::Int(id)])
 }
 
-fn row(id: i64, name: &str) -> Option<Arc<Row>> {
+fn row(id: i64, name: &'static str) -> Option<Arc<Row<'static>>> {
     let columns = Arc::new(Columns::new(["id", "name"]));
     Some(Arc::new(Row::new(columns, vec![Cell::Int(id), Cell::text(name)], Typing::Declared)))
 }
 
-fn version(offset: u64, op: Op, row: Option<Arc<Row>>) -> NamedVersion {
+fn version(offset: u64, op: Op, row: Option<Arc<Row<'static>>>) -> NamedVersion {
     let committed_at = Some(SourceTime(START + 1_000));
     NamedVersion { at: at(offset), op, committed_at, source: Some("0/16B3748".into()), row }
 }

@@ -47,7 +47,7 @@ pub(super) fn key_fields(names: &[String], cells: &[Cell]) -> Fields {
     cells.iter().enumerate().map(|(index, cell)| (name(index), json(cell))).collect()
 }
 
-fn fields<'a>(columns: impl Iterator<Item = (&'a str, &'a Cell)>, value: impl Fn(&Cell) -> Value) -> Fields {
+fn fields<'a>(columns: impl Iterator<Item = (&'a str, &'a Cell<'a>)>, value: impl Fn(&Cell) -> Value) -> Fields {
     let known = columns.filter(|(_, cell)| !matches!(cell, Cell::NotSent | Cell::Absent));
     known.map(|(name, cell)| (name.to_owned(), value(cell))).collect()
 }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::model::{Columns, Typing};
 
-    fn row() -> Row {
+    fn row() -> Row<'static> {
         let columns = Columns::new(["id", "big", "price", "f", "nan", "raw", "gone", "toast", "nothing", "day"]);
         let cells = vec![
             Cell::Int(42),

@@ -197,7 +197,7 @@ pub struct DecodedRecord<'a> {
     /// The format it was read as; `Auto` where it was not recognised.
     pub format: Format,
     /// What was understood.
-    pub understood: &'a Understood,
+    pub understood: &'a Understood<'a>,
 }
 
 /// How a `decode` ended.

@@ -42,7 +42,7 @@ const LOOK_UP: Duration = Duration::from_millis(100);
 struct Version {
     name: PartitionName,
     offset: u64,
-    change: Change,
+    change: Change<'static>,
 }
 
 /// What the range holds of the key.
@@ -52,7 +52,7 @@ struct Gathered {
     left_out: u64,
     /// Tables met, a few.
     tables: BTreeSet<Arc<str>>,
-    key: Option<Row>,
+    key: Option<Row<'static>>,
     topic: Option<Arc<str>>,
 }
 
@@ -126,14 +126,14 @@ impl Gathered {
             self.versions.pop_front();
             self.left_out += 1;
         }
-        self.versions.push_back(Version { name, offset, change });
+        self.versions.push_back(Version { name, offset, change: change.into_owned() });
     }
 }
 
 /// The row that holds the key, if it is the one asked for.
-fn key_of(change: &Change, wanted: &str) -> Option<Row> {
+fn key_of(change: &Change, wanted: &str) -> Option<Row<'static>> {
     let row = change.key.as_ref().or(change.after.as_ref()).or(change.before.as_ref())?;
-    is_key(wanted, &crate::report::Values::Full.row(row)).then(|| row.clone())
+    is_key(wanted, &crate::report::Values::Full.row(row)).then(|| row.clone().into_owned())
 }
 
 fn unknown_table(args: &ExplainArgs, gathered: &Gathered) -> Failure {
@@ -262,7 +262,7 @@ async fn look_at_target(args: &ExplainArgs, gathered: &Gathered, story: &mut Sto
     }
 }
 
-async fn observe(args: &ExplainArgs, key_row: &Row, topic: &str) -> Result<(Arc<Table>, Seen), String> {
+async fn observe(args: &ExplainArgs, key_row: &Row<'_>, topic: &str) -> Result<(Arc<Table>, Seen), String> {
     let target = Target::connect(settings::target(&args.pipeline.target)).await.map_err(|error| chain(&error))?;
     let name: Arc<str> = args.table.as_str().into();
     let rules = PlanRules::of(&args.pipeline);

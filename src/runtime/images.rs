@@ -63,7 +63,7 @@ impl ImageStore {
     }
 
     /// Rows of changes at and behind a position, oldest first, as far as they are cached.
-    pub(super) fn behind(&self, at: Position, most: usize) -> Vec<(u64, TableId, Arc<Row>)> {
+    pub(super) fn behind(&self, at: Position, most: usize) -> Vec<(u64, TableId, Arc<Row<'static>>)> {
         let mut rows = Vec::new();
         let mut take = |kept: &[Kept]| {
             let behind = kept.iter().filter(|kept| kept.offset >= at.offset);

@@ -185,7 +185,7 @@ impl Ingest {
         topic: &Arc<str>,
         at: Position,
         appended: Option<i64>,
-        change: Change,
+        change: Change<'_>,
         inputs: &mut Vec<Input>,
     ) {
         self.counts.changes.fetch_add(1, Ordering::Relaxed);
@@ -239,7 +239,7 @@ impl Ingest {
         at: Position,
         appended: Option<i64>,
         key: Key,
-        change: Change,
+        change: Change<'_>,
     ) -> Tracked {
         let after = change.after.as_ref().map(|row| self.expected(table, row, None));
         let beside = change.after.as_ref().zip(after.as_ref());
@@ -250,7 +250,7 @@ impl Ingest {
             (None, None) => (0, Arc::new(Mask::default())),
         };
         let before = before.filter(|before| before.mask == mask).map(|before| before.fingerprint);
-        let image = Image { row: change.after.map(Arc::new), source: change.source };
+        let image = Image { row: change.after.map(|row| Arc::new(row.into_owned())), source: change.source };
         self.images.keep(at, &key, image);
         Tracked {
             key,

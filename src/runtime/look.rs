@@ -121,10 +121,10 @@ pub(super) fn ask(table: &Table, keys: &[Key]) -> Ask {
 }
 
 /// A collation may find rows of another key: they say nothing about this one.
-pub(super) fn seen(table: &Table, key: &Key, rows: Vec<Row>) -> Seen {
+pub(super) fn seen(table: &Table, key: &Key, rows: Vec<Row<'static>>) -> Seen {
     let found = rows.len();
     let own = rows.into_iter().filter(|row| table.plan.observed_key(row).is_ok_and(|observed| observed == *key));
-    let mut own: Vec<Row> = own.collect();
+    let mut own: Vec<Row<'static>> = own.collect();
     match (own.len(), found) {
         (0, 0) => Seen::Absent,
         (0, _) => Seen::Incomparable,

@@ -75,11 +75,11 @@ pub struct Ask {
     /// The names of `columns`, shared by every row that comes back.
     pub names: Arc<Columns>,
     /// Keys. 200–500 is a good batch.
-    pub keys: Vec<Vec<Cell>>,
+    pub keys: Vec<Vec<Cell<'static>>>,
 }
 
 /// The answer: for each asked key, in order, the rows found. None, one, or (without a unique key) several.
-pub type Answer = Vec<Vec<Row>>;
+pub type Answer = Vec<Vec<Row<'static>>>;
 
 /// A position or a time that the applier keeps on the target, read by the user's `query:SQL`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -213,7 +213,7 @@ fn json(cell: &Cell) -> Option<serde_json::Value> {
 }
 
 /// By storage class: in SQLite a type belongs to a value, not to a column.
-fn cell(row: &SqliteRow, index: usize) -> Option<Cell> {
+fn cell(row: &SqliteRow, index: usize) -> Option<Cell<'static>> {
     let value = row.try_get_raw(index).ok()?;
     if value.is_null() {
         return Some(Cell::Null);

@@ -14,11 +14,11 @@ use afterimage::target::{Answer, AppliedRow, Ask, Target, TargetError};
 use bench::{Bench, Engine};
 
 /// The question for the given keys: all columns of the table, by its primary key.
-fn ask(meta: &Arc<TableMeta>, keys: Vec<Vec<Cell>>) -> Ask {
+fn ask(meta: &Arc<TableMeta>, keys: Vec<Vec<Cell<'static>>>) -> Ask {
     ask_by(meta, meta.primary_key.clone(), keys)
 }
 
-fn ask_by(meta: &Arc<TableMeta>, key_columns: Vec<usize>, keys: Vec<Vec<Cell>>) -> Ask {
+fn ask_by(meta: &Arc<TableMeta>, key_columns: Vec<usize>, keys: Vec<Vec<Cell<'static>>>) -> Ask {
     let names = Arc::new(Columns::new(meta.columns.iter().map(|column| &*column.name)));
     let columns = (0..meta.columns.len()).collect();
     Ask { table: meta.clone(), key_columns, columns, names, keys }
@@ -28,7 +28,7 @@ async fn describe(target: &Target, table: &str) -> Arc<TableMeta> {
     Arc::new(target.describe(None, table).await.expect("the catalog can be read").expect("the table exists"))
 }
 
-fn cells(answer: &Answer) -> Vec<Vec<Vec<Cell>>> {
+fn cells(answer: &Answer) -> Vec<Vec<Vec<Cell<'static>>>> {
     answer.iter().map(|rows| rows.iter().map(|row| row.cells.to_vec()).collect()).collect()
 }
 
@@ -74,9 +74,9 @@ async fn a_batch_answers_for_every_key_in_order(bench: &Bench) {
     let target = bench.target().await;
     let meta = describe(&target, "orders").await;
     assert_eq!(meta.primary_key, [1, 0], "key order is the primary key's");
-    let tenant = |no: i64| Cell::text(&format!("t'{}", no % 3));
+    let tenant = |no: i64| Cell::Text(format!("t'{}", no % 3).into());
     // Every other asked key is missing: of another tenant, or beyond the table, or of a kind no row can have.
-    let keys: Vec<Vec<Cell>> = (0..500)
+    let keys: Vec<Vec<Cell<'static>>> = (0..500)
         .map(|at: i64| match at % 4 {
             0 | 2 => vec![Cell::Int(at / 2), tenant(at / 2)],
             1 => vec![Cell::Int(at / 2), Cell::text("nobody")],
@@ -87,8 +87,11 @@ async fn a_batch_answers_for_every_key_in_order(bench: &Bench) {
     assert_eq!(answer.len(), 500);
     for (at, rows) in cells(&answer).into_iter().enumerate() {
         let no = at as i64 / 2;
-        let expected =
-            if at % 2 == 0 { vec![vec![tenant(no), Cell::Int(no), Cell::text(&format!("v{no}"))]] } else { vec![] };
+        let expected = if at % 2 == 0 {
+            vec![vec![tenant(no), Cell::Int(no), Cell::Text(format!("v{no}").into())]]
+        } else {
+            vec![]
+        };
         assert_eq!(rows, expected, "key {at}");
     }
     assert_eq!(target.lookup(&ask(&meta, vec![])).await.expect("nothing asked"), Answer::new());

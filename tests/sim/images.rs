@@ -29,7 +29,7 @@ impl Cache {
         self.0.lock().expect("one thread")
     }
 
-    pub(crate) fn put(&self, at: Position, key: Key, row: Option<Arc<Row>>) {
+    pub(crate) fn put(&self, at: Position, key: Key, row: Option<Arc<Row<'static>>>) {
         let mut shelf = self.shelf();
         shelf.arrived.push_back((at, key.clone()));
         shelf.images.insert((at, key), Image { row, source: None });

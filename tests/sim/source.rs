@@ -182,12 +182,12 @@ impl Source {
         }
     }
 
-    pub(crate) fn image(&self, index: usize) -> Option<Arc<Row>> {
+    pub(crate) fn image(&self, index: usize) -> Option<Arc<Row<'static>>> {
         let change = &self.changes[index];
         change.row.map(|row| Arc::new(self.row(&row, change.sent)))
     }
 
-    pub(crate) fn row(&self, cells: &Cells, sent: Bits) -> Row {
+    pub(crate) fn row(&self, cells: &Cells, sent: Bits) -> Row<'static> {
         let cell = |column: usize| match cells[column] {
             _ if sent >> column & 1 == 0 => Cell::NotSent,
             Some(value) => Cell::Int(i64::from(value)),

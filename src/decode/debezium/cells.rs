@@ -7,6 +7,7 @@ use crate::decode::calendar::{self, Unit};
 use crate::decode::decimal;
 use crate::decode::json::{self, Flaw, Scalar};
 use crate::model::Cell;
+use crate::model::cell::Text;
 
 /// How a column's values are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +96,7 @@ pub(super) fn null_may_be_unsent(node: &Node) -> bool {
 
 impl Kind {
     /// The cell of a value as written.
-    pub(super) fn written(&self, raw: &str) -> Result<Cell, Flaw> {
+    pub(super) fn written<'a>(&self, raw: &'a str) -> Result<Cell<'a>, Flaw> {
         match self {
             _ if raw == "null" => Ok(Cell::Null),
             Kind::Opaque(name) => json::opaque(name, raw),
@@ -122,9 +123,9 @@ impl Kind {
         }
     }
 
-    fn simple(&self, raw: &str) -> Result<Cell, Flaw> {
+    fn simple<'a>(&self, raw: &'a str) -> Result<Cell<'a>, Flaw> {
         let scalar = match raw.as_bytes().first() {
-            Some(b'"') => return self.scalar(Scalar::Text(&json::text(raw)?)).unwrap_or(Err(self.mistyped())),
+            Some(b'"') => return self.scalar(Scalar::Text(json::text(raw)?.into())).unwrap_or(Err(self.mistyped())),
             Some(b't') => Some(Scalar::Bool(true)),
             Some(b'f') => Some(Scalar::Bool(false)),
             Some(_) | None => raw.parse().ok().map(Scalar::Int),
@@ -133,7 +134,7 @@ impl Kind {
     }
 
     /// The cell of a simple value; `None` where it is not what the kind is written as.
-    pub(super) fn scalar(&self, value: Scalar<'_>) -> Option<Result<Cell, Flaw>> {
+    pub(super) fn scalar<'a>(&self, value: Scalar<'a>) -> Option<Result<Cell<'a>, Flaw>> {
         Some(match (self, value) {
             (Kind::Float32 | Kind::Float64 | Kind::VariableScaleDecimal | Kind::Opaque(_), _) => return None,
             (_, Scalar::Null) => Ok(Cell::Null),
@@ -142,18 +143,18 @@ impl Kind {
             (Kind::Date, Scalar::Int(days)) => Ok(calendar::date(days)),
             (Kind::Time(unit), Scalar::Int(count)) => calendar::time(count, *unit).ok_or(self.mistyped()),
             (Kind::Local(unit), Scalar::Int(count)) => Ok(calendar::local(count, *unit)),
-            (Kind::Text, Scalar::Text(text)) => Ok(Cell::text(text)),
-            (Kind::Json, Scalar::Text(text)) => Ok(Cell::Json(text.into())),
+            (Kind::Text, Scalar::Text(text)) => Ok(Cell::Text(text)),
+            (Kind::Json, Scalar::Text(text)) => Ok(Cell::Json(text)),
             (Kind::Uuid, Scalar::Text(text)) => Ok(uuid(text)),
-            (Kind::Bytes, Scalar::Text(text)) => json::base64(text).map(|bytes| Cell::Bytes(bytes.into())),
-            (Kind::Bits { length }, Scalar::Text(text)) => json::base64(text).map(|bytes| bits(&bytes, *length)),
+            (Kind::Bytes, Scalar::Text(text)) => json::base64(&text).map(|bytes| Cell::Bytes(bytes.into())),
+            (Kind::Bits { length }, Scalar::Text(text)) => json::base64(&text).map(|bytes| bits(&bytes, *length)),
             (Kind::Decimal { scale }, Scalar::Text(text)) => {
-                json::base64(text).and_then(|bytes| decimal::from_twos_complement(&bytes, *scale)).map(Cell::Decimal)
+                json::base64(&text).and_then(|bytes| decimal::from_twos_complement(&bytes, *scale)).map(Cell::Decimal)
             }
-            (Kind::Instant, Scalar::Text(text)) => calendar::instant(text).ok_or(self.mistyped()),
-            (Kind::IsoDay, Scalar::Text(text)) => calendar::iso_day(text).ok_or(self.mistyped()),
-            (Kind::IsoClock, Scalar::Text(text)) => calendar::iso_clock(text).ok_or(self.mistyped()),
-            (Kind::IsoLocal, Scalar::Text(text)) => calendar::iso_local(text).ok_or(self.mistyped()),
+            (Kind::Instant, Scalar::Text(text)) => calendar::instant(&text).ok_or(self.mistyped()),
+            (Kind::IsoDay, Scalar::Text(text)) => calendar::iso_day(&text).ok_or(self.mistyped()),
+            (Kind::IsoClock, Scalar::Text(text)) => calendar::iso_clock(&text).ok_or(self.mistyped()),
+            (Kind::IsoLocal, Scalar::Text(text)) => calendar::iso_local(&text).ok_or(self.mistyped()),
             (_, Scalar::Bool(_) | Scalar::Int(_) | Scalar::Text(_)) => return None,
         })
     }
@@ -198,13 +199,13 @@ fn float<F: std::str::FromStr>(raw: &str) -> Result<F, Flaw> {
     text.parse().map_err(|_| Kind::Float64.mistyped())
 }
 
-fn any_scale(raw: &str) -> Result<Cell, Flaw> {
+fn any_scale(raw: &str) -> Result<Cell<'static>, Flaw> {
     json::variable_scale(raw).unwrap_or(Err(Kind::VariableScaleDecimal.mistyped())).map(Cell::Decimal)
 }
 
 /// Bits arrive with the lowest byte first and without leading zero bytes. They become a text of `0` and `1`, highest
 /// bit first, as databases print them; `varbit` has lost its length, so the cell is not compared.
-fn bits(bytes: &[u8], length: Option<usize>) -> Cell {
+fn bits(bytes: &[u8], length: Option<usize>) -> Cell<'static> {
     let digits: String = bytes.iter().rev().map(|byte| format!("{byte:08b}")).collect();
     let text = match length {
         Some(length) if length <= digits.len() => digits[digits.len() - length..].to_owned(),
@@ -216,7 +217,7 @@ fn bits(bytes: &[u8], length: Option<usize>) -> Cell {
 }
 
 /// A text that is no UUID stays a text: comparing it as one loses nothing.
-fn uuid(text: &str) -> Cell {
+fn uuid(text: Text<'_>) -> Cell<'_> {
     let hex: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
     let nibble = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
     let mut bytes = [0; 16];
@@ -228,7 +229,7 @@ fn uuid(text: &str) -> Cell {
             }
             _ => false,
         });
-    if complete { Cell::Uuid(bytes) } else { Cell::text(text) }
+    if complete { Cell::Uuid(bytes) } else { Cell::Text(text) }
 }
 
 #[cfg(test)]

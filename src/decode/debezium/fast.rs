@@ -4,15 +4,20 @@
 //! Whatever is not exactly so ends the attempt ([`None`]); the text is then read by [`super::envelope`], which says the
 //! same of every text that is read here, and alone says what is wrong with the others.
 
+use super::block::Block;
 use super::envelope::Envelope;
-use super::source::Source;
 use crate::decode::row::{Draft, ReadCell, RowSeed};
 use crate::decode::scan;
 use crate::decode::scan::{Image, Scan, Spans};
 use crate::model::Columns;
 
 /// Reads a whole envelope, if it looks like the last one.
-pub(super) fn read<'a, R: ReadCell>(text: &'a str, rows: RowSeed<'_, R>, spans: &mut Spans) -> Option<Envelope<'a>> {
+pub(super) fn read<'a, R: ReadCell>(
+    text: &'a str,
+    rows: RowSeed<'_, R>,
+    block: &mut Block,
+    spans: &mut Spans,
+) -> Option<Envelope<'a>> {
     let guess = rows.guess?;
     let mut envelope = Envelope::default();
     let (mut before_met, mut after_met) = (false, false);
@@ -30,7 +35,7 @@ pub(super) fn read<'a, R: ReadCell>(text: &'a str, rows: RowSeed<'_, R>, spans: 
                 let beside = envelope.before.as_ref().map_or(Image::Alone, |before| Image::Second(spans, before));
                 envelope.after = image(&mut scan, rows, guess, beside)?;
             }
-            "source" if envelope.source.is_none() => envelope.source = Some(source(&mut scan)?),
+            "source" if envelope.source.is_none() => envelope.source = Some(block.read(&mut scan)?),
             "op" if envelope.op.is_none() && scan.peek()? == b'"' => envelope.op = Some(scan.value()?),
             "before" | "after" | "source" | "op" => return None,
             _ => drop(scan.value()?),
@@ -53,22 +58,4 @@ fn image<'a, R: ReadCell>(
         return (scan.value()? == "null").then_some(None);
     }
     scan::row(scan, rows, guess, image).map(Some)
-}
-
-fn source<'a>(scan: &mut Scan<'a>) -> Option<Source<'a>> {
-    let mut source = Source::default();
-    scan.expect(b'{')?;
-    loop {
-        let name = scan.name()?;
-        let value = scan.value()?;
-        if let Some(field) = source.field(name) {
-            match field {
-                None => *field = Some(value),
-                Some(_) => return None,
-            }
-        }
-        if !scan.goes_on()? {
-            return Some(source);
-        }
-    }
 }

@@ -7,18 +7,19 @@ use super::{Topic, Unwrapped, unwrap};
 use crate::decode::json::Undeclared;
 use crate::decode::memo::Shapes;
 use crate::decode::row;
+use crate::decode::scan::Tokens;
 use crate::model::{Row, Typing};
 
 /// The column that routing of many tables into one topic adds to keys, to keep them apart.
 const ROUTING_COLUMN: &str = "__dbz__physicalTableIdentifier";
 
 /// The key of a record. A key that is null, framed, or a bare value names no columns: it says nothing here.
-pub(super) fn read(
-    bytes: Option<&[u8]>,
+pub(super) fn read<'a>(
+    bytes: Option<&'a [u8]>,
     last: &mut Topic,
     schemas: &mut Schemas,
     shapes: &mut Shapes,
-) -> Result<Option<Row>, String> {
+) -> Result<Option<Row<'a>>, String> {
     let Some(text) = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()) else { return Ok(None) };
     if !text.trim_ascii_start().starts_with('{') {
         return Ok(None);
@@ -31,11 +32,15 @@ pub(super) fn read(
         Some(schema) => {
             let guess = Arc::clone(&schema.plan.columns);
             let plan = &schema.plan;
-            (row::read(payload, plan, Some(&guess), &plan.as_written), Some(guess), Typing::Declared)
+            (
+                row::read(payload, plan, (Some(&guess), &last.key_tokens), &plan.as_written),
+                Some(guess),
+                Typing::Declared,
+            )
         }
         None => {
-            let guess = last.key.take();
-            (row::read(payload, &Undeclared, guess.as_deref(), &[]), guess, Typing::Bare)
+            let guess = last.key.clone();
+            (row::read(payload, &Undeclared, (guess.as_deref(), &last.key_tokens), &[]), guess, Typing::Bare)
         }
     };
     let mut draft = match draft {
@@ -47,12 +52,15 @@ pub(super) fn read(
         Ok(None) | Err(_) => return Ok(None),
     };
     let columns = draft.columns(guess.as_ref(), shapes).map_err(|reason| format!("record key: {reason}"))?;
-    last.key = Some(Arc::clone(&columns));
+    if last.key.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &columns)) {
+        last.key_tokens = Tokens::of(&columns);
+        last.key = Some(Arc::clone(&columns));
+    }
     let key = Row::new(columns, draft.cells, typing);
     Ok(Some(key).filter(|key| !key.cells.is_empty()).map(|key| without_routing(key, shapes)))
 }
 
-fn without_routing(key: Row, shapes: &mut Shapes) -> Row {
+fn without_routing<'a>(key: Row<'a>, shapes: &mut Shapes) -> Row<'a> {
     if key.columns.index_of(ROUTING_COLUMN).is_none() {
         return key;
     }

@@ -2,6 +2,7 @@
 //!
 //! Not here: registry-framed records, and flattened rows, which say no operation.
 
+mod block;
 mod cells;
 mod envelope;
 mod fast;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::block::Block;
 use self::envelope::Envelope;
 use self::schema::{RowPlan, Schema, Schemas};
 pub(super) use self::source::binlog_order;
@@ -26,7 +28,7 @@ use self::source::{Origin, Source};
 use super::json::Undeclared;
 use super::memo::{Shapes, Tables, remember};
 use super::row::{self, AsWritten, Draft, Marks, ReadCell, RowSeed};
-use super::scan::Spans;
+use super::scan::{Spans, Tokens};
 use super::{Options, Understood, json, sniff};
 use crate::model::change::{KeyChange, TableName};
 use crate::model::{Cell, Change, Columns, Op, Record, Reject, Row, Typing};
@@ -50,7 +52,10 @@ struct Topic {
     row: Option<Arc<Columns>>,
     /// Which columns of `row` are read as written.
     as_written: Box<[bool]>,
+    row_tokens: Tokens,
     key: Option<Arc<Columns>>,
+    key_tokens: Tokens,
+    source: Block,
 }
 
 impl Topic {
@@ -66,7 +71,10 @@ impl Topic {
             Some(plan) if !surprised && Arc::ptr_eq(&plan.columns, &row.columns) => plan.as_written.clone(),
             Some(_) | None => seen,
         };
-        self.row = Some(Arc::clone(&row.columns));
+        if !known {
+            self.row_tokens = Tokens::of(&row.columns);
+            self.row = Some(Arc::clone(&row.columns));
+        }
     }
 }
 
@@ -114,9 +122,9 @@ impl Debezium {
         &mut self,
         options: &Options,
         topic: &str,
-        record: &Record<'_>,
+        record: &Record<'a>,
         text: &'a str,
-    ) -> Result<Understood, Unread<'a>> {
+    ) -> Result<Understood<'a>, Unread<'a>> {
         let hash = xxh3_64(topic.as_bytes());
         let mut last = self.topics.get_mut(&hash).map(std::mem::take).unwrap_or_default();
         let understood =
@@ -136,10 +144,11 @@ impl Debezium {
         let guess = plan.map(|plan| Arc::clone(&plan.columns)).or_else(|| last.row.clone());
         let met_before = guess.as_ref().zip(last.row.as_ref()).is_some_and(|(guess, row)| Arc::ptr_eq(guess, row));
         let as_written = plan.filter(|_| !met_before).map_or(&last.as_written, |plan| &plan.as_written);
-        let (guessed_row, marks, spans) = (guess.as_deref(), &self.marks, &mut self.spans);
+        let looks = Looks { guess: guess.as_deref(), tokens: &last.row_tokens, as_written };
+        let places = (&mut last.source, &mut self.spans);
         let (read, surprised) = match plan {
-            Some(plan) => read_envelope(payload, plan, (guessed_row, as_written), marks, spans),
-            None => read_envelope(payload, &Undeclared, (guessed_row, as_written), marks, spans),
+            Some(plan) => read_envelope(payload, plan, looks, &self.marks, places),
+            None => read_envelope(payload, &Undeclared, looks, &self.marks, places),
         };
         match read {
             Ok(envelope) => Ok(Opened { schema, guess, payload, envelope, surprised }),
@@ -157,8 +166,8 @@ impl Debezium {
         last: &mut Topic,
         opened: Opened<'a>,
         options: &Options,
-        record: &Record<'_>,
-    ) -> Result<Understood, Unread<'a>> {
+        record: &Record<'a>,
+    ) -> Result<Understood<'a>, Unread<'a>> {
         let Opened { schema, guess, payload, mut envelope, surprised } = opened;
         let (Some(op), Some(source)) = (envelope.op, envelope.source.take()) else {
             return Err(Unread::Other { payload, complaint: "it has no `op` and `source`".to_owned() });
@@ -186,15 +195,15 @@ impl Debezium {
         facts.assemble(options, record, &mut self.shapes).map(Understood::Change).map_err(&fault)
     }
 
-    fn images(
+    fn images<'a>(
         &mut self,
-        mut envelope: Envelope<'_>,
+        mut envelope: Envelope<'a>,
         guess: Option<&Arc<Columns>>,
         plan: Option<&RowPlan>,
-    ) -> Result<Images, String> {
+    ) -> Result<Images<'a>, String> {
         let typing = if plan.is_some() { Typing::Declared } else { Typing::Bare };
         let placeholders = envelope.after.as_mut().map(|draft| std::mem::take(&mut draft.marked)).unwrap_or_default();
-        let mut row = |draft: Option<Draft<'_>>| match draft {
+        let mut row = |draft: Option<Draft<'a>>| match draft {
             Some(mut draft) => {
                 let columns = draft.columns(guess, &mut self.shapes)?;
                 Ok::<_, String>(Some(Row::new(columns, draft.cells, typing)))
@@ -206,25 +215,33 @@ impl Debezium {
         Ok(Images { before, after, placeholders: placeholders.into() })
     }
 
-    fn record_key(&mut self, last: &mut Topic, record: &Record<'_>) -> Result<Option<Row>, String> {
+    fn record_key<'a>(&mut self, last: &mut Topic, record: &Record<'a>) -> Result<Option<Row<'a>>, String> {
         key::read(record.key, last, &mut self.schemas, &mut self.shapes)
     }
+}
+
+/// What rows are expected to look like.
+#[derive(Clone, Copy)]
+struct Looks<'r> {
+    guess: Option<&'r Columns>,
+    tokens: &'r Tokens,
+    as_written: &'r [bool],
 }
 
 /// Reads an envelope as the last one was written, else in any form; and whether a column surprised.
 fn read_envelope<'a, R: ReadCell>(
     payload: &'a str,
     reader: &R,
-    (guess, marked): (Option<&Columns>, &[bool]),
+    looks: Looks<'_>,
     marks: &Marks,
-    spans: &mut Spans,
+    (block, spans): (&mut Block, &mut Spans),
 ) -> (serde_json::Result<Envelope<'a>>, bool) {
-    let rows = RowSeed { reader, guess, as_written: AsWritten::All, marks };
-    if let Some(envelope) = fast::read(payload, rows, spans) {
+    let rows = RowSeed { reader, guess: looks.guess, as_written: AsWritten::All, marks, tokens: looks.tokens };
+    if let Some(envelope) = fast::read(payload, rows, block, spans) {
         return (Ok(envelope), false);
     }
     let attempt = |as_written: AsWritten<'_>| envelope::read(payload, RowSeed { as_written, ..rows });
-    row::attempts(marked, attempt)
+    row::attempts(looks.as_written, attempt)
 }
 
 fn broken(reason: String, table: Option<TableName>) -> Unread<'static> {
@@ -253,24 +270,24 @@ impl Meaning {
 }
 
 /// Both images of an envelope, as sent.
-struct Images {
-    before: Option<Row>,
-    after: Option<Row>,
+struct Images<'a> {
+    before: Option<Row<'a>>,
+    after: Option<Row<'a>>,
     placeholders: Box<[u16]>,
 }
 
 /// Everything a change is assembled from.
-struct Facts<'r> {
+struct Facts<'r, 'a> {
     op: Op,
     table: TableName,
-    source: &'r Source<'r>,
-    record_key: Option<Row>,
-    images: Images,
+    source: &'r Source<'a>,
+    record_key: Option<Row<'a>>,
+    images: Images<'a>,
     plan: Option<&'r RowPlan>,
 }
 
-impl Facts<'_> {
-    fn assemble(mut self, options: &Options, record: &Record<'_>, shapes: &mut Shapes) -> Result<Change, String> {
+impl<'a> Facts<'_, 'a> {
+    fn assemble(mut self, options: &Options, record: &Record<'_>, shapes: &mut Shapes) -> Result<Change<'a>, String> {
         let expects_after = matches!(self.op, Op::Insert | Op::Read | Op::Update);
         if expects_after != self.images.after.is_some() {
             return Err(match expects_after {

@@ -57,12 +57,12 @@ pub(super) struct RowPlan {
 }
 
 impl ReadCell for RowPlan {
-    fn written(&self, at: Option<usize>, name: &str, raw: &str) -> Result<Cell, Flaw> {
+    fn written<'a>(&self, at: Option<usize>, name: &str, raw: &'a str) -> Result<Cell<'a>, Flaw> {
         let at = at.or_else(|| self.columns.index_of(name)).ok_or(Flaw::NotInSchema)?;
         self.kinds[at].written(raw)
     }
 
-    fn scalar(&self, at: usize, value: Scalar<'_>) -> Option<Result<Cell, Flaw>> {
+    fn scalar<'a>(&self, at: usize, value: Scalar<'a>) -> Option<Result<Cell<'a>, Flaw>> {
         self.kinds[at].scalar(value)
     }
 }

@@ -14,6 +14,7 @@ use super::debezium::Unread;
 use super::json::{self, Fields, Undeclared};
 use super::memo::{MAX_ENTRIES, Shapes, Tables};
 use super::row;
+use super::scan::Tokens;
 use super::{Options, Understood, calendar};
 use crate::model::change::{KeyChange, TableName};
 use crate::model::{Cell, Change, Op, Record, Reject, Row, SourceTime, Typing};
@@ -40,7 +41,7 @@ impl Dms {
         options: &Options,
         record: &Record<'_>,
         text: &'a str,
-    ) -> Result<Understood, Unread<'a>> {
+    ) -> Result<Understood<'a>, Unread<'a>> {
         let other = |complaint| Unread::Other { payload: text, complaint };
         let fields: Fields<'a> = serde_json::from_str(text).map_err(|error| other(json::complaint(&error)))?;
         let metadata = fields.get("metadata").and_then(|raw| serde_json::from_str::<Fields<'a>>(raw).ok());
@@ -61,7 +62,7 @@ impl Dms {
         })
     }
 
-    fn control(&mut self, message: &Message<'_, '_>) -> Result<Understood, String> {
+    fn control(&mut self, message: &Message<'_, '_>) -> Result<Understood<'static>, String> {
         let control = message.fields.get("control").and_then(|raw| serde_json::from_str::<Fields<'_>>(raw).ok());
         let declaration = control.as_ref().and_then(|control| control.get("table-def")).and_then(Declaration::read);
         let operation = message.metadata.text("operation").unwrap_or_default();
@@ -86,12 +87,12 @@ impl Dms {
         }
     }
 
-    fn data(
+    fn data<'a>(
         &mut self,
         options: &Options,
         record: &Record<'_>,
-        message: &Message<'_, '_>,
-    ) -> Result<Understood, String> {
+        message: &Message<'_, 'a>,
+    ) -> Result<Understood<'a>, String> {
         let op = match message.metadata.text("operation").as_deref() {
             Some("load") => Op::Read,
             Some("insert") => Op::Insert,
@@ -118,12 +119,14 @@ impl Dms {
         })
     }
 
-    fn read_row(&mut self, raw: &str, table: Option<&TableName>, field: &str) -> Result<Row, String> {
+    fn read_row<'a>(&mut self, raw: &'a str, table: Option<&TableName>, field: &str) -> Result<Row<'a>, String> {
         let raw = document(raw).unwrap_or(raw);
         let known = table.and_then(|table| self.known.get(table));
         let guess = known.map(|known| known.columns().clone());
         let as_written = known.map_or(&[][..], |known| &known.as_written);
-        let Some(mut draft) = row::read(raw, &Undeclared, guess.as_deref(), as_written).ok().flatten() else {
+        let Some(mut draft) =
+            row::read(raw, &Undeclared, (guess.as_deref(), &Tokens::default()), as_written).ok().flatten()
+        else {
             return Err(format!("`{field}` is no object"));
         };
         let columns = draft.columns(guess.as_ref(), &mut self.shapes)?;
@@ -131,7 +134,7 @@ impl Dms {
     }
 
     /// The before image, under the declared name or, where none is declared, under any name of its own.
-    fn before_image(&mut self, options: &Options, message: &Message<'_, '_>) -> Result<Option<Row>, String> {
+    fn before_image<'a>(&mut self, options: &Options, message: &Message<'_, 'a>) -> Result<Option<Row<'a>>, String> {
         let is_image = |name: &str| match options.before_image.as_str() {
             "" => !matches!(name, "data" | "metadata" | "control"),
             declared => name == declared,
@@ -158,7 +161,7 @@ fn record_key_columns(record: &Record<'_>) -> Option<Vec<String>> {
     Some(fields.0.into_iter().map(|(name, _)| name.into_owned()).collect()).filter(|names: &Vec<_>| !names.is_empty())
 }
 
-fn assemble(op: Op, key: Option<Row>, row: Row, message: &Message<'_, '_>, whole: bool) -> Change {
+fn assemble<'a>(op: Op, key: Option<Row<'a>>, row: Row<'a>, message: &Message<'_, '_>, whole: bool) -> Change<'a> {
     let position = message.metadata.text("stream-position").filter(|text| !text.is_empty());
     let committed_at = message.metadata.text("commit-timestamp").and_then(|text| calendar::millis(&text));
     let after = Some(row).filter(|_| op != Op::Delete);
@@ -179,7 +182,7 @@ fn assemble(op: Op, key: Option<Row>, row: Row, message: &Message<'_, '_>, whole
 
 /// An update with its before image: two changes if the image holds another key, else one, which carries the image
 /// where it is whole.
-fn against(mut change: Change, before: Row, key_columns: &[String]) -> Understood {
+fn against<'a>(mut change: Change<'a>, before: Row<'a>, key_columns: &[String]) -> Understood<'a> {
     let (Some(after), Some(key)) = (&change.after, &change.key) else { return Understood::Change(change) };
     let differs = |name: &String| before.get(name).is_some_and(|old| after.get(name) != Some(old));
     if !key_columns.iter().any(differs) {
@@ -188,7 +191,7 @@ fn against(mut change: Change, before: Row, key_columns: &[String]) -> Understoo
         change.before = Some(before).filter(|_| whole);
         return Understood::Change(change);
     }
-    let old_cell = |(name, new): (&str, &Cell)| before.get(name).unwrap_or(new).clone();
+    let old_cell = |(name, new): (&str, &Cell<'a>)| before.get(name).unwrap_or(new).clone();
     let old_key = Row::new(key.columns.clone(), key.iter().map(old_cell).collect(), Typing::Dms);
     let old = Change {
         table: change.table.clone(),

@@ -73,12 +73,12 @@ impl Known {
 
     /// The row over all known columns, learning those it brings. A missing column was null or empty, or, where the
     /// task sends those too, was not sent.
-    pub(super) fn completed(
+    pub(super) fn completed<'a>(
         &mut self,
-        sent: Row,
+        sent: Row<'a>,
         (op, sends_all): (Op, bool),
         shapes: &mut Shapes,
-    ) -> Result<Row, String> {
+    ) -> Result<Row<'a>, String> {
         if Arc::ptr_eq(&sent.columns, &self.columns) {
             self.learn(&sent);
             return Ok(sent);

@@ -132,7 +132,7 @@ fn columns_in_another_order_than_the_schema_or_the_last_record() {
     }
 }
 
-fn decode_after(decoder: &mut dyn Decoder, after: &str) -> Row {
+fn decode_after(decoder: &mut dyn Decoder, after: &str) -> Row<'static> {
     let value = format!(r#"{{"op":"c","after":{after},{PG}}}"#);
     let understood = decode(decoder, "topic", (None, Some(value.as_bytes())), &[]);
     let Understood::Change(Change { after: Some(row), .. }) = understood else { panic!("{understood:?}") };

@@ -21,7 +21,7 @@ struct Recorded {
 }
 
 impl Recorded {
-    fn decode(&self, decoder: &mut dyn Decoder) -> Understood {
+    fn decode(&self, decoder: &mut dyn Decoder) -> Understood<'static> {
         let headers = self.headers.chunks_exact(2).map(|pair| (pair[0].as_deref(), pair[1].as_deref()));
         let headers: Vec<_> =
             headers.map(|(name, value)| (name.unwrap_or_default().as_bytes(), value.map(str::as_bytes))).collect();
@@ -34,11 +34,11 @@ fn decode(
     topic: &str,
     (key, value): (Option<&str>, Option<&[u8]>),
     headers: &[(&[u8], Option<&[u8]>)],
-) -> Understood {
+) -> Understood<'static> {
     let mut batch = Batch::default();
     batch.push((PartitionId(0), 0, None), key.map(str::as_bytes), value, headers.iter().copied());
     let record = batch.records().next().expect("one record was pushed");
-    decoder.decode(topic, record)
+    decoder.decode(topic, record).into_owned()
 }
 
 fn told(understood: &Understood) -> String {

@@ -249,7 +249,12 @@ impl Bench {
         }
     }
 
-    fn target_holds(&mut self, key: &str, values: Option<&str>, seen: impl FnOnce(Arc<Row>, ObservedHashes) -> Seen) {
+    fn target_holds(
+        &mut self,
+        key: &str,
+        values: Option<&str>,
+        seen: impl FnOnce(Arc<Row<'static>>, ObservedHashes) -> Seen,
+    ) {
         let key = row_key(key).0;
         match values.map(parse) {
             Some(values) => self.target.insert(key, seen(row(values), hashes(values))),
@@ -447,7 +452,7 @@ fn hashes((a, b): Values) -> ObservedHashes {
     ObservedHashes([hash(0, a), hash(1, b)].into())
 }
 
-fn row((a, b): Values) -> Arc<Row> {
+fn row((a, b): Values) -> Arc<Row<'static>> {
     let columns = Arc::new(Columns::new(["a", "b"]));
     Arc::new(Row::new(columns, vec![Cell::Int(a), Cell::Int(b)], Typing::Declared))
 }

@@ -97,7 +97,7 @@ impl Wire {
     }
 
     /// Reads the answer. `None` is an answer that this type does not have.
-    fn read(self, bytes: &[u8], column: &ColumnMeta) -> Option<Cell> {
+    fn read<'a>(self, bytes: &'a [u8], column: &ColumnMeta) -> Option<Cell<'a>> {
         let text = || std::str::from_utf8(bytes).ok();
         Some(match self {
             Wire::Signed => Cell::Int(signed(bytes)?),
@@ -122,9 +122,9 @@ impl Wire {
     }
 
     /// The cell of an answer's column; `None` where the answer is not of the type that was asked for.
-    pub(super) fn cell(self, row: &MySqlRow, index: usize, column: &ColumnMeta) -> Option<Cell> {
+    pub(super) fn cell(self, row: &MySqlRow, index: usize, column: &ColumnMeta) -> Option<Cell<'static>> {
         match row.try_get_unchecked::<Option<&[u8]>, _>(index).ok()? {
-            Some(bytes) => self.read(bytes, column),
+            Some(bytes) => self.read(bytes, column).map(Cell::into_owned),
             None => Some(Cell::Null),
         }
     }
@@ -145,27 +145,27 @@ fn signed(bytes: &[u8]) -> Option<i64> {
     })
 }
 
-fn unsigned(bytes: &[u8]) -> Option<Cell> {
+fn unsigned(bytes: &[u8]) -> Option<Cell<'static>> {
     let mut padded = [0; 8];
     padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
     let value = u64::from_le_bytes(padded);
     Some(i64::try_from(value).map_or_else(|_| Cell::Decimal(value.to_string().into()), Cell::Int))
 }
 
-fn moment(text: &str, cell: fn(i64, u32) -> Cell) -> Option<Cell> {
+fn moment(text: &str, cell: fn(i64, u32) -> Cell<'static>) -> Option<Cell<'static>> {
     parse_moment(text).map(|moment| cell(moment.local_secs, moment.nanos))
 }
 
 /// Zero and partial dates are no dates: they are shown and not compared.
-fn temporal(column: &ColumnMeta, text: &str, parsed: Option<Cell>) -> Cell {
+fn temporal(column: &ColumnMeta, text: &str, parsed: Option<Cell<'static>>) -> Cell<'static> {
     parsed.unwrap_or_else(|| opaque(column, text.to_owned()))
 }
 
-fn opaque(column: &ColumnMeta, text: String) -> Cell {
+fn opaque(column: &ColumnMeta, text: String) -> Cell<'static> {
     Cell::Opaque(Box::new((column.declared.to_string(), text)))
 }
 
-fn uuid(text: &str) -> Option<Cell> {
+fn uuid(text: &str) -> Option<Cell<'static>> {
     let digits: String = text.chars().filter(|digit| *digit != '-').collect();
     let bytes: Option<Vec<u8>> =
         (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect();

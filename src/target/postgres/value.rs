@@ -117,7 +117,7 @@ impl Wire {
     }
 
     /// Reads the binary answer. `None` is an answer that this type does not have.
-    fn read(self, bytes: &[u8], column: &ColumnMeta) -> Option<Cell> {
+    fn read<'a>(self, bytes: &'a [u8], column: &ColumnMeta) -> Option<Cell<'a>> {
         let text = || std::str::from_utf8(bytes).ok();
         Some(match self {
             Wire::Bool => Cell::Bool(*bytes.first()? != 0),
@@ -143,13 +143,13 @@ impl Wire {
     }
 
     /// The cell of an answer's column; `None` where the answer is not of the type that was asked for.
-    pub(super) fn cell(self, row: &PgRow, index: usize, column: &ColumnMeta) -> Option<Cell> {
+    pub(super) fn cell(self, row: &PgRow, index: usize, column: &ColumnMeta) -> Option<Cell<'static>> {
         let value = row.try_get_raw(index).ok()?;
         if value.format() != PgValueFormat::Binary {
             return None;
         }
         match value.as_bytes() {
-            Ok(bytes) => self.read(bytes, column),
+            Ok(bytes) => self.read(bytes, column).map(Cell::into_owned),
             Err(_) => Some(Cell::Null),
         }
     }
@@ -163,7 +163,7 @@ pub(super) fn without_arguments(declared: &str) -> String {
     }
 }
 
-fn date(days: i32) -> Cell {
+fn date(days: i32) -> Cell<'static> {
     match days {
         i32::MAX => Cell::Infinity(1),
         i32::MIN => Cell::Infinity(-1),
@@ -171,7 +171,7 @@ fn date(days: i32) -> Cell {
     }
 }
 
-fn moment(micros: i64, cell: fn(i64, u32) -> Cell) -> Cell {
+fn moment(micros: i64, cell: fn(i64, u32) -> Cell<'static>) -> Cell<'static> {
     match micros {
         i64::MAX => Cell::Infinity(1),
         i64::MIN => Cell::Infinity(-1),
@@ -180,7 +180,7 @@ fn moment(micros: i64, cell: fn(i64, u32) -> Cell) -> Cell {
 }
 
 /// A time with zone as the time of UTC's day: what Debezium makes of it.
-fn zoned_time(text: &str) -> Option<Cell> {
+fn zoned_time(text: &str) -> Option<Cell<'static>> {
     let (nanos, offset) = parse_time(text)?;
     let utc = nanos - i64::from(offset.unwrap_or(0)) * NANOS;
     let day = DAY_SECONDS * NANOS;

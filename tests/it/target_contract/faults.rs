@@ -22,7 +22,7 @@ async fn numbered(bench: &Bench, table: &str, offset: i64) {
     bench.execute(&format!("INSERT INTO {table} VALUES {}", values.join(","))).await;
 }
 
-fn all_keys() -> Vec<Vec<Cell>> {
+fn all_keys() -> Vec<Vec<Cell<'static>>> {
     (0..KEYS).map(|id| vec![Cell::Int(id)]).collect()
 }
 

@@ -8,17 +8,17 @@ use super::bench::{Bench, Engine};
 use super::{ask, cells, describe};
 
 /// Declared type, SQL literal, what is read.
-type Written = (&'static str, &'static str, Cell);
+type Written = (&'static str, &'static str, Cell<'static>);
 
-fn dec(text: &str) -> Cell {
+fn dec(text: &'static str) -> Cell<'static> {
     Cell::Decimal(text.into())
 }
 
-fn json(text: &str) -> Cell {
+fn json(text: &'static str) -> Cell<'static> {
     Cell::Json(text.into())
 }
 
-fn opaque(declared: &str, text: &str) -> Cell {
+fn opaque(declared: &str, text: &str) -> Cell<'static> {
     Cell::Opaque(Box::new((declared.to_owned(), text.to_owned())))
 }
 
