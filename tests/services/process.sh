@@ -145,7 +145,7 @@ sweep() {
 listening() {
   local hex
   printf -v hex ':%04X ' "$1"
-  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A" { print $2 " " }' | grep -q "$hex"
+  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A" { print $2 " " }' | grep "$hex" >/dev/null
 }
 
 # pick_ports NAME...: a free port for each, kept in run/ports. The search starts at a place of this process's own, below the
