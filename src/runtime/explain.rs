@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::Duration;
 
 use crate::config::Evidence;
 use crate::decode::Understood;
@@ -13,8 +12,8 @@ use crate::model::position::PartitionName;
 use crate::model::{Change, Key, Op, Row, TableId};
 use crate::report::document::{Column, Document, Place};
 use crate::report::story::{self, Story, Told};
-use crate::store::{Cursor, Filter as StoreFilter};
-use crate::tap::{self, Partitions, TapEvent};
+use crate::store::Filter as StoreFilter;
+use crate::tap::Partitions;
 use crate::target::Target;
 
 use super::audit::is_key;
@@ -23,8 +22,9 @@ use super::entry::{ExplainArgs, Failure, Outcome, OutputFormat};
 use super::evidence::Positions;
 use super::findings::{self, writing};
 use super::mapping::PlanRules;
-use super::pipeline::{positions, tap_failure};
-use super::settings::{self, Read};
+use super::pipeline::positions;
+use super::range::Reading;
+use super::settings;
 use super::tables::{Mapped, Table};
 use super::tell::chain;
 use super::{context, look};
@@ -34,9 +34,6 @@ const VERSIONS: usize = 1000;
 
 /// Tables named where the one asked for is not in the range.
 const TABLES_NAMED: usize = 20;
-
-/// How often a stop is looked for while no record comes.
-const LOOK_UP: Duration = Duration::from_millis(100);
 
 /// A change of the key, as it was read.
 struct Version {
@@ -54,11 +51,14 @@ struct Gathered {
     tables: BTreeSet<Arc<str>>,
     key: Option<Row<'static>>,
     topic: Option<Arc<str>>,
+    /// Every record of the range was there, and was read.
+    whole: bool,
 }
 
 pub(super) async fn explain(args: ExplainArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     let partitions = Partitions::default();
     let gathered = tokio::task::block_in_place(|| gather(&args, &partitions))?;
+    let whole = gathered.whole;
     let story = tell(&args, gathered, &partitions).await?;
     match args.format {
         OutputFormat::Json | OutputFormat::Ndjson => {
@@ -70,42 +70,34 @@ pub(super) async fn explain(args: ExplainArgs, out: &mut (dyn Write + Send)) -> 
         }
     }
     out.flush().map_err(writing)?;
-    Ok(if story.versions.is_empty() { Outcome::Incomplete } else { Outcome::Clean })
+    Ok(if whole && !story.versions.is_empty() { Outcome::Clean } else { Outcome::Incomplete })
 }
 
 /// Reads the range, and keeps what is of the key.
 fn gather(args: &ExplainArgs, partitions: &Partitions) -> Result<Gathered, Failure> {
-    let clock = Clock::start();
-    let read = Read::Range { from: args.range.from.clone(), to: args.range.to.clone() };
-    let options = settings::tap(&args.pipeline.tap, read, clock.wall(clock.now())).map_err(Failure::new)?;
-    let (events, control) = tap::start(options, partitions.clone()).map_err(tap_failure)?;
+    let (tap, range) = (&args.pipeline.tap, &args.range);
+    let reading = Reading { command: "explain", tap, range, partitions, stop: &args.stop };
     let mut decoder = crate::decode::decoder(&settings::decoder(&args.pipeline.decode, &args.pipeline.tables));
     let mut gathered = Gathered::default();
-    loop {
-        match events.recv_timeout(LOOK_UP) {
-            Ok(TapEvent::Records(batch)) => {
-                for record in batch.records() {
-                    let (name, offset) = (partitions.name(record.partition), record.offset);
-                    if let Understood::Change(change) = decoder.decode(&name.topic, record) {
-                        gathered.take(args, name, offset, change);
-                    }
+    let outcome = reading.batches(&Clock::start(), |batch| {
+        for record in batch.records() {
+            let (name, offset) = (partitions.name(record.partition), record.offset);
+            match decoder.decode(&name.topic, record) {
+                Understood::Change(change) => gathered.take(args, name, offset, change),
+                Understood::KeyChange(pair) => {
+                    let (old, new) = *pair;
+                    gathered.take(args, name.clone(), offset, old);
+                    gathered.take(args, name, offset, new);
                 }
+                Understood::Tombstone | Understood::Control(_) | Understood::Reject(_) => {}
             }
-            Ok(TapEvent::Ended) => break,
-            Ok(TapEvent::Failed(error)) if error.fatal => return Err(tap_failure(error)),
-            Ok(TapEvent::Failed(error)) => super::tell::tap_failed("explain", &error),
-            Ok(
-                TapEvent::Gap { .. } | TapEvent::Reached { .. } | TapEvent::Assigned { .. } | TapEvent::Revoked { .. },
-            ) => {}
-            Err(RecvTimeoutError::Timeout) if args.stop.is_cancelled() => break,
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
         }
-    }
-    control.stop();
+        ControlFlow::Continue(())
+    })?;
     if gathered.topic.is_none() {
         return Err(unknown_table(args, &gathered));
     }
+    gathered.whole = outcome == Outcome::Clean;
     Ok(gathered)
 }
 
@@ -239,15 +231,9 @@ fn applied(args: &ExplainArgs, partitions: &Partitions) -> Progress {
 async fn stored(args: &ExplainArgs) -> Vec<Document> {
     let Ok(store) = findings::open(&args.store).await else { return Vec::new() };
     let (pipeline, table) = (Some(args.pipeline.name.clone()), Some(args.table.clone()));
-    let mut filter = StoreFilter { pipeline, table, ..StoreFilter::default() };
+    let filter = StoreFilter { pipeline, table, ..StoreFilter::default() };
     let of_key = |document: &Document| document.key.as_ref().is_some_and(|key| is_key(&args.key, key));
-    let mut found = Vec::new();
-    while let Ok(page) = store.list(&filter).await {
-        let Some(last) = page.last() else { break };
-        filter.after = Some(Cursor::behind(last));
-        found.extend(page.into_iter().filter(of_key));
-    }
-    found
+    findings::listed(&store, filter, of_key, u64::MAX).await.unwrap_or_default()
 }
 
 /// Reads the row, and says which version it is.

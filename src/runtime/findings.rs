@@ -51,7 +51,10 @@ pub(super) async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -
         }
         FindingsQuery::List { pipeline, tables, kinds, states, severity, limit } => {
             let filter = Filter { pipeline, kinds, states, severity, ..Filter::default() };
-            let documents = listed(&store, filter, &tables, limit).await?;
+            let of_tables = |document: &Document| {
+                tables.is_empty() || document.table.as_ref().is_some_and(|table| tables.contains(table))
+            };
+            let documents = listed(&store, filter, of_tables, limit).await?;
             report::print(args.format.into(), &documents, None, out).map_err(writing)?;
         }
     }
@@ -59,18 +62,20 @@ pub(super) async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -
     Ok(Outcome::Clean)
 }
 
-/// Pages until `limit` findings fit, or there are no more.
-async fn listed(store: &Store, mut filter: Filter, tables: &[String], limit: u64) -> Result<Vec<Document>, Failure> {
+/// Those that fit: pages until there are `limit` of them, or there are no more.
+pub(super) async fn listed(
+    store: &Store,
+    mut filter: Filter,
+    fits: impl Fn(&Document) -> bool,
+    limit: u64,
+) -> Result<Vec<Document>, Failure> {
     let mut found = Vec::new();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     loop {
         let page = store.list(&filter).await.map_err(store_failure)?;
         let Some(last) = page.last() else { break };
         filter.after = Some(Cursor::behind(last));
-        let fits = |document: &Document| {
-            tables.is_empty() || document.table.as_ref().is_some_and(|table| tables.contains(table))
-        };
-        found.extend(page.into_iter().filter(fits));
+        found.extend(page.into_iter().filter(&fits));
         if found.len() >= limit {
             break;
         }

@@ -24,6 +24,7 @@ mod look;
 mod mapping;
 mod pipeline;
 mod poison;
+mod range;
 mod record;
 mod restore;
 mod run;
