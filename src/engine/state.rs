@@ -135,6 +135,11 @@ impl Engine {
         }
     }
 
+    /// Whether order reaches over partitions.
+    pub(super) fn is_wide(&self) -> bool {
+        matches!(self.options.order, Order::Table | Order::Pipeline)
+    }
+
     /// The scope of a version; `None` where nothing but the key itself is ordered.
     pub(super) fn scope(&self, partition: PartitionId, table: TableId) -> Option<ScopeId> {
         match self.options.order {
