@@ -29,11 +29,13 @@ impl Engine {
         partition.truncates.push_back(Barrier { offset: at.offset, read: now, ends: None });
     }
 
-    /// Notes how far the partitions had grown when a truncate was known.
+    /// Notes how far the partitions had grown when a truncate was known for the margin: one partition of a tap comes later
+    /// than another.
     pub(super) fn bound_truncates(&mut self, asked: Tick, ends: &[(PartitionId, u64)]) {
+        let margin = self.options.settle + self.options.lead;
         for partition in self.partitions.values_mut() {
             for truncate in partition.truncates.iter_mut().filter(|truncate| truncate.ends.is_none()) {
-                if truncate.read <= asked {
+                if truncate.read + margin <= asked {
                     truncate.ends = Some(ends.into());
                 }
             }

@@ -37,9 +37,9 @@ impl Engine {
         match self.keys.find(&change.key) {
             Some(ix) => self.append(ix, version, change.role),
             None => {
-                let (key, table) = (change.key.clone(), change.key.table());
+                let key = change.key.clone();
                 self.begin(change, version);
-                self.truncated_since(&key, table, version.order);
+                self.truncated_since(&key, &version);
             }
         }
     }
@@ -57,7 +57,7 @@ impl Engine {
 
     /// An applier that reads the source's log itself had this change longer than `lead` before the tap did. Reads of that
     /// time met rows that the tap had not told of, so nothing they said counts.
-    fn is_late(&mut self, change: &Tracked) -> bool {
+    pub(super) fn is_late(&mut self, change: &Tracked) -> bool {
         let lead = i64::try_from(self.options.lead.as_millis()).unwrap_or(i64::MAX);
         let (Some(committed), Some(appended)) = (change.committed_at, change.appended_at) else { return false };
         let late = lead > 0 && appended.saturating_sub(committed.0) > lead;
@@ -122,6 +122,8 @@ impl Engine {
             return Base::Version(recalled(&verified, mask));
         }
         match (change.op, change.before) {
+            // A row that was not tracked when its table was truncated may still be as it was before.
+            (Op::Insert, _) if self.is_truncating(change.key.table()) => Base::Unknown,
             (Op::Insert, _) => Base::Absent,
             (Op::Read | Op::Update | Op::Delete | Op::Truncate, Some(before)) => Base::Content(before, version.mask),
             (Op::Read | Op::Update | Op::Delete | Op::Truncate, None) => Base::Unknown,
@@ -136,23 +138,31 @@ impl Engine {
         let wide = self.is_wide();
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let newest = *entry.chain.newest();
+        let of_partition = |known: &&Version| known.partition == version.partition;
+        let own = entry.chain.versions().iter().rev().find(of_partition).copied();
         // A key change that leaves the key as it is (another case, other blanks) tells of it twice.
-        let same_record = newest.in_key_change() && version.in_key_change() && newest.op != version.op;
-        if newest.partition != version.partition {
-            // A wider order still orders them, if they arrive in it.
-            let ordered = wide && newest.order <= version.order;
-            entry.more().unordered |= !ordered;
-        } else if newest.offset > version.offset || (newest.offset == version.offset && !same_record) {
+        let same_record = |own: &Version| own.in_key_change() && version.in_key_change() && own.op != version.op;
+        let is_known = |own: Version| own.offset > version.offset || own.offset == version.offset && !same_record(&own);
+        if own.is_some_and(is_known) {
             self.counters.duplicates += 1;
             return;
-        } else if same_record && newest.offset == version.offset {
-            entry.chain.replace_newest(version);
-            return;
         }
-        let arrival = entry.chain.push(version);
-        self.memory.versions += 1;
-        if role == Role::Rows {
-            self.track(ix, &version, arrival);
+        let truncates = if wide { entry.chain.truncates_after(&version) } else { 0 };
+        if truncates > 0 {
+            self.place_before_truncates(ix, version, truncates);
+        } else if newest.partition == version.partition && newest.offset == version.offset {
+            entry.chain.replace_newest(version);
+        } else {
+            // A wider order still orders partitions, if changes arrive in it and are not of one transaction.
+            let ordered = newest.partition == version.partition || wide && newest.order < version.order;
+            if !ordered {
+                entry.more().unordered = true;
+            }
+            let arrival = entry.chain.push(version);
+            self.memory.versions += 1;
+            if role == Role::Rows {
+                self.track(ix, &version, arrival);
+            }
         }
         if self.keys.get(ix).is_some_and(|entry| entry.chain.len() > cap) {
             self.coalesce(ix);

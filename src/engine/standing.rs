@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::canon::Compared;
 use crate::model::{Op, Row};
 
-use super::chain::{Base, Content, MaskId, Version};
+use super::chain::{Arrival, Base, Content, MaskId, Version};
 use super::event::ColumnVerdict;
 use super::judge::Observation;
 use super::keys::Entry;
@@ -95,7 +95,7 @@ impl Engine {
             return Standing::Unclear("columns it did not carry are known from images that are gone");
         }
         let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
-        let since = versions[floor].arrival;
+        let since = if entry.is_unordered() { Arrival(0) } else { versions[floor].arrival };
         if hole.is_some_and(|hole| hole.newest >= since && hole.may_hold(content, &self.masks, since)) {
             return Standing::Unclear("the row may be one of the versions that were coalesced");
         }

@@ -135,9 +135,8 @@ impl Engine {
         }
     }
 
-    /// Whether order reaches over partitions.
     pub(super) fn is_wide(&self) -> bool {
-        matches!(self.options.order, Order::Table | Order::Pipeline)
+        self.options.order.is_wide()
     }
 
     /// The scope of a version; `None` where nothing but the key itself is ordered.

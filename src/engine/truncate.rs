@@ -3,7 +3,7 @@
 use crate::model::change::KeyChange;
 use crate::model::{Key, Op, TableId};
 
-use super::chain::{Marks, Version};
+use super::chain::{Arrival, Marks, Version};
 use super::event::{Note, Output, Role, Tracked};
 use super::keys::{Entry, KeyIx};
 use super::partition::Tracked as Track;
@@ -37,7 +37,10 @@ impl Engine {
     pub(super) fn truncate(&mut self, change: &Tracked) {
         let table = change.key.table();
         let version = self.truncated(change);
-        self.truncates.insert(table, version);
+        let known = self.truncates.entry(table).or_insert(version);
+        if known.order <= version.order || !self.options.order.is_wide() {
+            *known = version;
+        }
         self.hold_at_truncate(change.at);
         let wide = self.is_wide();
         let place = |entry: &Entry| {
@@ -71,23 +74,51 @@ impl Engine {
 
     fn truncated(&mut self, change: &Tracked) -> Version {
         let order = if self.is_wide() { self.source_order(change) } else { change.at.offset };
-        let marks = Marks { committed_at: change.committed_at, key_change: KeyChange::No, late: false };
+        let late = self.is_late(change);
+        let marks = Marks { committed_at: change.committed_at, key_change: KeyChange::No, late };
         let mask = self.masks.id(&change.mask);
         Version::new(change.at, order, Op::Truncate, (0, mask), &marks)
     }
 
     /// A change that was read after a truncate of another partition, and stands before it in a wider order, is gone with it.
-    pub(super) fn truncated_since(&mut self, key: &Key, table: TableId, order: u64) {
-        let Some(truncate) = self.truncates.get(&table).copied().filter(|truncate| truncate.order > order) else {
-            return;
-        };
-        let Some(ix) = self.keys.find(key).filter(|_| self.is_wide()) else { return };
-        if let Some(entry) = self.keys.get_mut(ix) {
-            let arrival = entry.chain.push(truncate);
-            self.memory.versions += 1;
-            let partition = self.partitions.entry(truncate.partition).or_default();
-            partition.track_late(Track { offset: truncate.offset, key: ix, arrival });
+    /// In the transaction of the truncate it may stand on either side.
+    pub(super) fn truncated_since(&mut self, key: &Key, version: &Version) {
+        let Some(truncate) = self.truncates.get(&key.table()).copied() else { return };
+        let concerns = truncate.partition != version.partition && truncate.order >= version.order;
+        let Some(ix) = self.keys.find(key).filter(|_| self.is_wide() && concerns) else { return };
+        let Some(entry) = self.keys.get_mut(ix) else { return };
+        if truncate.order == version.order {
+            entry.more().unordered = true;
         }
+        let arrival = entry.chain.push(truncate);
+        self.memory.versions += 1;
+        self.track_late(ix, &truncate, arrival);
+    }
+
+    /// A version that was read after truncates which stand behind it in a wider order. What was said of the row against them
+    /// was said without it.
+    pub(super) fn place_before_truncates(&mut self, ix: KeyIx, version: Version, truncates: usize) {
+        let Some(entry) = self.keys.get_mut(ix) else { return };
+        let placed = entry.chain.push_before(truncates, version).to_vec();
+        self.memory.versions += 1;
+        let suspect = entry.more().suspect.take();
+        self.suspects.remove(&ix);
+        if let Some(suspicion) = suspect.and_then(|suspect| suspect.stated) {
+            self.withdraw(*suspicion);
+        }
+        for version in placed {
+            self.track_late(ix, &version, version.arrival);
+        }
+    }
+
+    fn track_late(&mut self, key: KeyIx, version: &Version, arrival: Arrival) {
+        let partition = self.partitions.entry(version.partition).or_default();
+        partition.track_late(Track { offset: version.offset, key, arrival });
+    }
+
+    /// Whether a truncate of the table was read that may still have to be applied.
+    pub(super) fn is_truncating(&self, table: TableId) -> bool {
+        self.truncates.get(&table).is_some_and(|truncate| !self.settles(truncate, table))
     }
 
     /// A change of another partition that the source committed no later than a truncate of its table: nothing tells which

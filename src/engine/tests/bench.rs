@@ -10,7 +10,8 @@
 //! | `wait S` | seconds go by; a heartbeat every five of them unless `quiet` was said before (`beats` ends it) |
 //! | `hold` `release` `fail` `heed` | lookups are not answered; are again; fail; are answered again |
 //! | `behind N` `caught up` | the tap ends N offsets behind what is consumed; consumption reaches the end |
-//! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names |
+//! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names (`assign N@P`: partition P) |
+//! | `txn N …` | the change is of the source's transaction N; else each is of one of its own, above 1000 |
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -92,6 +93,8 @@ pub(super) struct Bench {
     /// Next offset of each partition, and how far the log goes beyond what was consumed of it.
     next: BTreeMap<u16, u64>,
     behind: u64,
+    txn: Option<u64>,
+    changes: u64,
     committed: Option<u64>,
     commits_all: bool,
     beats: bool,
@@ -119,6 +122,8 @@ impl Bench {
             now: 1000,
             next: BTreeMap::new(),
             behind: 0,
+            txn: None,
+            changes: 0,
             committed: None,
             commits_all: false,
             beats: true,
@@ -222,9 +227,15 @@ impl Bench {
                 self.next.insert(0, from + number(offsets));
                 self.give(Input::Gap { partition: PartitionId(0), from, to: from + number(offsets) });
             }
-            ["assign", next] => {
-                self.next.insert(0, number(next));
-                self.give(Input::Assigned { partition: PartitionId(0), next: number(next) });
+            ["assign", place] => {
+                let (next, partition) = place.split_once('@').unwrap_or((place, "0"));
+                let (next, partition) = (number(next), number(partition) as u16);
+                self.next.insert(partition, next);
+                self.give(Input::Assigned { partition: PartitionId(partition), next });
+            }
+            ["txn", txn, change @ ..] => {
+                self.txn = Some(number(txn));
+                self.step(change);
             }
             ["revoke"] => self.give(Input::Revoked { partition: PartitionId(0) }),
             ["put", key, values] => {
@@ -264,10 +275,17 @@ impl Bench {
         Position { partition: PartitionId(partition), offset: *next - 1 }
     }
 
+    /// The source position of the next change.
+    fn order(&mut self) -> u64 {
+        self.changes += 1;
+        self.txn.take().unwrap_or(1000 + self.changes)
+    }
+
     fn change(&mut self, words: &[&str]) {
         let partition = words.get(1).and_then(|key| key.split_once('@')).map_or("0", |(_, partition)| partition);
         let at = self.position(partition);
-        let tracked = self.tracked(words, at);
+        let order = self.order();
+        let tracked = Tracked { order, ..self.tracked(words, at) };
         let image = Image { row: words.get(2).map(|values| row(parse(values))), source: None };
         self.images.0.lock().unwrap().images.insert((at, tracked.key.clone()), image);
         self.give(Input::Change(tracked));
@@ -307,7 +325,8 @@ impl Bench {
         let at = self.position("0");
         self.beat += 1;
         let fingerprint = hashes((self.beat, 0)).sum(&all());
-        let tracked = self.tracked_as(beat_key(), at, Op::Update, fingerprint, Role::Heartbeat);
+        let order = self.order();
+        let tracked = Tracked { order, ..self.tracked_as(beat_key(), at, Op::Update, fingerprint, Role::Heartbeat) };
         self.last_beat.insert(self.beat, at.offset);
         self.give(Input::Change(tracked));
         self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });
