@@ -5,7 +5,7 @@
 //! | `insert K A/B` `update K A/B` `delete K` `truncate` | a change is read from the tap (`K@P`: from partition P) |
 //! | `applied insert …` | the same, and the target takes it at once |
 //! | `put K A/B` `gone K` `twice K A/B` `marker K A/B` | the target holds this at the key |
-//! | `beat` | a heartbeat is read, and the target takes it; `unseen beat`: it does not; `old beat`: it goes back |
+//! | `beat` | a heartbeat is read, and the target takes it; `unseen beat`: it does not; `old beat`: it goes back (`old beat N`: the N-th before it) |
 //! | `commit N` | the applier commits, from now on, everything below N; `commit all`: whatever is on the tap |
 //! | `wait S` | seconds go by; a heartbeat every five of them unless `quiet` was said before (`beats` ends it) |
 //! | `hold` `release` `fail` `heed` | lookups are not answered; are again; fail; are answered again |
@@ -210,6 +210,7 @@ impl Bench {
             ["beat"] => self.heartbeat_comes(true),
             ["unseen", "beat"] => self.heartbeat_comes(false),
             ["old", "beat"] => self.show_beat(self.beat - 1),
+            ["old", "beat", back] => self.show_beat((self.beat - number(back) as i64).max(1)),
             ["commit", "all"] => self.commits_all = true,
             ["commit", next] => (self.committed, self.commits_all) = (Some(number(next)), false),
             ["hold"] => self.answers = Answers::Held,
