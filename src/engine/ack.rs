@@ -87,8 +87,8 @@ impl Engine {
         let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
         let coalesced = hole.is_some_and(|hole| {
             // Older than all that was coalesced, it was of another key that had this index.
-            let of_this_key = hole.since.partition == id && hole.since.offset <= tracked.offset;
-            tracked.arrival <= hole.newest && (entry.is_unordered() || of_this_key)
+            let may_be_of_it = hole.since.partition != id || hole.since.offset <= tracked.offset;
+            tracked.arrival <= hole.newest && may_be_of_it
         });
         entry.is_done(tracked.arrival) || !(coalesced || entry.tracked(id, tracked).is_some())
     }

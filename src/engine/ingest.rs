@@ -154,11 +154,14 @@ impl Engine {
             entry.chain.replace_newest(version);
         } else {
             // A wider order still orders partitions, if changes arrive in it and are not of one transaction.
-            let ordered = newest.partition == version.partition || wide && newest.order < version.order;
-            if !ordered {
-                entry.more().unordered = true;
-            }
+            let after = |order: u64| wide && order < version.order;
+            let unordered = entry.unordered_to().and_then(|_| entry.more.as_ref()?.unordered);
+            let ordered = (newest.partition == version.partition || after(newest.order))
+                && unordered.is_none_or(|unordered| after(unordered.highest));
             let arrival = entry.chain.push(version);
+            if !ordered {
+                entry.disorder();
+            }
             self.memory.versions += 1;
             if role == Role::Rows {
                 self.track(ix, &version, arrival);

@@ -87,10 +87,10 @@ impl Engine {
         let concerns = truncate.partition != version.partition && truncate.order >= version.order;
         let Some(ix) = self.keys.find(key).filter(|_| self.is_wide() && concerns) else { return };
         let Some(entry) = self.keys.get_mut(ix) else { return };
-        if truncate.order == version.order {
-            entry.more().unordered = true;
-        }
         let arrival = entry.chain.push(truncate);
+        if truncate.order == version.order {
+            entry.disorder();
+        }
         self.memory.versions += 1;
         self.track_late(ix, &truncate, arrival);
     }
@@ -99,7 +99,11 @@ impl Engine {
     /// was said without it.
     pub(super) fn place_before_truncates(&mut self, ix: KeyIx, version: Version, truncates: usize) {
         let Some(entry) = self.keys.get_mut(ix) else { return };
+        let unordered = entry.is_unordered();
         let placed = entry.chain.push_before(truncates, version).to_vec();
+        if unordered {
+            entry.disorder();
+        }
         self.memory.versions += 1;
         let suspect = entry.more().suspect.take();
         self.suspects.remove(&ix);

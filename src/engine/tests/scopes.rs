@@ -253,6 +253,24 @@ fn a_truncate_orders_nothing_in_its_own_transaction() {
 }
 
 #[test]
+fn what_comes_after_changes_without_an_order_is_judged_while_the_key_goes_on_changing() {
+    let mut bench = pipeline(Bench::heartbeat());
+    bench.run(
+        "txn 9 insert 1@1 10/20
+         txn 9 truncate
+         gone 1",
+    );
+    for version in 0..200 {
+        bench.run(&format!(
+            "applied update 1@1 {version}/0
+             wait 1"
+        ));
+    }
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    assert!(bench.commits.get(&1).is_some_and(|next| *next > 100), "{:?}", bench.commits);
+}
+
+#[test]
 fn a_row_as_it_was_before_a_truncate_is_no_progress_past_it() {
     let mut bench = Bench::inferred();
     (200..260).for_each(|key| bench.run(&format!("put {key} 10/20")));
