@@ -59,9 +59,9 @@ impl Mixed {
         }
     }
 
-    /// Whether some column is of no version.
-    pub(super) fn has_stranger(&self) -> bool {
-        self.known.iter().any(|column| !self.fit.contains(column))
+    /// The columns that are of no version.
+    pub(super) fn strangers(&self) -> impl Iterator<Item = usize> {
+        self.known.difference(&self.fit).copied()
     }
 
     /// Whether every column is of some version.

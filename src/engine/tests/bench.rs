@@ -3,6 +3,7 @@
 //! | step | what happens |
 //! |---|---|
 //! | `insert K A/B` `update K A/B` `delete K` `truncate` | a change is read from the tap (`K@P`: from partition P) |
+//! | `partial K A` | an update is read that carries the first column only |
 //! | `applied insert …` | the same, and the target takes it at once |
 //! | `put K A/B` `gone K` `twice K A/B` `marker K A/B` | the target holds this at the key |
 //! | `beat` | a heartbeat is read, and the target takes it; `unseen beat`: it does not; `old beat`: it goes back (`old beat N`: the N-th before it) |
@@ -56,7 +57,7 @@ impl Images for Shared {
             observed: format!("{observed:?}"),
             placeholder: false,
         };
-        pairs.map(verdict).collect()
+        pairs.filter(|(_, ((_, expected), _))| **expected != Cell::NotSent).map(verdict).collect()
     }
 
     fn remember(&mut self, key: &Key, verified: Verified) {
@@ -228,6 +229,7 @@ impl Bench {
                 self.next.insert(0, from + number(offsets));
                 self.give(Input::Gap { partition: PartitionId(0), from, to: from + number(offsets) });
             }
+            ["partial", key, value] => self.partial(key, number(value) as i64),
             ["assign", place] => {
                 let (next, partition) = place.split_once('@').unwrap_or((place, "0"));
                 let (next, partition) = (number(next), number(partition) as u16);
@@ -288,6 +290,20 @@ impl Bench {
         let order = self.order();
         let tracked = Tracked { order, ..self.tracked(words, at) };
         let image = Image { row: words.get(2).map(|values| row(parse(values))), source: None };
+        self.images.0.lock().unwrap().images.insert((at, tracked.key.clone()), image);
+        self.give(Input::Change(tracked));
+        self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });
+    }
+
+    fn partial(&mut self, key: &str, value: i64) {
+        let (key, partition) = row_key(key);
+        let (at, order) = (self.position(&partition.to_string()), self.order());
+        let mask = Mask::of(2, 0..1);
+        let tracked = self.tracked_as(key, at, Op::Update, hashes((value, 0)).sum(&mask), Role::Rows);
+        let tracked = Tracked { order, mask: Arc::new(mask), ..tracked };
+        let cells = vec![Cell::Int(value), Cell::NotSent];
+        let row = Row::new(Arc::new(Columns::new(["a", "b"])), cells, Typing::Declared);
+        let image = Image { row: Some(Arc::new(row)), source: None };
         self.images.0.lock().unwrap().images.insert((at, tracked.key.clone()), image);
         self.give(Input::Change(tracked));
         self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });
