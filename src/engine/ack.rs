@@ -29,11 +29,13 @@ impl Engine {
         partition.truncates.push_back(Barrier { offset: at.offset, read: now, ends: None });
     }
 
-    /// Notes how far the partitions had grown when a truncate was known.
+    /// Notes how far the partitions had grown when a truncate was known for the margin: one partition of a tap comes later
+    /// than another.
     pub(super) fn bound_truncates(&mut self, asked: Tick, ends: &[(PartitionId, u64)]) {
+        let margin = self.options.settle + self.options.lead;
         for partition in self.partitions.values_mut() {
             for truncate in partition.truncates.iter_mut().filter(|truncate| truncate.ends.is_none()) {
-                if truncate.read <= asked {
+                if truncate.read + margin <= asked {
                     truncate.ends = Some(ends.into());
                 }
             }
@@ -85,8 +87,8 @@ impl Engine {
         let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
         let coalesced = hole.is_some_and(|hole| {
             // Older than all that was coalesced, it was of another key that had this index.
-            let of_this_key = hole.since.partition == id && hole.since.offset <= tracked.offset;
-            tracked.arrival <= hole.newest && (entry.is_unordered() || of_this_key)
+            let may_be_of_it = hole.since.partition != id || hole.since.offset <= tracked.offset;
+            tracked.arrival <= hole.newest && may_be_of_it
         });
         entry.is_done(tracked.arrival) || !(coalesced || entry.tracked(id, tracked).is_some())
     }

@@ -334,6 +334,26 @@ impl Chain {
         version.arrival
     }
 
+    /// How many truncates at the end stand after a version of another partition that only came after them.
+    pub(super) fn truncates_after(&self, version: &Version) -> usize {
+        let is_after = |known: &&Version| {
+            known.op == Op::Truncate && known.partition != version.partition && known.order > version.order
+        };
+        self.versions().iter().rev().take_while(is_after).count()
+    }
+
+    /// Puts a version before the last `count`, which arrive anew; gives back all of them as they stand now.
+    pub(super) fn push_before(&mut self, count: usize, version: Version) -> &[Version] {
+        let mut versions = self.versions().to_vec();
+        let (at, newest) = (versions.len().saturating_sub(count), self.newest().arrival.0);
+        versions.insert(at, version);
+        for (next, version) in (newest.wrapping_add(1)..).zip(&mut versions[at..]) {
+            version.arrival = Arrival(next);
+        }
+        *self = Chain::Many(versions);
+        &self.versions()[at..]
+    }
+
     /// Puts another version in the place of the newest: one record told of the key twice, and the last word counts.
     pub(super) fn replace_newest(&mut self, mut version: Version) {
         let newest = match self {

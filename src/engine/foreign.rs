@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::finding::{Cause, Finding, Kind, Proof, State, Subject};
-use crate::model::{Row, TableId};
+use crate::model::{Op, Row, TableId};
 
 use super::chain::Base;
 use super::judge::Observation;
@@ -75,17 +75,19 @@ impl Engine {
     }
 
     /// Whether some column holds what no version of the key ever had there: all of them are known, from the first on or from
-    /// one that was judged.
+    /// one that was judged. What such an update did not carry is as older ones left it.
     pub(super) fn was_never_written(&self, entry: &Entry, row: &Row) -> bool {
-        let known_before = match entry.base() {
-            Base::Absent | Base::Version(_) => true,
+        let base = entry.base();
+        let known_before = |column: usize| match base {
+            Base::Absent => true,
+            Base::Version(version) => version.op != Op::Update || self.masks.get(version.mask).has(column),
             Base::Unknown | Base::Content(..) => false,
         };
-        if !known_before || entry.more.as_ref().is_some_and(|more| more.hole.is_some()) {
+        if entry.more.as_ref().is_some_and(|more| more.hole.is_some()) {
             return false;
         }
         let known = self.beside_known(entry, row);
-        known.is_complete() && known.has_stranger()
+        known.is_complete() && known.strangers().any(known_before)
     }
 
     /// Whether some other row of the table may prove somebody else's hand.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::change::KeyChange;
 use crate::model::finding::{Cause, Finding, Kind, State, Subject};
-use crate::model::{Key, Op, PartitionId, Position, TableId};
+use crate::model::{Op, PartitionId, Position, TableId};
 
 use super::chain::{Arrival, Base, Chain, Marks, MaskId, Version};
 use super::event::{Note, Output, Role, Tracked, Verified};
@@ -37,24 +37,10 @@ impl Engine {
         match self.keys.find(&change.key) {
             Some(ix) => self.append(ix, version, change.role),
             None => {
-                let (key, table) = (change.key.clone(), change.key.table());
+                let key = change.key.clone();
                 self.begin(change, version);
-                self.truncated_since(&key, table, version.order);
+                self.truncated_since(&key, &version);
             }
-        }
-    }
-
-    /// A change that was read after a truncate of another partition, and stands before it in a wider order, is gone with it.
-    fn truncated_since(&mut self, key: &Key, table: TableId, order: u64) {
-        let Some(truncate) = self.truncates.get(&table).copied().filter(|truncate| truncate.order > order) else {
-            return;
-        };
-        let Some(ix) = self.keys.find(key).filter(|_| self.is_wide()) else { return };
-        if let Some(entry) = self.keys.get_mut(ix) {
-            let arrival = entry.chain.push(truncate);
-            self.memory.versions += 1;
-            let partition = self.partitions.entry(truncate.partition).or_default();
-            partition.track_late(Track { offset: truncate.offset, key: ix, arrival });
         }
     }
 
@@ -71,7 +57,7 @@ impl Engine {
 
     /// An applier that reads the source's log itself had this change longer than `lead` before the tap did. Reads of that
     /// time met rows that the tap had not told of, so nothing they said counts.
-    fn is_late(&mut self, change: &Tracked) -> bool {
+    pub(super) fn is_late(&mut self, change: &Tracked) -> bool {
         let lead = i64::try_from(self.options.lead.as_millis()).unwrap_or(i64::MAX);
         let (Some(committed), Some(appended)) = (change.committed_at, change.appended_at) else { return false };
         let late = lead > 0 && appended.saturating_sub(committed.0) > lead;
@@ -95,7 +81,7 @@ impl Engine {
     }
 
     /// Records without a source position (snapshots) take the newest of their scope: nothing before them is newer.
-    fn source_order(&mut self, change: &Tracked) -> u64 {
+    pub(super) fn source_order(&mut self, change: &Tracked) -> u64 {
         let Some(scope) = self.scope(change.at.partition, change.key.table()) else { return change.order };
         let newest = self.orders.entry(scope).or_default();
         *newest = (*newest).max(change.order);
@@ -136,13 +122,15 @@ impl Engine {
             return Base::Version(recalled(&verified, mask));
         }
         match (change.op, change.before) {
+            // A row that was not tracked when its table was truncated may still be as it was before.
+            (Op::Insert, _) if self.is_truncating(change.key.table()) => Base::Unknown,
             (Op::Insert, _) => Base::Absent,
             (Op::Read | Op::Update | Op::Delete | Op::Truncate, Some(before)) => Base::Content(before, version.mask),
             (Op::Read | Op::Update | Op::Delete | Op::Truncate, None) => Base::Unknown,
         }
     }
 
-    fn append(&mut self, ix: KeyIx, version: Version, role: Role) {
+    pub(super) fn append(&mut self, ix: KeyIx, version: Version, role: Role) {
         let cap = match role {
             Role::Rows => self.options.versions_per_key.max(4),
             Role::Heartbeat => HEARTBEAT_VERSIONS,
@@ -150,23 +138,34 @@ impl Engine {
         let wide = self.is_wide();
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let newest = *entry.chain.newest();
+        let of_partition = |known: &&Version| known.partition == version.partition;
+        let own = entry.chain.versions().iter().rev().find(of_partition).copied();
         // A key change that leaves the key as it is (another case, other blanks) tells of it twice.
-        let same_record = newest.in_key_change() && version.in_key_change() && newest.op != version.op;
-        if newest.partition != version.partition {
-            // A wider order still orders them, if they arrive in it.
-            let ordered = wide && newest.order <= version.order;
-            entry.more().unordered |= !ordered;
-        } else if newest.offset > version.offset || (newest.offset == version.offset && !same_record) {
+        let same_record = |own: &Version| own.in_key_change() && version.in_key_change() && own.op != version.op;
+        let is_known = |own: Version| own.offset > version.offset || own.offset == version.offset && !same_record(&own);
+        if own.is_some_and(is_known) {
             self.counters.duplicates += 1;
             return;
-        } else if same_record && newest.offset == version.offset {
-            entry.chain.replace_newest(version);
-            return;
         }
-        let arrival = entry.chain.push(version);
-        self.memory.versions += 1;
-        if role == Role::Rows {
-            self.track(ix, &version, arrival);
+        let truncates = if wide { entry.chain.truncates_after(&version) } else { 0 };
+        if truncates > 0 {
+            self.place_before_truncates(ix, version, truncates);
+        } else if newest.partition == version.partition && newest.offset == version.offset {
+            entry.chain.replace_newest(version);
+        } else {
+            // A wider order still orders partitions, if changes arrive in it and are not of one transaction.
+            let after = |order: u64| wide && order < version.order;
+            let unordered = entry.unordered_to().and_then(|_| entry.more.as_ref()?.unordered);
+            let ordered = (newest.partition == version.partition || after(newest.order))
+                && unordered.is_none_or(|unordered| after(unordered.highest));
+            let arrival = entry.chain.push(version);
+            if !ordered {
+                entry.disorder();
+            }
+            self.memory.versions += 1;
+            if role == Role::Rows {
+                self.track(ix, &version, arrival);
+            }
         }
         if self.keys.get(ix).is_some_and(|entry| entry.chain.len() > cap) {
             self.coalesce(ix);
@@ -190,79 +189,6 @@ impl Engine {
         self.counters.coalesced += count as u64;
         self.say(Output::Note(Note::Coalesced { partition, range: (first, last) }));
         count
-    }
-
-    /// A change of another partition that the source committed no later than a truncate of its table: nothing tells which
-    /// of the two came first.
-    fn may_be_truncated(&self, change: &Tracked) -> bool {
-        let Some(truncate) = self.truncates.get(&change.key.table()) else { return false };
-        truncate.partition != change.at.partition
-            && !self.is_wide()
-            && match (truncate.committed_at(), change.committed_at) {
-                (Some(truncated), Some(committed)) => committed <= truncated,
-                (None, _) | (_, None) => true,
-            }
-    }
-
-    fn is_wide(&self) -> bool {
-        matches!(self.options.order, Order::Table | Order::Pipeline)
-    }
-
-    /// Leaves a change without a verdict, and what is open of its key.
-    fn outside_order(&mut self, change: &Tracked) {
-        if let Some(ix) = self.keys.find(&change.key) {
-            self.give_up(ix, TRUNCATED);
-        }
-        if let Some(partition) = self.partitions.get_mut(&change.at.partition) {
-            partition.unbroken_since = partition.consumed;
-        }
-        self.counters.unverifiable += 1;
-        let range = (change.at.offset, change.at.offset);
-        self.say(Output::Note(Note::Unverifiable { partition: change.at.partition, range, why: TRUNCATED }));
-    }
-
-    /// Every tracked key of the table that is ordered with the truncate is expected gone. What is open of the others, and
-    /// not known to be newer, cannot be judged any more.
-    fn truncate(&mut self, change: &Tracked) {
-        let table = change.key.table();
-        let version = self.truncated(change);
-        self.truncates.insert(table, version);
-        self.hold_at_truncate(change.at);
-        let wide = self.is_wide();
-        let place = |entry: &Entry| {
-            let newest = entry.chain.newest();
-            if wide && newest.order > version.order {
-                // Read late: what came after it stands, and what came before it has lost its place.
-                let oldest = entry.chain.versions()[0].order;
-                return if oldest > version.order { Truncated::Newer } else { Truncated::Unknown };
-            }
-            if wide || newest.partition == change.at.partition {
-                return Truncated::Gone;
-            }
-            match (newest.committed_at(), change.committed_at) {
-                (Some(written), Some(truncated)) if written > truncated => Truncated::Newer,
-                (_, _) => Truncated::Unknown,
-            }
-        };
-        let is_of = |entry: &Entry| entry.key.table() == table && entry.role == Role::Rows;
-        let keys: Vec<(KeyIx, Truncated)> =
-            self.keys.iter().filter(|(_, entry)| is_of(entry)).map(|(ix, entry)| (ix, place(entry))).collect();
-        for (ix, truncated) in keys {
-            match truncated {
-                Truncated::Gone => {
-                    self.append(ix, version, Role::Rows);
-                }
-                Truncated::Newer => {}
-                Truncated::Unknown => self.give_up(ix, TRUNCATED),
-            }
-        }
-    }
-
-    fn truncated(&mut self, change: &Tracked) -> Version {
-        let order = if self.is_wide() { self.source_order(change) } else { change.at.offset };
-        let marks = Marks { committed_at: change.committed_at, key_change: KeyChange::No, late: false };
-        let mask = self.masks.id(&change.mask);
-        Version::new(change.at, order, Op::Truncate, (0, mask), &marks)
     }
 
     /// Leaves a key without a verdict, and says so for each partition that holds its changes. An open finding stays.
@@ -485,15 +411,6 @@ impl Engine {
 
 /// Tables whose unreadable records are told apart in one partition; past it they count for every table.
 const REJECTED_TABLES: usize = 256;
-
-const TRUNCATED: &str = "a truncate in another partition has no order with it";
-
-/// Where a key stands to a truncate of its table.
-enum Truncated {
-    Gone,
-    Newer,
-    Unknown,
-}
 
 fn recalled(verified: &Verified, mask: MaskId) -> Version {
     let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false };

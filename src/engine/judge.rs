@@ -180,7 +180,7 @@ impl Engine {
     fn verify(&mut self, ix: KeyIx, settled: Arrival, observation: &Observation<'_>) {
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let Some(index) = entry.chain.at_or_before(settled) else { return };
-        if entry.is_unordered() && settled < entry.chain.newest().arrival {
+        if entry.unordered_to().is_some_and(|to| settled < to) {
             return;
         }
         self.counters.superseded += index as u64;

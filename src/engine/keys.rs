@@ -50,8 +50,8 @@ pub(super) struct More {
     pub(super) differs: bool,
     /// Up to this version, changes are missing behind it: other content than that of the open finding says nothing.
     pub(super) blind: Option<Arrival>,
-    /// Seen on more than one partition: its versions have no order among them.
-    pub(super) unordered: bool,
+    /// Seen on more than one partition: some versions have no order among them.
+    pub(super) unordered: Option<Unordered>,
 }
 
 impl More {
@@ -69,9 +69,17 @@ impl More {
             unclear: 0,
             differs: false,
             blind: None,
-            unordered: false,
+            unordered: None,
         }
     }
+}
+
+/// Versions without an order among them: all up to one. Later ones are newer than each of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unordered {
+    pub(super) to: Arrival,
+    /// The highest place in the order scope that one of them has.
+    pub(super) highest: u64,
 }
 
 /// The open finding of a key.
@@ -119,9 +127,22 @@ impl Entry {
         self.is_done(version) || self.more.as_ref().and_then(|more| more.applied_to).is_some_and(|to| version <= to)
     }
 
-    /// Its versions came from more than one partition, so they have no order among them.
+    /// Some versions came from more than one partition, so they have no order among them.
     pub(super) fn is_unordered(&self) -> bool {
-        self.more.as_ref().is_some_and(|more| more.unordered)
+        self.unordered_to().is_some()
+    }
+
+    /// Up to this version they have no order among them.
+    pub(super) fn unordered_to(&self) -> Option<Arrival> {
+        let to = self.more.as_ref()?.unordered?.to;
+        (self.chain.versions()[0].arrival < to).then_some(to)
+    }
+
+    /// Takes the newest version for one that has no order with those before it.
+    pub(super) fn disorder(&mut self) {
+        let to = self.chain.newest().arrival;
+        let highest = self.chain.versions().iter().map(|version| version.order).max().unwrap_or_default();
+        self.more().unordered = Some(Unordered { to, highest });
     }
 
     pub(super) fn is_in_flight(&self) -> bool {

@@ -70,6 +70,17 @@ pub enum Order {
     Pipeline,
 }
 
+impl Order {
+    /// Whether it reaches over partitions.
+    #[must_use]
+    pub fn is_wide(self) -> bool {
+        match self {
+            Order::Partition | Order::Key => false,
+            Order::Table | Order::Pipeline => true,
+        }
+    }
+}
+
 /// Whether a batch becomes visible at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Applier {

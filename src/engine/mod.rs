@@ -13,9 +13,9 @@
 //! when every earlier change of its partition has its verdict; a read that failed teaches nothing; memory stays under the
 //! stated bound; the same inputs give the same outputs.
 //!
-//! The stages, by file: `chain` (versions of a key) · `partition`, `horizon` (what was applied, what is settled) ·
-//! `schedule`, `lookup` (which keys to read) · `judge`, `suspect`, `gate`, `cause` (verdicts) · `stall` · `ack` (what may
-//! be committed) · `limit` (every bound) · `tally` (the read-only picture).
+//! The stages, by file: `chain` (versions of a key), `truncate` (of a table's keys) · `partition`, `horizon` (what was applied,
+//! what is settled) · `schedule`, `lookup` (which keys to read) · `judge`, `suspect`, `gate`, `cause` (verdicts) · `stall` ·
+//! `ack` (what may be committed) · `limit` (every bound) · `tally` (the read-only picture).
 
 pub mod event;
 pub mod limit;
@@ -40,6 +40,7 @@ mod stall;
 mod standing;
 mod state;
 mod suspect;
+mod truncate;
 mod verdict;
 mod witness;
 

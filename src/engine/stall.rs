@@ -307,9 +307,11 @@ impl Engine {
         }
     }
 
+    /// Three versions stay of a key: with its oldest and newest alone, a key that goes on changing would never be at a version
+    /// that something proves applied.
     fn coalesce_all(&mut self) {
         loop {
-            let long = |entry: &Entry| entry.chain.len() > 2 && entry.role == Role::Rows;
+            let long = |entry: &Entry| entry.chain.len() > 3 && entry.role == Role::Rows;
             let keys: Vec<KeyIx> = self.keys.iter().filter(|(_, entry)| long(entry)).map(|(ix, _)| ix).collect();
             let freed: usize = keys.into_iter().map(|ix| self.coalesce(ix)).sum();
             if freed == 0 || self.memory_bytes() < self.options.memory / 4 * 3 {

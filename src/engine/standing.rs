@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::canon::Compared;
 use crate::model::{Op, Row};
 
-use super::chain::{Base, Content, MaskId, Version};
+use super::chain::{Arrival, Base, Content, MaskId, Version};
 use super::event::ColumnVerdict;
 use super::judge::Observation;
 use super::keys::Entry;
@@ -59,9 +59,9 @@ impl Mixed {
         }
     }
 
-    /// Whether some column is of no version.
-    pub(super) fn has_stranger(&self) -> bool {
-        self.known.iter().any(|column| !self.fit.contains(column))
+    /// The columns that are of no version.
+    pub(super) fn strangers(&self) -> impl Iterator<Item = usize> {
+        self.known.difference(&self.fit).copied()
     }
 
     /// Whether every column is of some version.
@@ -95,7 +95,7 @@ impl Engine {
             return Standing::Unclear("columns it did not carry are known from images that are gone");
         }
         let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
-        let since = versions[floor].arrival;
+        let since = if is_ordered(entry, floor) { versions[floor].arrival } else { Arrival(0) };
         if hole.is_some_and(|hole| hole.newest >= since && hole.may_hold(content, &self.masks, since)) {
             return Standing::Unclear("the row may be one of the versions that were coalesced");
         }
@@ -224,10 +224,15 @@ impl Engine {
     }
 }
 
+/// Whether a version is newer than all before it.
+fn is_ordered(entry: &Entry, floor: usize) -> bool {
+    entry.unordered_to().is_none_or(|to| entry.chain.versions()[floor].arrival > to)
+}
+
 /// From the floor on every version is allowed; without an order among partitions, the newest of each.
 fn is_allowed(entry: &Entry, floor: usize, index: usize) -> bool {
     let versions = entry.chain.versions();
-    if !entry.is_unordered() {
+    if is_ordered(entry, floor) {
         return index >= floor;
     }
     let of = versions[index].partition;

@@ -135,6 +135,10 @@ impl Engine {
         }
     }
 
+    pub(super) fn is_wide(&self) -> bool {
+        self.options.order.is_wide()
+    }
+
     /// The scope of a version; `None` where nothing but the key itself is ordered.
     pub(super) fn scope(&self, partition: PartitionId, table: TableId) -> Option<ScopeId> {
         match self.options.order {
@@ -197,16 +201,19 @@ impl Engine {
             Some(Floor { partition: version.partition, arrival: version.arrival, by })
         };
         let settles = |version: &Version| self.settles(version, table).then_some(version.arrival);
-        if entry.is_unordered() {
-            let all: Option<Vec<Floor>> = versions.iter().map(floor).collect();
-            let weakest = all.and_then(|all| {
-                let by = all.iter().map(|floor| floor.by).min()?;
-                Some(Floor { by, ..*all.last()? })
-            });
-            let settled: Option<Vec<_>> = versions.iter().map(settles).collect();
-            return Floors { applied: weakest, settled: settled.and_then(|all| all.last().copied()) };
+        let to = entry.unordered_to();
+        let (unordered, ordered) =
+            versions.split_at(to.map_or(0, |to| versions.partition_point(|version| version.arrival <= to)));
+        let weakest = || {
+            let all: Vec<Floor> = unordered.iter().map(floor).collect::<Option<_>>()?;
+            let by = all.iter().map(|floor| floor.by).min()?;
+            Some(Floor { by, ..*all.last()? })
+        };
+        let last_settled = || unordered.iter().map(settles).collect::<Option<Vec<_>>>()?.last().copied();
+        Floors {
+            applied: ordered.iter().rev().find_map(floor).or_else(weakest),
+            settled: ordered.iter().rev().find_map(settles).or_else(last_settled),
         }
-        Floors { applied: versions.iter().rev().find_map(floor), settled: versions.iter().rev().find_map(settles) }
     }
 
     /// The ends of a scope's partitions, out of the ends of all.

@@ -95,7 +95,7 @@ fn share((found, planted): (usize, usize)) -> String {
 }
 
 fn precision((opened, wrong, repaired): (usize, usize, usize)) -> String {
-    let right = (opened - wrong) as f64 / opened.max(1) as f64;
+    let right = opened.saturating_sub(wrong) as f64 / opened.max(1) as f64;
     let right = if opened == 0 { 1.0 } else { right };
     format!(
         "{{\"findings\":{opened},\"false\":{wrong},\"precision\":{right:.6},\"repaired_by_reapplication\":{repaired}}}"

@@ -3,14 +3,16 @@
 //! | step | what happens |
 //! |---|---|
 //! | `insert K A/B` `update K A/B` `delete K` `truncate` | a change is read from the tap (`K@P`: from partition P) |
+//! | `partial K A` | an update is read that carries the first column only |
 //! | `applied insert …` | the same, and the target takes it at once |
 //! | `put K A/B` `gone K` `twice K A/B` `marker K A/B` | the target holds this at the key |
-//! | `beat` | a heartbeat is read, and the target takes it; `unseen beat`: it does not; `old beat`: it goes back |
+//! | `beat` | a heartbeat is read, and the target takes it; `unseen beat`: it does not; `old beat`: it goes back (`old beat N`: the N-th before it) |
 //! | `commit N` | the applier commits, from now on, everything below N; `commit all`: whatever is on the tap |
 //! | `wait S` | seconds go by; a heartbeat every five of them unless `quiet` was said before (`beats` ends it) |
 //! | `hold` `release` `fail` `heed` | lookups are not answered; are again; fail; are answered again |
 //! | `behind N` `caught up` | the tap ends N offsets behind what is consumed; consumption reaches the end |
-//! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names |
+//! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names (`assign N@P`: partition P) |
+//! | `txn N …` | the change is of the source's transaction N; else each is of one of its own, above 1000 |
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -55,7 +57,7 @@ impl Images for Shared {
             observed: format!("{observed:?}"),
             placeholder: false,
         };
-        pairs.map(verdict).collect()
+        pairs.filter(|(_, ((_, expected), _))| **expected != Cell::NotSent).map(verdict).collect()
     }
 
     fn remember(&mut self, key: &Key, verified: Verified) {
@@ -92,6 +94,8 @@ pub(super) struct Bench {
     /// Next offset of each partition, and how far the log goes beyond what was consumed of it.
     next: BTreeMap<u16, u64>,
     behind: u64,
+    txn: Option<u64>,
+    changes: u64,
     committed: Option<u64>,
     commits_all: bool,
     beats: bool,
@@ -119,6 +123,8 @@ impl Bench {
             now: 1000,
             next: BTreeMap::new(),
             behind: 0,
+            txn: None,
+            changes: 0,
             committed: None,
             commits_all: false,
             beats: true,
@@ -205,6 +211,7 @@ impl Bench {
             ["beat"] => self.heartbeat_comes(true),
             ["unseen", "beat"] => self.heartbeat_comes(false),
             ["old", "beat"] => self.show_beat(self.beat - 1),
+            ["old", "beat", back] => self.show_beat((self.beat - number(back) as i64).max(1)),
             ["commit", "all"] => self.commits_all = true,
             ["commit", next] => (self.committed, self.commits_all) = (Some(number(next)), false),
             ["hold"] => self.answers = Answers::Held,
@@ -222,9 +229,16 @@ impl Bench {
                 self.next.insert(0, from + number(offsets));
                 self.give(Input::Gap { partition: PartitionId(0), from, to: from + number(offsets) });
             }
-            ["assign", next] => {
-                self.next.insert(0, number(next));
-                self.give(Input::Assigned { partition: PartitionId(0), next: number(next) });
+            ["partial", key, value] => self.partial(key, number(value) as i64),
+            ["assign", place] => {
+                let (next, partition) = place.split_once('@').unwrap_or((place, "0"));
+                let (next, partition) = (number(next), number(partition) as u16);
+                self.next.insert(partition, next);
+                self.give(Input::Assigned { partition: PartitionId(partition), next });
+            }
+            ["txn", txn, change @ ..] => {
+                self.txn = Some(number(txn));
+                self.step(change);
             }
             ["revoke"] => self.give(Input::Revoked { partition: PartitionId(0) }),
             ["put", key, values] => {
@@ -269,11 +283,32 @@ impl Bench {
         Position { partition: PartitionId(partition), offset: *next - 1 }
     }
 
+    /// The source position of the next change.
+    fn order(&mut self) -> u64 {
+        self.changes += 1;
+        self.txn.take().unwrap_or(1000 + self.changes)
+    }
+
     fn change(&mut self, words: &[&str]) {
         let partition = words.get(1).and_then(|key| key.split_once('@')).map_or("0", |(_, partition)| partition);
         let at = self.position(partition);
-        let tracked = self.tracked(words, at);
+        let order = self.order();
+        let tracked = Tracked { order, ..self.tracked(words, at) };
         let image = Image { row: words.get(2).map(|values| row(parse(values))), source: None };
+        self.images.0.lock().unwrap().images.insert((at, tracked.key.clone()), image);
+        self.give(Input::Change(tracked));
+        self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });
+    }
+
+    fn partial(&mut self, key: &str, value: i64) {
+        let (key, partition) = row_key(key);
+        let (at, order) = (self.position(&partition.to_string()), self.order());
+        let mask = Mask::of(2, 0..1);
+        let tracked = self.tracked_as(key, at, Op::Update, hashes((value, 0)).sum(&mask), Role::Rows);
+        let tracked = Tracked { order, mask: Arc::new(mask), ..tracked };
+        let cells = vec![Cell::Int(value), Cell::NotSent];
+        let row = Row::new(Arc::new(Columns::new(["a", "b"])), cells, Typing::Declared);
+        let image = Image { row: Some(Arc::new(row)), source: None };
         self.images.0.lock().unwrap().images.insert((at, tracked.key.clone()), image);
         self.give(Input::Change(tracked));
         self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });
@@ -312,7 +347,8 @@ impl Bench {
         let at = self.position("0");
         self.beat += 1;
         let fingerprint = hashes((self.beat, 0)).sum(&all());
-        let tracked = self.tracked_as(beat_key(), at, Op::Update, fingerprint, Role::Heartbeat);
+        let order = self.order();
+        let tracked = Tracked { order, ..self.tracked_as(beat_key(), at, Op::Update, fingerprint, Role::Heartbeat) };
         self.last_beat.insert(self.beat, at.offset);
         self.give(Input::Change(tracked));
         self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });

@@ -198,6 +198,30 @@ fn a_pause_that_holds_a_read_back_is_lifted() {
 }
 
 #[test]
+fn a_hot_key_gets_verdicts_though_memory_is_full_and_the_applier_is_late() {
+    let mut bench = Bench::heartbeat().with(|options| options.memory = 64);
+    bench.run(
+        "quiet
+         behind 1",
+    );
+    for second in 0..600u64 {
+        bench.run(&format!("update 1 {second}/7"));
+        if second.is_multiple_of(5) {
+            bench.run(
+                "unseen beat
+                 old beat 8",
+            );
+        }
+        if second >= 42 {
+            bench.run(&format!("put 1 {}/7", second - 42));
+        }
+        bench.run("wait 1");
+    }
+    assert!(bench.notes.iter().any(|note| note.contains("Coalesced")));
+    assert!(bench.commits.get(&0).is_some_and(|next| *next > 100), "{:?}", bench.commits);
+}
+
+#[test]
 fn a_key_on_two_partitions_may_hold_the_newest_of_either() {
     let mut bench = Bench::committed();
     bench.run(

@@ -3,6 +3,27 @@
 use super::{Bench, check};
 
 #[test]
+fn a_column_that_the_last_judged_update_did_not_carry_is_nobody_elses() {
+    check(
+        Bench::heartbeat(),
+        "applied insert 1 10/20
+         wait 100
+         partial 1 11
+         put 1 11/20
+         wait 100
+         update 1 12/22
+         partial 1 13
+         put 1 13/20
+         wait 100",
+        &[
+            "suspected diverged_row unknown @43",
+            "open diverged_row unknown early @43",
+            "open diverged_row unknown settled @43",
+        ],
+    );
+}
+
+#[test]
 fn a_delete_that_is_not_applied() {
     check(
         Bench::heartbeat(),

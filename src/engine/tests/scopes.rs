@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Bench, check};
-use crate::engine::limit::Applier;
+use crate::engine::limit::{Applier, Order};
 
 #[test]
 fn an_applier_that_stands_still_is_one_finding_and_no_rows() {
@@ -208,6 +208,84 @@ fn a_truncate_orders_nothing_in_another_partition() {
     );
     assert!(bench.said.is_empty(), "{:?}", bench.said);
     assert_eq!(bench.notes.iter().filter(|note| note.contains("has no order with it")).count(), 2, "{:?}", bench.notes);
+}
+
+/// Order over all partitions, two of them.
+fn pipeline(bench: Bench) -> Bench {
+    let mut bench = bench.with(|options| (options.order, options.versions_per_key) = (Order::Pipeline, 4));
+    bench.run("assign 0@1");
+    bench
+}
+
+#[test]
+fn what_is_read_after_a_truncate_and_stands_before_it_is_expected_gone() {
+    let mut bench = pipeline(Bench::heartbeat());
+    bench.run("txn 90 truncate");
+    for version in 1..20 {
+        bench.run(&format!("txn {version} update 1@1 {version}/0"));
+    }
+    bench.run("wait 120");
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    assert!(bench.commits[&1] >= 19, "{:?}", bench.commits);
+    bench.run(
+        "txn 91 insert 1@1 50/0
+         wait 120",
+    );
+    assert!(bench.said.contains(&"open missing_row unknown settled @19".to_owned()), "{:?}", bench.said);
+}
+
+#[test]
+fn a_truncate_orders_nothing_in_its_own_transaction() {
+    for script in [
+        "txn 9 insert 1@1 10/20
+         txn 9 truncate",
+        "txn 9 truncate
+         txn 9 insert 1@1 10/20",
+    ] {
+        for target in ["put 1 10/20", "gone 1"] {
+            let mut bench = pipeline(Bench::heartbeat());
+            bench.run(script);
+            bench.run(target);
+            bench.run("wait 120");
+            assert!(bench.said.is_empty(), "{script} {target}: {:?}", bench.said);
+        }
+    }
+}
+
+#[test]
+fn what_comes_after_changes_without_an_order_is_judged_while_the_key_goes_on_changing() {
+    let mut bench = pipeline(Bench::heartbeat());
+    bench.run(
+        "txn 9 insert 1@1 10/20
+         txn 9 truncate
+         gone 1",
+    );
+    for version in 0..200 {
+        bench.run(&format!(
+            "applied update 1@1 {version}/0
+             wait 1"
+        ));
+    }
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    assert!(bench.commits.get(&1).is_some_and(|next| *next > 100), "{:?}", bench.commits);
+}
+
+#[test]
+fn a_row_as_it_was_before_a_truncate_is_no_progress_past_it() {
+    let mut bench = Bench::inferred();
+    (200..260).for_each(|key| bench.run(&format!("put {key} 10/20")));
+    arriving(&mut bench, 10, 60);
+    bench.run(
+        "applied insert 1 10/20
+         truncate",
+    );
+    for key in 200..260 {
+        bench.run(&format!(
+            "insert {key} 10/20
+             wait 1"
+        ));
+    }
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
 }
 
 #[test]
