@@ -114,3 +114,20 @@ fn a_key_or_table_that_the_range_does_not_hold() {
     hint: the range holds changes of public.customers
     ");
 }
+
+#[test]
+fn a_change_of_a_key_in_one_record_is_told_of_both_keys() {
+    let shop = shop();
+    let metadata = json!({"timestamp": "2026-09-21T14:13:30Z", "record-type": "data", "operation": "update",
+        "schema-name": "public", "table-name": "customers"});
+    let payload = json!({"data": {"id": 43, "name": "b"}, "metadata": metadata, "before": {"id": 42, "name": "b"}});
+    let line = json!({"topic": "dms", "partition": 0, "offset": 4, "tstype": "create", "ts": 1_790_000_010_000_i64, "broker": 0,
+        "key": json!({"id": 43}).to_string(), "payload": payload.to_string()});
+    fs::write(shop.path().join("e.jsonl"), format!("{line}\n")).expect("a file");
+    for (key, op) in [("42", "delete"), ("43", "insert")] {
+        let ended = explain(shop.path(), key, "json");
+        assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
+        let story: Value = serde_json::from_str(&ended.out).expect("JSON");
+        assert_eq!((&story["versions"][0]["op"], &story["versions"][1]), (&json!(op), &Value::Null), "{story}");
+    }
+}
