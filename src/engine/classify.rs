@@ -67,7 +67,7 @@ impl Engine {
         let earlier = seen.named.is_some() || seen.behind > 0 || self.may_be_before(case.entry, content);
         match content {
             Content::Several => Kind::DuplicateRow,
-            Content::Absent if once_so || stood_there(case) => Kind::VanishedRow,
+            Content::Absent if once_so || self.stood_there(case) => Kind::VanishedRow,
             Content::Absent => Kind::MissingRow,
             Content::Row { placeholder: true, .. } => Kind::DivergedRow,
             Content::Row { .. } if !case.expected().leaves_row() => match (earlier, once_so) {
@@ -92,6 +92,22 @@ impl Engine {
             (Base::Content(fingerprint, mask), Content::Row { .. }) => probe.sums_to(mask, fingerprint),
             (Base::Version(version), _) => probe.fits(&version),
             (Base::Absent, _) | (Base::Unknown | Base::Content(..), Content::Absent | Content::Several) => false,
+        }
+    }
+
+    /// The key was read as a row that no change has removed since.
+    fn stood_there(&self, case: &Case<'_>) -> bool {
+        let versions = &case.entry.chain.versions()[..=case.index];
+        let seen = case.entry.more.as_deref().and_then(|more| more.seen_best);
+        let hole = case.entry.more.as_deref().and_then(|more| more.hole.as_ref());
+        match versions.iter().rposition(|version| !version.leaves_row()) {
+            Some(removed) => seen.is_some_and(|seen| seen > versions[removed].arrival),
+            // A delete among the coalesced versions may have removed it.
+            None if hole.is_some_and(|hole| hole.may_hold(&Content::Absent, &self.masks, Arrival(0))) => false,
+            None => {
+                let verified = case.verified.as_ref();
+                seen.is_some() || verified.is_some_and(|verified| !matches!(verified.op, Op::Delete | Op::Truncate))
+            }
         }
     }
 
@@ -161,19 +177,6 @@ fn was_read_so(case: &Case<'_>) -> bool {
         .as_ref()
         .is_some_and(|verified| verified.at.partition == expected.partition && verified.at.offset >= expected.offset);
     seen || verified
-}
-
-/// The key was read as a row that no change has removed since.
-fn stood_there(case: &Case<'_>) -> bool {
-    let versions = &case.entry.chain.versions()[..=case.index];
-    let seen = case.entry.more.as_deref().and_then(|more| more.seen_best);
-    match versions.iter().rposition(|version| !version.leaves_row()) {
-        Some(removed) => seen.is_some_and(|seen| seen > versions[removed].arrival),
-        None => {
-            let verified = case.verified.as_ref();
-            seen.is_some() || verified.is_some_and(|verified| !matches!(verified.op, Op::Delete | Op::Truncate))
-        }
-    }
 }
 
 fn count(versions: usize) -> u32 {
