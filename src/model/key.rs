@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use super::cell::{Cell, Text};
 
@@ -13,12 +12,12 @@ pub struct TableId(pub u32);
 /// A key: the table and the canonical cells of its key columns.
 ///
 /// Every cell is a tag, a 32-bit length and that many bytes, so ("a\t", "b") and ("a", "\tb") differ. The cells can be
-/// read back with [`Key::cells`]. Equality of bytes is equality of keys.
-#[derive(Clone)]
+/// read back with [`Key::cells`]. Equality of bytes is equality of keys, and their order is that of the bytes.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key(Bytes);
 
-/// Most keys are short; theirs need no allocation.
-#[derive(Clone)]
+/// Most keys are short; theirs need no allocation. What fits is always short, and zeros follow it.
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Bytes {
     Short { length: u8, bytes: [u8; SHORT_BYTES] },
     Long(Box<[u8]>),
@@ -40,14 +39,6 @@ impl From<&[u8]> for Bytes {
     }
 }
 
-impl PartialEq for Key {
-    fn eq(&self, other: &Key) -> bool {
-        self.bytes() == other.bytes()
-    }
-}
-
-impl Eq for Key {}
-
 impl PartialOrd for Key {
     fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
         Some(self.cmp(other))
@@ -57,12 +48,6 @@ impl PartialOrd for Key {
 impl Ord for Key {
     fn cmp(&self, other: &Key) -> Ordering {
         self.bytes().cmp(other.bytes())
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.bytes().hash(state);
     }
 }
 

@@ -61,13 +61,16 @@ descendants() {
   done
 }
 
-# signal_tree NAME SIGNAL
+# signal_tree NAME SIGNAL: fails if the service does not run.
 signal_tree() {
   local pid
-  pid=$(pid_of "$1") || fail "$1 does not run"
+  pid=$(pid_of "$1") || return 1
   # shellcheck disable=SC2046 # a list of pids
   kill -"$2" "$pid" $(descendants "$pid") 2>/dev/null
 }
+
+# late COMMAND...: a signal to what may have ended in the meantime. That is no error: whether it did is looked at afterwards.
+late() { "$@" 2>/dev/null || return 0; }
 
 # stop NAME: an orderly shutdown. PostgreSQL's SIGINT is its fast one; SIGTERM would wait for its clients.
 stop() {
@@ -89,8 +92,8 @@ discard() {
 end() {
   local name=$1 pid tries
   if pid=$(pid_of "$name"); then
-    signal_tree "$name" CONT || true
-    kill -"$2" "$pid" 2>/dev/null || true
+    late signal_tree "$name" CONT
+    late kill -"$2" "$pid"
     for ((tries = 0; tries < 150; tries++)); do
       alive "$name" || break
       sleep 0.1
@@ -102,7 +105,7 @@ end() {
 
 # kill_now NAME: SIGKILL, and waits until the kernel has taken it.
 kill_now() {
-  signal_tree "$1" KILL || true
+  late signal_tree "$1" KILL
   local tries
   for ((tries = 0; tries < 100; tries++)); do
     alive "$1" || return 0
@@ -134,8 +137,8 @@ sweep() {
       mapfile -t pids < <(servers_in "$1")
       ((${#pids[@]})) || return 0
       ((tries)) || say "ending leftover processes ${pids[*]} ($signal)"
-      ((tries)) || kill -CONT "${pids[@]}" 2>/dev/null || true
-      ((tries)) || kill -"$signal" "${pids[@]}" 2>/dev/null || true
+      ((tries)) || late kill -CONT "${pids[@]}"
+      ((tries)) || late kill -"$signal" "${pids[@]}"
       sleep 0.1
     done
   done
