@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::form::{Form, Padding, Scale};
 use super::lenient;
 use super::plan::Plan;
-use super::value::{Canonical, Reading};
+use super::value::{self, Canonical, Reading};
 use super::{Compared, Expected, Mask, ObservedHashes};
 use crate::model::{Cell, Columns, Row, Typing};
 
@@ -15,7 +16,7 @@ pub struct Binding {
     /// Cell and plan column, for each compared column that the shape has.
     pairs: Box<[(u32, u32)]>,
     /// All of them, as a set: the mask of a row that says everything.
-    full: Arc<Mask>,
+    full: Mask,
     unbound: Box<[Box<str>]>,
 }
 
@@ -62,7 +63,7 @@ impl Plan {
             }
         }
         let full = Mask::of(self.columns.len(), pairs.iter().map(|(_, index)| *index as usize));
-        Binding { typing, pairs: pairs.into(), full: self.intern(full), unbound: unbound.into() }
+        Binding { typing, pairs: pairs.into(), full, unbound: unbound.into() }
     }
 
     /// The fingerprint of an expected row, over the columns it says something comparable about. `row` must have the
@@ -72,9 +73,9 @@ impl Plan {
         let mut fingerprint = 0u128;
         let mut left_out = false;
         for (cell, index) in &binding.pairs {
-            match self.read(*index as usize, &row.cells[*cell as usize], binding.typing) {
-                Reading::Value(value) => fingerprint = fingerprint.wrapping_add(value.hash(*index as usize)),
-                Reading::Unknown | Reading::Incomparable => left_out = true,
+            match self.hash(*index as usize, &row.cells[*cell as usize], binding.typing) {
+                Some(hash) => fingerprint = fingerprint.wrapping_add(hash),
+                None => left_out = true,
             }
         }
         let mask = if left_out { self.partial_mask(binding, row) } else { binding.full.clone() };
@@ -92,23 +93,33 @@ impl Plan {
                 continue;
             }
             let index = *index as usize;
-            match (self.read(index, was, binding.typing), self.read(index, is, binding.typing)) {
-                (Reading::Value(was), Reading::Value(is)) => {
-                    fingerprint = fingerprint.wrapping_sub(is.hash(index)).wrapping_add(was.hash(index));
-                }
-                _ => return self.expect(binding, before),
+            match (self.hash(index, was, binding.typing), self.hash(index, is, binding.typing)) {
+                (Some(was), Some(is)) => fingerprint = fingerprint.wrapping_sub(is).wrapping_add(was),
+                (None, _) | (_, None) => return self.expect(binding, before),
             }
         }
-        Expected { fingerprint, mask: Arc::clone(&expected.mask) }
+        Expected { fingerprint, mask: expected.mask.clone() }
     }
 
-    fn partial_mask(&self, binding: &Binding, row: &Row) -> Arc<Mask> {
+    /// The hash of a cell in a column; `None` where it says nothing that can be compared.
+    fn hash(&self, index: usize, cell: &Cell, typing: Typing) -> Option<u128> {
+        // Nearly all are: they are hashed where they stand.
+        match (self.columns[index].form, cell) {
+            (Form::Text(Padding::Exact), Cell::Text(text)) if !text.is_empty() => Some(value::hash_text(index, text)),
+            (Form::Number(Scale::Any | Scale::Digits(_)), Cell::Int(int)) => Some(value::hash_int(index, *int)),
+            _ => match self.read(index, cell, typing) {
+                Reading::Value(value) => Some(value.hash(index)),
+                Reading::Unknown | Reading::Incomparable => None,
+            },
+        }
+    }
+
+    fn partial_mask(&self, binding: &Binding, row: &Row) -> Mask {
         let says = |(cell, index): &&(u32, u32)| {
-            let reading = self.read(*index as usize, &row.cells[*cell as usize], binding.typing);
-            matches!(reading, Reading::Value(_))
+            self.hash(*index as usize, &row.cells[*cell as usize], binding.typing).is_some()
         };
         let members = binding.pairs.iter().filter(says).map(|(_, index)| *index as usize);
-        self.intern(Mask::of(self.columns.len(), members))
+        Mask::of(self.columns.len(), members)
     }
 
     /// The column hashes of an observed row, read with the columns of [`Plan::names`]. A column that is not compared, or
@@ -116,11 +127,8 @@ impl Plan {
     #[must_use]
     pub fn observe(&self, row: &Row) -> ObservedHashes {
         let hashes = self.observed_cells(row).enumerate().map(|(index, cell)| {
-            let reading = cell.filter(|_| self.columns[index].compared).map(|cell| self.read(index, cell, row.typing));
-            match reading {
-                Some(Reading::Value(value)) => value.hash(index),
-                Some(Reading::Unknown | Reading::Incomparable) | None => 0,
-            }
+            let compared = cell.filter(|_| self.columns[index].compared);
+            compared.and_then(|cell| self.hash(index, cell, row.typing)).unwrap_or(0)
         });
         ObservedHashes(hashes.collect())
     }
@@ -211,6 +219,35 @@ mod tests {
     use super::*;
     use crate::canon::Rules;
     use crate::model::{ColumnMeta, Dialect, TableId, TableMeta};
+
+    #[test]
+    fn what_is_hashed_where_it_stands_hashes_as_its_canonical_form() {
+        let types = ["text", "character(3)", "bigint", "numeric(20,0)", "numeric(10,2)", "double precision", "bytea"];
+        let names: Vec<String> = (0..types.len()).map(|index| format!("c{index}")).collect();
+        let column = |(name, declared): (&String, &&str)| ColumnMeta {
+            name: (**name).into(),
+            declared: (**declared).into(),
+            nullable: true,
+            collation: None,
+        };
+        for dialect in [Dialect::Postgres, Dialect::Mysql] {
+            let columns = names.iter().zip(&types).map(column).collect();
+            let meta = TableMeta { dialect, schema: "s".into(), name: "t".into(), columns, primary_key: vec![0] };
+            for empty_is_null in [false, true] {
+                let rules = Rules { empty_is_null, ..Rules::default() };
+                let plan = Plan::new(TableId(0), Arc::new(meta.clone()), &rules, None).expect("it has a key");
+                for index in 0..plan.columns.len() {
+                    for cell in [Cell::text(""), Cell::text(" a "), Cell::text("7"), Cell::Int(7), Cell::Int(-7)] {
+                        let read = match plan.read(index, &cell, Typing::Bare) {
+                            Reading::Value(value) => Some(value.hash(index)),
+                            Reading::Unknown | Reading::Incomparable => None,
+                        };
+                        assert_eq!(plan.hash(index, &cell, Typing::Bare), read, "{cell:?} in {}", types[index]);
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_row_read_beside_another_has_its_own_fingerprint() {

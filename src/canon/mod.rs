@@ -28,9 +28,22 @@ pub use fingerprint::{Binding, ColumnComparison};
 pub use fit::Misfit;
 pub use plan::{KeyError, NotCompared, Plan, PlanError, UNAVAILABLE_VALUE};
 
-/// Columns of a plan, as a set of bits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Mask(Box<[u64]>);
+/// Columns of a plan, as a set of bits. Cheap to clone: every change carries one, from thread to thread.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mask(Words);
+
+/// Most tables have 64 columns or fewer. What fits one word is always kept so.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Words {
+    One(u64),
+    Many(Arc<[u64]>),
+}
+
+impl Default for Mask {
+    fn default() -> Mask {
+        Mask(Words::One(0))
+    }
+}
 
 impl Mask {
     /// The set of the given column indices, for a plan of `columns` columns.
@@ -40,24 +53,35 @@ impl Mask {
         for index in members {
             words[index / 64] |= 1 << (index % 64);
         }
-        Mask(words.into())
+        Mask(match words[..] {
+            [] => Words::One(0),
+            [word] => Words::One(word),
+            [..] => Words::Many(words.into()),
+        })
+    }
+
+    fn words(&self) -> &[u64] {
+        match &self.0 {
+            Words::One(word) => std::slice::from_ref(word),
+            Words::Many(words) => words,
+        }
     }
 
     /// Whether a column is in the set.
     #[must_use]
     pub fn has(&self, index: usize) -> bool {
-        self.0.get(index / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
+        self.words().get(index / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
     }
 
     /// Whether no column is in the set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|word| *word == 0)
+        self.words().iter().all(|word| *word == 0)
     }
 
     /// The members, rising.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.0.len() * 64).filter(|index| self.has(*index))
+        (0..self.words().len() * 64).filter(|index| self.has(*index))
     }
 }
 
@@ -91,7 +115,7 @@ pub struct Expected {
     /// Sum over the columns of `mask`.
     pub fingerprint: u128,
     /// The columns that the row says something about and the plan compares.
-    pub mask: Arc<Mask>,
+    pub mask: Mask,
 }
 
 /// An observed row, reduced: one hash for each compared column of the plan, so that any version's mask can be summed.

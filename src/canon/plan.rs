@@ -1,18 +1,14 @@
 //! The plan of one pair of tables: which columns are compared, in which form, and what a key is.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::form::{self, Form};
 use super::value::{Canonical, Reading, nothing, numeric, temporal};
-use super::{Mask, Rules, Tolerance};
+use super::{Rules, Tolerance};
 use crate::model::{Cell, Columns, Key, Row, TableId, TableMeta, Typing};
 
 /// The text that Debezium writes for a value it does not have, unless `unavailable.value.placeholder` says otherwise.
 pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
-
-/// Masks kept for reuse by one plan; beyond it each further one is a value of its own, which costs memory only.
-const MOST_MASKS: usize = 64;
 
 /// How the rows of one tap table are held against the rows of one target table.
 ///
@@ -29,7 +25,6 @@ pub struct Plan {
     names: Arc<Columns>,
     not_compared: Vec<NotCompared>,
     placeholder: Box<str>,
-    masks: Mutex<BTreeSet<Arc<Mask>>>,
 }
 
 #[derive(Debug)]
@@ -162,7 +157,6 @@ impl Plan {
             names: Arc::default(),
             not_compared: Vec::new(),
             placeholder: UNAVAILABLE_VALUE.into(),
-            masks: Mutex::default(),
         };
         for place in 0..meta.columns.len() {
             plan.add_column(place, key_places.contains(&place))?;
@@ -330,20 +324,6 @@ impl Plan {
             Cell::Json(text) => text.trim().trim_matches('"') == &*self.placeholder,
             nothing!() | numeric!() | temporal!() | Cell::Uuid(_) => false,
         }
-    }
-
-    /// One shared mask for each distinct set of columns.
-    pub(super) fn intern(&self, mask: Mask) -> Arc<Mask> {
-        // A panic while the lock is held cannot leave the set half changed.
-        let mut masks = self.masks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(known) = masks.get(&mask) {
-            return known.clone();
-        }
-        let mask = Arc::new(mask);
-        if masks.len() < MOST_MASKS {
-            masks.insert(mask.clone());
-        }
-        mask
     }
 }
 

@@ -70,18 +70,36 @@ impl Reading<'_> {
     }
 }
 
+/// xxh3-128 of canonical bytes, seeded with the column's index and the kind of value, so that equal bytes in two columns, or
+/// of two kinds, hash differently.
+#[inline]
+fn seeded(column: usize, tag: u8, bytes: &[u8]) -> u128 {
+    xxh3_128_with_seed(bytes, (column as u64) << 8 | u64::from(tag))
+}
+
+/// The hash of [`Canonical::Int`].
+#[inline]
+pub(super) fn hash_int(column: usize, value: i64) -> u128 {
+    seeded(column, 5, &value.to_be_bytes())
+}
+
+/// The hash of [`Canonical::Text`].
+#[inline]
+pub(super) fn hash_text(column: usize, text: &str) -> u128 {
+    seeded(column, 9, text.as_bytes())
+}
+
 impl<'a> Canonical<'a> {
-    /// The hash of this value in a column: xxh3-128 of the canonical bytes, seeded with the column's index and the
-    /// kind of value, so that equal bytes in two columns, or of two kinds, hash differently.
+    /// The hash of this value in a column.
     pub(super) fn hash(&self, column: usize) -> u128 {
-        let seeded = |tag: u8, bytes: &[u8]| xxh3_128_with_seed(bytes, (column as u64) << 8 | u64::from(tag));
+        let seeded = |tag: u8, bytes: &[u8]| seeded(column, tag, bytes);
         match self {
             Canonical::Null => seeded(0, &[]),
             Canonical::Bool(value) => seeded(4, &[u8::from(*value)]),
-            Canonical::Int(value) => seeded(5, &value.to_be_bytes()),
+            Canonical::Int(value) => hash_int(column, *value),
             Canonical::Decimal(text) => seeded(6, text.as_bytes()),
             Canonical::Float(value) => seeded(8, &value.to_be_bytes()),
-            Canonical::Text(text) => seeded(9, text.as_bytes()),
+            Canonical::Text(text) => hash_text(column, text),
             Canonical::Bytes(bytes) => seeded(10, bytes),
             Canonical::Date(days) => seeded(11, &days.to_be_bytes()),
             Canonical::Time(nanos) => seeded(12, &nanos.to_be_bytes()),

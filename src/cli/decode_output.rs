@@ -40,7 +40,7 @@ struct At<'a> {
     partition: i32,
     offset: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'a str>,
+    source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     committed_at: Option<String>,
 }
@@ -93,7 +93,7 @@ impl<'a> Decoded<'a> {
 
     fn with(self, change: &'a Change) -> Decoded<'a> {
         let at = At {
-            source: change.source.as_deref(),
+            source: change.source.as_ref().map(ToString::to_string),
             committed_at: change.committed_at.map(|at| at.rfc3339()),
             ..self.at
         };
@@ -238,7 +238,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::change::KeyChange;
+    use crate::model::change::{KeyChange, SourcePlace};
     use crate::model::position::PartitionName;
     use crate::model::{Cell, Columns, Reject, SourceTime, Typing};
 
@@ -255,7 +255,7 @@ mod tests {
             after,
             before: None,
             committed_at: Some(SourceTime(1_763_805_601_000)),
-            source: Some("0/16B3748".into()),
+            source: Some(SourcePlace::Lsn(0x16B_3748)),
             source_order: None,
             placeholders: Box::default(),
             key_change: KeyChange::No,

@@ -86,7 +86,7 @@ impl Decoder for Reader {
         if let Some(framing) = sniff::framing(&record, value) {
             return reject(format!("{framing}; not read by this version"));
         }
-        let text = match std::str::from_utf8(value) {
+        let text = match simdutf8::compat::from_utf8(value) {
             Ok(text) => text,
             Err(error) => {
                 return reject(format!("neither UTF-8 text nor a known binary form: byte {}", error.valid_up_to()));

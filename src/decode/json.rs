@@ -43,6 +43,8 @@ pub(super) enum Scalar<'a> {
     Bool(bool),
     /// An integer of 64 bits.
     Int(i64),
+    /// A number with a point and without an exponent, as written.
+    Fraction(&'a str),
     /// The content of a text.
     Text(Text<'a>),
 }
@@ -74,6 +76,7 @@ impl ReadCell for Undeclared {
             Scalar::Null => Cell::Null,
             Scalar::Bool(value) => Cell::Bool(value),
             Scalar::Int(value) => Cell::Int(value),
+            Scalar::Fraction(number) => Cell::Decimal(number.into()),
             Scalar::Text(text) => Cell::Text(text),
         }))
     }

@@ -44,17 +44,35 @@ impl Shapes {
 
 /// Table names, each allocated once.
 #[derive(Debug, Default)]
-pub(super) struct Tables(HashMap<u64, TableName>);
+pub(super) struct Tables {
+    names: HashMap<u64, TableName>,
+    /// The last table, by schema and table as written: records of a table come in runs.
+    last: Option<(String, String, TableName)>,
+}
 
 impl Tables {
+    /// The table of these JSON texts, as written; `None` where they name none.
+    pub(super) fn written(&mut self, schema: &str, table: &str) -> Option<TableName> {
+        if let Some((last_schema, last_table, name)) = &self.last
+            && last_table == table
+            && last_schema == schema
+        {
+            return Some(Arc::clone(name));
+        }
+        let named = json::text(table).ok().filter(|table| !table.is_empty())?;
+        let name = self.named(&json::text(schema).unwrap_or_default(), &named);
+        self.last = Some((schema.to_owned(), table.to_owned(), Arc::clone(&name)));
+        Some(name)
+    }
+
     /// `schema.table`, or `table` alone where the schema is empty.
     pub(super) fn named(&mut self, schema: &str, table: &str) -> TableName {
         let hash = xxh3_64_with_seed(table.as_bytes(), xxh3_64(schema.as_bytes()));
-        match self.0.get(&hash) {
+        match self.names.get(&hash) {
             Some(known) if is_named(known, schema, table) => Arc::clone(known),
             Some(_) | None => {
                 let name: TableName = join(schema, table).into();
-                remember(&mut self.0, hash, Arc::clone(&name));
+                remember(&mut self.names, hash, Arc::clone(&name));
                 name
             }
         }
@@ -71,6 +89,14 @@ fn is_named(known: &str, schema: &str, table: &str) -> bool {
         Some(rest) => rest.strip_prefix('.') == Some(table),
         None => false,
     }
+}
+
+/// What is remembered under a hash; nothing yet where the hash is new, which empties a full memory first.
+pub(super) fn recall<V: Default>(memory: &mut HashMap<u64, V>, hash: u64) -> &mut V {
+    if memory.len() >= MAX_ENTRIES && !memory.contains_key(&hash) {
+        memory.clear();
+    }
+    memory.entry(hash).or_default()
 }
 
 /// Puts an entry into a memory, emptying a full one first.
@@ -103,6 +129,6 @@ mod tests {
         for table in 0..3 * MAX_ENTRIES {
             tables.named("s", &table.to_string());
         }
-        assert!(tables.0.len() <= MAX_ENTRIES);
+        assert!(tables.names.len() <= MAX_ENTRIES);
     }
 }

@@ -8,6 +8,7 @@ mod calendar;
 mod debezium;
 mod decimal;
 mod dms;
+mod guess;
 mod json;
 mod memo;
 mod row;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::guess::{self, Image, Tokens};
 use super::json::{Flaw, Name, Scalar};
 use super::memo::Shapes;
-use super::scan::{self, Image, Scan, Tokens};
+use super::scan::Scan;
 use crate::model::cell::Text;
 use crate::model::{Cell, Columns};
 
@@ -113,6 +114,17 @@ impl<'a> Draft<'a> {
             self.marked.push(index as u16);
         }
         self.cells.push(cell);
+    }
+
+    /// Adds a cell of another draft.
+    #[inline]
+    pub(super) fn repeat(&mut self, index: usize, cell: &Cell<'a>) {
+        // Nearly all are; cloning tells all kinds of cells apart, and costs more than reading does.
+        match cell {
+            Cell::Text(text) if let Some(part) = text.part() => self.cells.push(Cell::Text(part.into())),
+            Cell::Int(value) => self.cells.push(Cell::Int(*value)),
+            other => self.take(index, other.clone()),
+        }
     }
 
     /// Where the next column stands in the guess, if the row follows it.
@@ -224,6 +236,33 @@ impl<R: ReadCell> RowSeed<'_, R> {
         if not_sent { Taken::NotSent } else { self.reader.written(at, name, raw).into() }
     }
 
+    /// Adds the cell of a simple value; `None` where it must be seen as written. Each kind of value is added where it is
+    /// read: a cell that is made in one place and moved to another costs more than it takes to read it.
+    #[inline(always)]
+    pub(super) fn take<'a>(&self, index: usize, value: Scalar<'a>, draft: &mut Draft<'a>) -> Option<Result<(), Flaw>> {
+        match self.reader.scalar(index, value)? {
+            Ok(cell) => draft.take(index, cell),
+            Err(flaw) => return Some(Err(flaw)),
+        }
+        Some(Ok(()))
+    }
+
+    /// The same of a text, which may stand for "not sent".
+    #[inline(always)]
+    pub(super) fn take_text<'a>(
+        &self,
+        index: usize,
+        text: Text<'a>,
+        draft: &mut Draft<'a>,
+    ) -> Option<Result<(), Flaw>> {
+        if self.is_mark(&text) {
+            draft.take(index, Cell::NotSent);
+            return Some(Ok(()));
+        }
+        self.take(index, Scalar::Text(text), draft)
+    }
+
+    #[inline]
     pub(super) fn is_mark(&self, text: &str) -> bool {
         self.marks.texts.iter().any(|mark| **mark == *text)
     }
@@ -329,7 +368,7 @@ pub(super) fn read<'a, R: ReadCell>(
     if let Some(draft) = guess.and_then(|guess| {
         let mut scan = Scan::of(text);
         let rows = RowSeed { reader, guess: Some(guess), as_written: AsWritten::All, marks: &marks, tokens };
-        let draft = scan::row(&mut scan, rows, guess, Image::Alone)?;
+        let draft = guess::row(&mut scan, rows, guess, Image::Alone)?;
         scan.is_at_end().then_some(draft)
     }) {
         return Ok(Some(draft));

@@ -4,8 +4,9 @@ use crate::model::{PartitionId, Position, Tick};
 
 use super::event::Output;
 use super::limit::TRUNCATES_HELD;
-use super::partition::{Barrier, Tracked};
+use super::partition::Barrier;
 use super::state::Engine;
+use super::track::Tracked;
 
 impl Engine {
     pub(super) fn acknowledge(&mut self) {

@@ -463,7 +463,7 @@ mod tests {
     fn what_a_floor_has_passed_is_no_doubt_any_more_while_the_key_goes_on_changing() {
         let mut hole = None;
         let mut masks = Masks::default();
-        let mask = masks.id(&std::sync::Arc::new(crate::canon::Mask::of(1, 0..1)));
+        let mask = masks.id(&crate::canon::Mask::of(1, 0..1));
         let mut chain = chain(1);
         for offset in 1..50_000u64 {
             let (at, content) = (Position { partition: PartitionId(0), offset }, u128::from(offset) << 32 | 0x5eed);

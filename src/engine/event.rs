@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::canon::{Compared, Mask, ObservedHashes};
-use crate::model::change::KeyChange;
+use crate::model::change::{KeyChange, SourcePlace};
 use crate::model::finding::Finding;
 use crate::model::{Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick};
 
@@ -22,7 +22,7 @@ pub struct Tracked {
     /// Fingerprint of the row after it, over `mask`; 0 for a delete.
     pub fingerprint: u128,
     /// The columns it says something about.
-    pub mask: Arc<Mask>,
+    pub mask: Mask,
     /// Fingerprint of the row before it, over `mask`, where the before image can be trusted.
     pub before: Option<u128>,
     /// When the source committed it.
@@ -292,8 +292,8 @@ pub trait Images: Send {
 pub struct Image {
     /// Row after it; `None` for a delete.
     pub row: Option<Arc<Row<'static>>>,
-    /// Its place in the source's log, as text.
-    pub source: Option<Box<str>>,
+    /// Its place in the source's log.
+    pub source: Option<SourcePlace>,
 }
 
 /// One column of a slow comparison.
@@ -324,7 +324,7 @@ pub struct Verified {
     /// That version's fingerprint (0 for absence) over its mask.
     pub fingerprint: u128,
     /// Its mask.
-    pub mask: Arc<Mask>,
+    pub mask: Mask,
     /// Fingerprints of versions before it, newest first, few: an earlier one seen again is a regression.
     pub earlier: Vec<(Position, Op, u128)>,
 }

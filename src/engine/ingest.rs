@@ -12,8 +12,8 @@ use super::event::{Note, Output, Role, Tracked, Verified};
 use super::horizon::Back;
 use super::keys::{Entry, KeyIx, More, Reported};
 use super::limit::{HEARTBEAT_VERSIONS, Order};
-use super::partition::Tracked as Track;
 use super::state::Engine;
+use super::track::Tracked as Track;
 
 impl Engine {
     pub(super) fn change(&mut self, change: Tracked) {

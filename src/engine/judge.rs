@@ -229,7 +229,7 @@ impl Engine {
             at: version.at(),
             op: version.op,
             fingerprint: version.fingerprint(),
-            mask: Arc::clone(self.masks.get(version.mask)),
+            mask: self.masks.get(version.mask).clone(),
             earlier: earlier.map(|version| (version.at(), version.op, version.fingerprint())).collect(),
         };
         let key = entry.key.clone();

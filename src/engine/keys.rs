@@ -8,8 +8,8 @@ use crate::model::{Key, PartitionId, Tick};
 
 use super::chain::{Arrival, Base, Chain, Content, Hole, Version};
 use super::event::Role;
-use super::partition::Tracked;
 use super::suspect::Suspect;
+use super::track::Tracked;
 
 /// Index of a key in the table; reused after the key is forgotten, so holders check what they find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,6 +183,7 @@ impl Keys {
         self.key_bytes
     }
 
+    /// The index of a key, if it is in the table.
     pub(super) fn find(&self, key: &Key) -> Option<KeyIx> {
         self.index.find(hash(key), |ix| self.get(*ix).is_some_and(|entry| entry.key == *key)).copied()
     }

@@ -1,7 +1,6 @@
-//! Column masks, each stored once.
+//! Column masks, each stored once: versions are many and carry a number.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::canon::Mask;
 
@@ -10,15 +9,15 @@ use super::chain::MaskId;
 /// Every mask seen. Tables have few shapes, so it stays small; it is never emptied.
 #[derive(Debug, Default)]
 pub(super) struct Masks {
-    list: Vec<Arc<Mask>>,
-    ids: BTreeMap<Arc<Mask>, MaskId>,
+    list: Vec<Mask>,
+    ids: BTreeMap<Mask, MaskId>,
     last: Option<MaskId>,
 }
 
 impl Masks {
-    pub(super) fn id(&mut self, mask: &Arc<Mask>) -> MaskId {
+    pub(super) fn id(&mut self, mask: &Mask) -> MaskId {
         if let Some(last) = self.last
-            && Arc::ptr_eq(&self.list[last.0 as usize], mask)
+            && self.list[last.0 as usize] == *mask
         {
             return last;
         }
@@ -26,8 +25,8 @@ impl Masks {
             Some(id) => *id,
             None => {
                 let id = MaskId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
-                self.list.push(Arc::clone(mask));
-                self.ids.insert(Arc::clone(mask), id);
+                self.list.push(mask.clone());
+                self.ids.insert(mask.clone(), id);
                 id
             }
         };
@@ -35,12 +34,12 @@ impl Masks {
         id
     }
 
-    pub(super) fn get(&self, id: MaskId) -> &Arc<Mask> {
+    pub(super) fn get(&self, id: MaskId) -> &Mask {
         &self.list[id.0 as usize]
     }
 
     /// Every mask, for contents whose version is no longer known.
-    pub(super) fn all(&self) -> &[Arc<Mask>] {
+    pub(super) fn all(&self) -> &[Mask] {
         &self.list
     }
 }

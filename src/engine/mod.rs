@@ -40,6 +40,7 @@ mod stall;
 mod standing;
 mod state;
 mod suspect;
+mod track;
 mod truncate;
 mod verdict;
 mod witness;

@@ -6,18 +6,9 @@ use std::time::Duration;
 
 use crate::model::Tick;
 
-use super::chain::Arrival;
 use super::horizon::Ends;
-use super::keys::KeyIx;
 use super::limit::HORIZON_STEPS;
-
-/// One version that has no verdict yet, as its partition knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tracked {
-    pub(super) offset: u64,
-    pub(super) key: KeyIx,
-    pub(super) arrival: Arrival,
-}
+use super::track::{Track, Tracked};
 
 /// A truncate that may not be committed yet.
 #[derive(Debug, Clone)]
@@ -55,9 +46,8 @@ pub(super) struct Partition {
     /// restart would be missing to changes of theirs that are.
     pub(super) truncates: VecDeque<Barrier>,
     /// Every tracked version in offset order; the front goes when it has its verdict.
-    track: VecDeque<Tracked>,
-    /// How many were taken from the front of `track` so far, so that cursors stay put.
-    gone: u64,
+    track: Track,
+    /// Places in `track`.
     applied_cursor: u64,
     settled_cursor: u64,
     /// The applier's committed position.
@@ -88,14 +78,12 @@ pub(super) enum Cursor {
 
 impl Partition {
     pub(super) fn track(&mut self, version: Tracked) {
-        self.track.push_back(version);
+        self.track.push(version);
     }
 
     /// Tracks a version whose place was read before.
     pub(super) fn track_late(&mut self, version: Tracked) {
-        let index = self.index_of(version.offset);
-        self.track.insert(index, version);
-        let place = self.gone + index as u64;
+        let place = self.track.insert(version);
         (self.applied_cursor, self.settled_cursor) = (self.applied_cursor.min(place), self.settled_cursor.min(place));
     }
 
@@ -105,32 +93,29 @@ impl Partition {
 
     /// The tracked version at a place counted from the oldest.
     pub(super) fn tracked_at(&self, index: usize) -> Option<Tracked> {
-        self.track.get(index).copied()
+        self.track.at(self.track.first() + index as u64)
     }
 
-    /// Where an offset stands, or would stand, in the track.
+    /// Where an offset stands, or would stand, counted from the oldest.
     pub(super) fn index_of(&self, offset: u64) -> usize {
-        self.track.partition_point(|known| known.offset < offset)
+        (self.track.place_of(offset) - self.track.first()) as usize
     }
 
     pub(super) fn oldest(&self) -> Option<Tracked> {
-        self.track.front().copied()
+        self.track.at(self.track.first())
     }
 
     pub(super) fn drop_oldest(&mut self) {
-        if self.track.pop_front().is_some() {
-            self.gone += 1;
-        }
+        self.track.pop();
     }
 
     /// The next version a cursor has not passed.
     pub(super) fn peek(&self, cursor: Cursor) -> Option<Tracked> {
-        let at = self.cursor(cursor).max(self.gone);
-        self.track.get(usize::try_from(at - self.gone).ok()?).copied()
+        self.track.at(self.cursor(cursor).max(self.track.first()))
     }
 
     pub(super) fn advance(&mut self, cursor: Cursor) {
-        let next = self.cursor(cursor).max(self.gone) + 1;
+        let next = self.cursor(cursor).max(self.track.first()) + 1;
         match cursor {
             Cursor::Applied => self.applied_cursor = next,
             Cursor::Settled => self.settled_cursor = next,
@@ -140,15 +125,15 @@ impl Partition {
     /// Sends a cursor back to the oldest tracked version.
     pub(super) fn again(&mut self, cursor: Cursor) {
         match cursor {
-            Cursor::Applied => self.applied_cursor = self.gone,
-            Cursor::Settled => self.settled_cursor = self.gone,
+            Cursor::Applied => self.applied_cursor = self.track.first(),
+            Cursor::Settled => self.settled_cursor = self.track.first(),
         }
     }
 
     /// How many tracked versions nothing has proven due yet.
     pub(super) fn unproven(&self) -> usize {
-        let passed = usize::try_from(self.applied_cursor.saturating_sub(self.gone)).unwrap_or(usize::MAX);
-        self.track.len().saturating_sub(passed)
+        let passed = self.applied_cursor.saturating_sub(self.track.first());
+        self.track.len().saturating_sub(usize::try_from(passed).unwrap_or(usize::MAX))
     }
 
     fn cursor(&self, cursor: Cursor) -> u64 {
@@ -161,9 +146,8 @@ impl Partition {
     /// Forgets what a former assignment left.
     pub(super) fn restart(&mut self, next: u64, now: Tick) {
         self.began = now;
-        self.gone += self.track.len() as u64;
         self.track.clear();
-        (self.applied_cursor, self.settled_cursor) = (self.gone, self.gone);
+        (self.applied_cursor, self.settled_cursor) = (self.track.first(), self.track.first());
         if next > self.consumed {
             self.unbroken_since = next;
         }

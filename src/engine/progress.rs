@@ -7,9 +7,10 @@ use super::event::{Note, Output};
 use super::horizon::Back;
 use super::keys::KeyIx;
 use super::limit::Order;
-use super::partition::{Cursor, Tracked};
+use super::partition::Cursor;
 use super::state::{Engine, ScopeId};
 use super::suspect::Convict;
+use super::track::Tracked;
 
 /// Batches of the applier by which a partition is read again when its committed position goes backward: the one that was
 /// in flight, and the one before.

@@ -6,8 +6,8 @@ use crate::model::{Key, Op, TableId};
 use super::chain::{Arrival, Marks, Version};
 use super::event::{Note, Output, Role, Tracked};
 use super::keys::{Entry, KeyIx};
-use super::partition::Tracked as Track;
 use super::state::Engine;
+use super::track::Tracked as Track;
 
 const TRUNCATED: &str = "a truncate in another partition has no order with it";
 

@@ -16,7 +16,17 @@ enum Repr<'a> {
     Own(SmolStr),
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    /// The part of a record that this is, if it is one.
+    #[must_use]
+    #[inline]
+    pub fn part(&self) -> Option<&'a str> {
+        match self.0 {
+            Repr::Part(text) => Some(text),
+            Repr::Own(_) => None,
+        }
+    }
+
     /// The same text, in need of nothing else.
     #[must_use]
     pub fn into_owned(self) -> Text<'static> {
@@ -30,6 +40,7 @@ impl Text<'_> {
 impl Deref for Text<'_> {
     type Target = str;
 
+    #[inline]
     fn deref(&self) -> &str {
         match &self.0 {
             Repr::Part(text) => text,

@@ -1,6 +1,9 @@
 //! One decoded change.
 
+use std::fmt;
 use std::sync::Arc;
+
+use smol_str::SmolStr;
 
 use super::row::Row;
 use super::time::SourceTime;
@@ -37,6 +40,24 @@ impl Op {
 /// A table as the tap names it: `schema.table`, or `database.table` for MySQL.
 pub type TableName = Arc<str>;
 
+/// A position in the source's own log, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourcePlace {
+    /// PostgreSQL's log sequence number.
+    Lsn(u64),
+    /// A position that the record has as text, or that was put together of its parts.
+    Text(SmolStr),
+}
+
+impl fmt::Display for SourcePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SourcePlace::Lsn(lsn) => write!(f, "{:X}/{:X}", lsn >> 32, lsn & u64::from(u32::MAX)),
+            SourcePlace::Text(text) => f.write_str(text),
+        }
+    }
+}
+
 /// One half of a change of a row's key, where the source says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum KeyChange {
@@ -65,7 +86,7 @@ pub struct Change<'a> {
     /// When the source committed (or, failing that, wrote) it.
     pub committed_at: Option<SourceTime>,
     /// Position in the source's own log as text, for people: `0/16B3748`, `mysql-bin.000003:484`.
-    pub source: Option<Box<str>>,
+    pub source: Option<SourcePlace>,
     /// Position in the source's own log as one comparable number, where the format has one that is total within
     /// one source: equal for changes of one transaction that cannot be told apart.
     pub source_order: Option<u64>,

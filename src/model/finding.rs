@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::change::Op;
+use super::change::{Op, SourcePlace};
 use super::key::Key;
 use super::position::Position;
 use super::row::Row;
@@ -181,8 +181,8 @@ pub struct NamedVersion {
     pub op: Op,
     /// When the source committed it.
     pub committed_at: Option<SourceTime>,
-    /// Its place in the source's log, as text.
-    pub source: Option<Box<str>>,
+    /// Its place in the source's log.
+    pub source: Option<SourcePlace>,
     /// Its row, while it is still known.
     pub row: Option<Arc<Row<'static>>>,
 }

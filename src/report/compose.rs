@@ -179,7 +179,7 @@ fn named_key(key: &Key, names: &TableNames) -> Fields {
 
 fn version(version: &NamedVersion, context: &dyn Context) -> Expected {
     let mut expected = bare(version.at, Some(version.op), context);
-    expected.at.source = version.source.as_deref().map(str::to_owned);
+    expected.at.source = version.source.as_ref().map(ToString::to_string);
     expected.at.committed_at = version.committed_at.map(crate::model::SourceTime::rfc3339);
     expected.row = version.row.as_deref().map(|row| context.values().row(row));
     expected

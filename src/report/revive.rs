@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::document::{At, Document, Matched, Observed as Seen, Place};
 use super::value::Values;
+use crate::model::change::SourcePlace;
 use crate::model::finding::{ColumnDifference, Finding, NamedVersion, Observed, Subject};
 use crate::model::key::{decode, encode};
 use crate::model::position::PartitionName;
@@ -46,7 +47,7 @@ impl Document {
             at: place(topic, *partition, *offset)?,
             op: expected.op?,
             committed_at: committed_at.as_deref().and_then(moment),
-            source: source.as_deref().map(Box::from),
+            source: source.as_deref().map(|text| SourcePlace::Text(text.into())),
             row,
         };
         let matched = |Matched { op, offset, partition, topic }: &Matched| {

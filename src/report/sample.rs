@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::summary::{self, Reached, Span, Unverified};
 use super::{Context, Document, Summary, TableNames, Values};
+use crate::model::change::SourcePlace;
 use crate::model::finding::{
     Cause, ColumnDifference, Finding, Kind, NamedVersion, Observed, Proof, Severity, State, Subject,
 };
@@ -71,7 +72,7 @@ fn row(id: i64, name: &'static str) -> Option<Arc<Row<'static>>> {
 
 fn version(offset: u64, op: Op, row: Option<Arc<Row<'static>>>) -> NamedVersion {
     let committed_at = Some(SourceTime(START + 1_000));
-    NamedVersion { at: at(offset), op, committed_at, source: Some("0/16B3748".into()), row }
+    NamedVersion { at: at(offset), op, committed_at, source: Some(SourcePlace::Lsn(0x16B_3748)), row }
 }
 
 fn finding(kind: Kind, cause: Cause, subject: Subject) -> Finding {

@@ -165,7 +165,7 @@ async fn tell(args: &ExplainArgs, gathered: Gathered, partitions: &Partitions) -
             },
             op: version.change.op,
             committed_at: version.change.committed_at.map(|at| at.rfc3339()),
-            source: version.change.source.as_deref().map(str::to_owned),
+            source: version.change.source.as_ref().map(ToString::to_string),
             changed: version.change.after.as_ref().map(|row| changed(before, row)).unwrap_or_default(),
             row: version.change.after.as_ref().map(|row| values.row(row)),
             applied: passed.map(|next| version.offset < *next),

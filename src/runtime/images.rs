@@ -20,12 +20,19 @@ const VERIFIED_EIGHTHS: u64 = 2;
 
 type ChunkId = (PartitionId, u64);
 
+/// The image of one change.
 #[derive(Debug, Clone)]
-struct Kept {
-    offset: u64,
+pub(super) struct Kept {
+    at: Position,
     key: u64,
     table: TableId,
     image: Image,
+}
+
+impl Kept {
+    pub(super) fn new(at: Position, key: &Key, image: Image) -> Kept {
+        Kept { at, key: hash(key), table: key.table(), image }
+    }
 }
 
 /// Images by position, written by ingest and read by the judge.
@@ -49,26 +56,28 @@ impl ImageStore {
         ImageStore { open: Mutex::default(), closed }
     }
 
-    /// Keeps the image of a change. Positions of a partition come in order, or again after a restart.
-    pub(super) fn keep(&self, at: Position, key: &Key, image: Image) {
-        let chunk = at.offset >> CHUNK_BITS;
+    /// Keeps images of changes. Positions of a partition come in order, or again after a restart.
+    pub(super) fn keep(&self, images: Vec<Kept>) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let (current, kept) = open.entry(at.partition).or_insert_with(|| (chunk, Vec::new()));
-        if *current != chunk {
-            let full = std::mem::take(kept);
-            self.closed.insert((at.partition, *current), full.into());
-            *current = chunk;
+        for new in images {
+            let (partition, chunk) = (new.at.partition, new.at.offset >> CHUNK_BITS);
+            let (current, kept) = open.entry(partition).or_insert_with(|| (chunk, Vec::new()));
+            if *current != chunk {
+                let full = std::mem::take(kept);
+                self.closed.insert((partition, *current), full.into());
+                *current = chunk;
+            }
+            kept.push(new);
         }
-        kept.push(Kept { offset: at.offset, key: hash(key), table: key.table(), image });
     }
 
     /// Rows of changes at and behind a position, oldest first, as far as they are cached.
     pub(super) fn behind(&self, at: Position, most: usize) -> Vec<(u64, TableId, Arc<Row<'static>>)> {
         let mut rows = Vec::new();
         let mut take = |kept: &[Kept]| {
-            let behind = kept.iter().filter(|kept| kept.offset >= at.offset);
+            let behind = kept.iter().filter(|kept| kept.at.offset >= at.offset);
             rows.extend(
-                behind.filter_map(|kept| Some((kept.offset, kept.table, Arc::clone(kept.image.row.as_ref()?)))),
+                behind.filter_map(|kept| Some((kept.at.offset, kept.table, Arc::clone(kept.image.row.as_ref()?)))),
             );
         };
         let mut chunk = at.offset >> CHUNK_BITS;
@@ -91,7 +100,7 @@ impl ImageStore {
     fn find(&self, at: Position, key: &Key) -> Option<Image> {
         let chunk = at.offset >> CHUNK_BITS;
         let wanted = hash(key);
-        let is_it = |kept: &&Kept| kept.offset == at.offset && kept.key == wanted;
+        let is_it = |kept: &&Kept| kept.at.offset == at.offset && kept.key == wanted;
         {
             let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((current, kept)) = open.get(&at.partition)

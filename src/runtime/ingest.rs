@@ -1,29 +1,28 @@
-//! Tap events become engine inputs: decoded, keyed, in canonical form. Runs on a thread of its own, in the tap's order.
+//! Tap events become engine inputs, in the tap's order. Records are decoded by threads beside this one; what must come one
+//! after another is done here.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, TryRecvError};
 
 use tokio::sync::mpsc::Sender;
 
-use crate::canon::{Binding, Expected, Mask};
 use crate::config::{Bound, Start};
-use crate::decode::{Decoder, Understood};
 use crate::engine::Input;
-use crate::engine::event::{Image, Tracked};
+use crate::engine::event::Tracked;
+use crate::model::{Batch, Key, Op, PartitionId, TableId};
+use crate::tap::{Partitions, TapError, TapEvent};
 
-use crate::model::{Batch, Change, Columns, Key, Op, PartitionId, Position, Record, Row, TableId, Typing};
-use crate::tap::{Partitions, TapEvent};
-
+use super::decoding::{Decoded, Decoding};
 use super::driver::Fed;
 use super::images::ImageStore;
-use super::mapping::Mapper;
+use super::ordered::{Ended, Ordered};
 use super::restore::Restore;
-use super::tables::{Mapped, Table};
+use super::tables::Tables;
 
-/// Shapes of rows remembered for one table; past it the oldest goes and is bound again when met.
-const SHAPES: usize = 32;
+/// Events taken from the tap ahead of the engine, besides the batches that are being decoded.
+const AHEAD: usize = 16;
 
 /// What was read so far, for reports.
 #[derive(Debug, Default)]
@@ -35,6 +34,15 @@ pub(super) struct Counts {
     pub(super) rejects: AtomicU64,
     /// Changes of tables that have no counterpart, and so are not judged.
     pub(super) not_judged: AtomicU64,
+}
+
+impl Counts {
+    fn add(&self, decoded: &Decoded) {
+        self.records.fetch_add(decoded.batch.len() as u64, Ordering::Relaxed);
+        self.changes.fetch_add(decoded.changes, Ordering::Relaxed);
+        self.rejects.fetch_add(decoded.rejects, Ordering::Relaxed);
+        self.not_judged.fetch_add(decoded.not_judged, Ordering::Relaxed);
+    }
 }
 
 /// Judges only keys that change inside a range: what comes behind it matters for those alone.
@@ -69,7 +77,13 @@ impl Window {
         }
     }
 
-    fn admits(&mut self, partition: i32, offset: u64, timestamp: Option<i64>, key: &Key) -> bool {
+    /// Whether an input is judged: everything that is no change of a row is.
+    fn admits(&mut self, input: &Input, partitions: &Partitions) -> bool {
+        let Input::Change(Tracked { key, at, appended_at, op, .. }) = input else { return true };
+        *op == Op::Truncate || self.follows(partitions.name(at.partition).partition, at.offset, *appended_at, key)
+    }
+
+    fn follows(&mut self, partition: i32, offset: u64, timestamp: Option<i64>, key: &Key) -> bool {
         let inside = match self.limit(partition) {
             Limit::Never => true,
             Limit::Offset(to) => offset < to,
@@ -82,43 +96,88 @@ impl Window {
     }
 }
 
-type Shape = (Arc<Columns>, Typing, Arc<Binding>);
-
 /// The stage.
 pub(super) struct Ingest {
-    pub(super) decoder: Box<dyn Decoder>,
-    pub(super) mapper: Mapper,
+    pub(super) decoding: Ordered<Batch, Decoded>,
+    /// Decodes a batch once more, where the order of batches demands it.
+    pub(super) again: Decoding,
+    pub(super) tables: Arc<Tables>,
+    /// Rises when threads must forget what they know of tables.
+    pub(super) epoch: Arc<AtomicU64>,
     pub(super) images: Arc<ImageStore>,
     pub(super) partitions: Partitions,
     pub(super) counts: Arc<Counts>,
     pub(super) window: Option<Window>,
-    pub(super) shapes: BTreeMap<TableId, (Arc<Table>, Vec<Shape>)>,
     /// Findings of an earlier process, by table.
     pub(super) restore: Restore,
+    /// Tables of which a change was judged.
+    pub(super) met: BTreeSet<TableId>,
     /// Where each partition will go on, so that a continued read is no new assignment.
     pub(super) next: BTreeMap<PartitionId, u64>,
 }
+
+/// What was taken from the tap ahead of the engine.
+enum Ahead {
+    /// The next batch that is being decoded.
+    Batch,
+    Event(TapEvent),
+}
+
+/// Nobody listens any more.
+struct Gone;
 
 impl Ingest {
     /// Runs until there is no further tap or nobody listens any more. A read that is continued brings a tap for each part.
     pub(super) fn run(&mut self, taps: &Receiver<Receiver<TapEvent>>, engine: &Sender<Fed>) {
         while let Ok(events) = taps.recv() {
-            if engine.blocking_send(Fed::TapStarted).is_err() {
+            if engine.blocking_send(Fed::TapStarted).is_err() || self.tap(&events, engine).is_err() {
                 return;
-            }
-            while let Ok(event) = events.recv() {
-                let fed = self.event(event);
-                if engine.blocking_send(fed).is_err() {
-                    return;
-                }
             }
         }
         let _ = engine.blocking_send(Fed::TapClosed);
     }
 
+    /// Batches are decoded ahead, and everything reaches the engine in the tap's order.
+    fn tap(&mut self, events: &Receiver<TapEvent>, engine: &Sender<Fed>) -> Result<(), Gone> {
+        let mut ahead = VecDeque::new();
+        loop {
+            self.take_ahead(events, &mut ahead);
+            let fed = match ahead.pop_front() {
+                None => return Ok(()),
+                Some(Ahead::Event(event)) => self.event(event),
+                Some(Ahead::Batch) => match self.decoding.answer() {
+                    Some(Ok(decoded)) => Fed::Inputs(self.batch(decoded)),
+                    Some(Err(Ended)) | None => Fed::TapFailed(decoding_ended()),
+                },
+            };
+            engine.blocking_send(fed).map_err(|_| Gone)?;
+        }
+    }
+
+    /// Takes what there is; waits only where there is nothing else to do.
+    fn take_ahead(&mut self, events: &Receiver<TapEvent>, ahead: &mut VecDeque<Ahead>) {
+        while ahead.len() < AHEAD && self.decoding.has_room() {
+            let taken = match ahead.is_empty() {
+                true => events.recv().map_err(|_| TryRecvError::Disconnected),
+                false => events.try_recv(),
+            };
+            ahead.push_back(match taken {
+                Ok(TapEvent::Records(batch)) => match self.decoding.ask(batch) {
+                    Ok(()) => Ahead::Batch,
+                    Err(Ended) => Ahead::Event(TapEvent::Failed(decoding_ended())),
+                },
+                Ok(event) => Ahead::Event(event),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            });
+        }
+    }
+
     fn event(&mut self, event: TapEvent) -> Fed {
         match event {
-            TapEvent::Records(batch) => Fed::Inputs(self.batch(&batch)),
+            TapEvent::Records(batch) => {
+                let decoded = self.again.decode(batch);
+                Fed::Inputs(self.batch(decoded))
+            }
             TapEvent::Reached { partition, next } => {
                 self.next.insert(partition, next);
                 Fed::Inputs(vec![Input::Reached { partition, next }])
@@ -138,163 +197,57 @@ impl Ingest {
         }
     }
 
-    fn batch(&mut self, batch: &Batch) -> Vec<Input> {
-        let mut inputs = Vec::with_capacity(batch.len() + 4);
-        let mut topic: Option<(PartitionId, Arc<str>)> = None;
-        let mut reached: BTreeMap<PartitionId, u64> = BTreeMap::new();
-        for record in batch.records() {
-            let name = match &topic {
-                Some((partition, name)) if *partition == record.partition => Arc::clone(name),
-                Some(_) | None => {
-                    let name = self.partitions.name(record.partition).topic;
-                    topic = Some((record.partition, Arc::clone(&name)));
-                    name
-                }
-            };
-            self.record(&name, record, &mut inputs);
-            reached.insert(record.partition, record.offset + 1);
+    fn batch(&mut self, decoded: Decoded) -> Vec<Input> {
+        let decoded = self.in_order(decoded);
+        self.counts.add(&decoded);
+        self.images.keep(decoded.images);
+        let mut inputs = self.restored(&decoded.judged);
+        match &mut self.window {
+            None if inputs.is_empty() => inputs = decoded.inputs,
+            None => inputs.extend(decoded.inputs),
+            Some(window) => {
+                inputs.extend(decoded.inputs.into_iter().filter(|input| window.admits(input, &self.partitions)));
+                self.counts.keys.store(window.keys.len() as u64, Ordering::Relaxed);
+            }
         }
-        self.counts.records.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        for (partition, next) in reached {
+        for (partition, next) in decoded.reached {
             self.next.insert(partition, next);
             inputs.push(Input::Reached { partition, next });
         }
         inputs
     }
 
-    fn record(&mut self, topic: &Arc<str>, record: Record<'_>, inputs: &mut Vec<Input>) {
-        let at = Position { partition: record.partition, offset: record.offset };
-        let appended = record.timestamp_ms;
-        match self.decoder.decode(topic, record) {
-            Understood::Change(change) => self.change(topic, at, appended, change, inputs),
-            Understood::KeyChange(pair) => {
-                let (old, new) = *pair;
-                self.change(topic, at, appended, old, inputs);
-                self.change(topic, at, appended, new, inputs);
-            }
-            Understood::Tombstone | Understood::Control(_) => {}
-            Understood::Reject(reject) => {
-                self.counts.rejects.fetch_add(1, Ordering::Relaxed);
-                inputs.push(Input::Reject { at, reason: reject.reason, table: reject.table });
-            }
+    /// A table may be found on the target while two batches with changes of it are decoded. Once one of its changes is judged
+    /// every later one must be, so a later batch that was decoded too early is decoded again.
+    fn in_order(&mut self, decoded: Decoded) -> Decoded {
+        if !decoded.not_judged_tables.iter().any(|table| self.met.contains(table)) {
+            return decoded;
         }
+        self.epoch.fetch_add(1, Ordering::Release);
+        self.again.decode(decoded.batch)
     }
 
-    fn change(
-        &mut self,
-        topic: &Arc<str>,
-        at: Position,
-        appended: Option<i64>,
-        change: Change<'_>,
-        inputs: &mut Vec<Input>,
-    ) {
-        self.counts.changes.fetch_add(1, Ordering::Relaxed);
-        let key_shape = change.key.as_ref().map(|key| &*key.columns);
-        let table = match self.mapper.mapped(&change.table, topic, key_shape) {
-            Mapped::Judged(table) => {
-                if !self.shapes.contains_key(&table.id) {
-                    inputs.extend(self.restore.take(&table));
-                }
-                table
+    /// Findings of an earlier process in tables that are met for the first time.
+    fn restored(&mut self, judged: &[TableId]) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        for table in judged {
+            if self.met.insert(*table)
+                && let Some(table) = self.tables.get(*table)
+            {
+                inputs.extend(self.restore.take(&table));
             }
-            Mapped::NotJudged(_) => {
-                self.counts.not_judged.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-        };
-        let key = match self.key(&table, &change) {
-            Ok(key) => key,
-            Err(reason) => {
-                self.counts.rejects.fetch_add(1, Ordering::Relaxed);
-                inputs.push(Input::Reject { at, reason, table: Some(Arc::clone(&change.table)) });
-                return;
-            }
-        };
-        if let Some(window) = &mut self.window
-            && change.op != Op::Truncate
-            && !window.admits(self.partitions.name(at.partition).partition, at.offset, appended, &key)
-        {
-            return;
         }
-        if let Some(window) = &self.window {
-            self.counts.keys.store(window.keys.len() as u64, Ordering::Relaxed);
-        }
-        inputs.push(Input::Change(self.tracked(&table, at, appended, key, change)));
+        inputs
     }
+}
 
-    fn key(&self, table: &Table, change: &Change) -> Result<Key, String> {
-        if change.op == Op::Truncate {
-            return Ok(Key::new(table.id, &[]));
-        }
-        let row = change.key.as_ref().or(change.after.as_ref()).or(change.before.as_ref());
-        let row = row.ok_or("it names no key: set `key` in the table's rule")?;
-        let named = table.plan.key(row);
-        let spare = change.after.as_ref().or(change.before.as_ref());
-        named.or_else(|error| spare.map_or(Err(error), |row| table.plan.key(row))).map_err(|error| error.to_string())
-    }
-
-    fn tracked(
-        &mut self,
-        table: &Arc<Table>,
-        at: Position,
-        appended: Option<i64>,
-        key: Key,
-        change: Change<'_>,
-    ) -> Tracked {
-        let after = change.after.as_ref().map(|row| self.expected(table, row, None));
-        let beside = change.after.as_ref().zip(after.as_ref());
-        let before = change.before.as_ref().map(|row| self.expected(table, row, beside));
-        let (fingerprint, mask) = match (after, &before) {
-            (Some(after), _) => (after.fingerprint, after.mask),
-            (None, Some(before)) => (0, Arc::clone(&before.mask)),
-            (None, None) => (0, Arc::new(Mask::default())),
-        };
-        let before = before.filter(|before| before.mask == mask).map(|before| before.fingerprint);
-        let image = Image { row: change.after.map(|row| Arc::new(row.into_owned())), source: change.source };
-        self.images.keep(at, &key, image);
-        Tracked {
-            key,
-            at,
-            order: change.source_order.unwrap_or_default(),
-            op: change.op,
-            fingerprint,
-            mask,
-            before,
-            committed_at: change.committed_at,
-            appended_at: appended,
-            key_change: change.key_change,
-            role: table.role,
-        }
-    }
-
-    /// What a row says; read beside another image of the same change where that has the same shape.
-    fn expected(&mut self, table: &Arc<Table>, row: &Row, beside: Option<(&Row, &Expected)>) -> Expected {
-        let binding = self.binding(table, row);
-        let alike =
-            |(other, _): &(&Row, &Expected)| Arc::ptr_eq(&other.columns, &row.columns) && other.typing == row.typing;
-        match beside.filter(alike) {
-            Some(other) => table.plan.expect_before(&binding, row, other),
-            None => table.plan.expect(&binding, row),
-        }
-    }
-
-    fn binding(&mut self, table: &Arc<Table>, row: &Row) -> Arc<Binding> {
-        let known = self.shapes.entry(table.id).or_insert_with(|| (Arc::clone(table), Vec::new()));
-        if !Arc::ptr_eq(&known.0, table) {
-            *known = (Arc::clone(table), Vec::new());
-        }
-        let shapes = &mut known.1;
-        let found =
-            shapes.iter().find(|(columns, typing, _)| Arc::ptr_eq(columns, &row.columns) && *typing == row.typing);
-        if let Some((_, _, binding)) = found {
-            return Arc::clone(binding);
-        }
-        let binding = Arc::new(table.plan.bind(&row.columns, row.typing));
-        if shapes.len() >= SHAPES {
-            shapes.remove(0);
-        }
-        shapes.push((Arc::clone(&row.columns), row.typing, Arc::clone(&binding)));
-        binding
+fn decoding_ended() -> TapError {
+    TapError {
+        what: "a decoding thread ended".to_owned(),
+        on: "its records".to_owned(),
+        hint: "this is a defect: restart, and report what the log says above".to_owned(),
+        fatal: true,
+        source: None,
     }
 }
 
@@ -306,16 +259,16 @@ mod tests {
     fn a_window_follows_only_keys_it_saw_inside() {
         let mut window = Window::new(Start::Offset(10).into());
         let key = |id| Key::new(TableId(0), &[crate::model::Cell::Int(id)]);
-        assert!(window.admits(0, 9, None, &key(1)));
-        assert!(window.admits(0, 10, None, &key(1)));
-        assert!(!window.admits(0, 10, None, &key(2)));
+        assert!(window.follows(0, 9, None, &key(1)));
+        assert!(window.follows(0, 10, None, &key(1)));
+        assert!(!window.follows(0, 10, None, &key(2)));
     }
 
     #[test]
     fn a_window_may_end_at_a_time() {
         let mut window = Window::new(Start::Time(1000).into());
         let key = |id| Key::new(TableId(0), &[crate::model::Cell::Int(id)]);
-        assert!(window.admits(0, 5, Some(999), &key(1)));
-        assert!(!window.admits(0, 6, Some(1000), &key(2)));
+        assert!(window.follows(0, 5, Some(999), &key(1)));
+        assert!(!window.follows(0, 6, Some(1000), &key(2)));
     }
 }

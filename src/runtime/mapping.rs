@@ -2,8 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "the target is asked again at a bounded pace")]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -161,64 +161,107 @@ impl Remap {
     }
 }
 
-/// Ingest's view of the tables: asks the target at first sight, and waits for it.
+/// A decoding thread's view of the tables: asks the target at first sight, and waits for it.
+#[derive(Clone)]
 pub(super) struct Mapper {
+    finder: Arc<Mutex<Finder>>,
+    tables: Arc<Tables>,
+    epoch: Arc<AtomicU64>,
+    clock: Clock,
+    known: BTreeMap<Arc<str>, Known>,
+    known_epoch: u64,
+}
+
+/// What a thread knows of a tap table.
+#[derive(Debug, Clone)]
+struct Known {
+    id: TableId,
+    mapped: Mapped,
+    /// When a table without a counterpart is looked for again.
+    again: Tick,
+}
+
+/// Looks for the counterparts of tables, for one thread at a time: what one has found the others need not look for.
+pub(super) struct Finder {
     pub(super) rules: Arc<PlanRules>,
     pub(super) target: Target,
-    pub(super) tables: Arc<Tables>,
-    pub(super) epoch: Arc<AtomicU64>,
-    pub(super) clock: Clock,
     pub(super) handle: Handle,
     pub(super) stopped: Arc<AtomicBool>,
     pub(super) pipeline: Arc<str>,
-    pub(super) known: BTreeMap<Arc<str>, Mapped>,
-    pub(super) known_epoch: u64,
-    pub(super) look_again: BTreeMap<Arc<str>, Tick>,
+    /// When each table is looked for again.
+    pub(super) again: BTreeMap<TableId, Tick>,
 }
 
 impl Mapper {
+    pub(super) fn new(finder: Finder, tables: Arc<Tables>, epoch: Arc<AtomicU64>, clock: Clock) -> Mapper {
+        let finder = Arc::new(Mutex::new(finder));
+        Mapper { finder, tables, epoch, clock, known: BTreeMap::new(), known_epoch: 0 }
+    }
+
     /// What stands for a tap table. Blocks while the target cannot be asked: the tap waits meanwhile.
-    pub(super) fn mapped(&mut self, tap_name: &Arc<str>, topic: &str, record_key: Option<&Columns>) -> Mapped {
+    pub(super) fn mapped(
+        &mut self,
+        tap_name: &Arc<str>,
+        topic: &str,
+        record_key: Option<&Columns>,
+    ) -> (TableId, &Mapped) {
         let epoch = self.epoch.load(Ordering::Acquire);
         if epoch != self.known_epoch {
             self.known.clear();
             self.known_epoch = epoch;
         }
-        match self.known.get(tap_name) {
-            Some(judged @ Mapped::Judged(_)) => return judged.clone(),
-            Some(other @ Mapped::NotJudged(_)) if !self.is_due(tap_name) => return other.clone(),
-            Some(Mapped::NotJudged(_)) | None => {}
+        let fresh = match self.known.get(tap_name) {
+            Some(Known { mapped: Mapped::Judged(_), .. }) => true,
+            Some(known) => self.clock.now() < known.again,
+            None => false,
+        };
+        if !fresh {
+            let known = self.find(tap_name, topic, record_key);
+            self.known.insert(Arc::clone(tap_name), known);
         }
+        let known = &self.known[tap_name];
+        (known.id, &known.mapped)
+    }
+
+    fn find(&self, tap_name: &Arc<str>, topic: &str, record_key: Option<&Columns>) -> Known {
+        let id = self.tables.id(tap_name);
+        let mut finder = self.finder.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = finder.again.get(&id).copied();
         let mapped = match self.tables.mapped(tap_name) {
             Some(judged @ Mapped::Judged(_)) => judged,
-            Some(Mapped::NotJudged(_)) | None => self.find(tap_name, topic, record_key),
+            Some(other @ Mapped::NotJudged(_)) if again.is_some_and(|again| self.clock.now() < again) => other,
+            Some(Mapped::NotJudged(_)) | None => {
+                let mapped = finder.find((id, tap_name, topic), record_key, self.clock);
+                finder.again.insert(id, self.clock.now() + LOOK_AGAIN);
+                self.tables.set(id, mapped.clone());
+                mapped
+            }
         };
-        self.known.insert(Arc::clone(tap_name), mapped.clone());
-        mapped
+        Known { id, mapped, again: finder.again.get(&id).copied().unwrap_or_default() }
     }
+}
 
-    fn is_due(&self, tap_name: &str) -> bool {
-        self.look_again.get(tap_name).is_some_and(|at| *at <= self.clock.now())
-    }
-
-    fn find(&mut self, tap_name: &Arc<str>, topic: &str, record_key: Option<&Columns>) -> Mapped {
-        let id = self.tables.id(tap_name);
-        let first = !self.look_again.contains_key(tap_name);
-        let patience = self.clock.now() + if first { APPEARS_WITHIN } else { Duration::ZERO };
+impl Finder {
+    fn find(
+        &self,
+        (id, tap_name, topic): (TableId, &Arc<str>, &str),
+        record_key: Option<&Columns>,
+        clock: Clock,
+    ) -> Mapped {
+        let first = !self.again.contains_key(&id);
+        let patience = clock.now() + if first { APPEARS_WITHIN } else { Duration::ZERO };
         let mapped = loop {
             let made = self.handle.block_on(self.rules.make(&self.target, (id, tap_name, topic), record_key));
             let stopped = self.stopped.load(Ordering::Relaxed);
             match made {
                 Ok(judged @ Mapped::Judged(_)) => break judged,
-                Ok(other @ Mapped::NotJudged(_)) if self.clock.now() >= patience || stopped => break other,
+                Ok(other @ Mapped::NotJudged(_)) if clock.now() >= patience || stopped => break other,
                 Err(_) if stopped => break Mapped::NotJudged("stopped before the target answered".into()),
                 Ok(Mapped::NotJudged(_)) => {}
                 Err(error) => tell::target_failed(&self.pipeline, &error, 0),
             }
             self.handle.block_on(tokio::time::sleep(ASK_EVERY));
         };
-        self.look_again.insert(Arc::clone(tap_name), self.clock.now() + LOOK_AGAIN);
-        self.tables.set(id, mapped.clone());
         if first {
             tell::mapped(&self.pipeline, tap_name, &mapped);
         }

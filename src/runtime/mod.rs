@@ -1,7 +1,7 @@
 //! The only async orchestration: threads, channels, clock, shutdown.
 //!
-//! One pipeline is: the tap's thread → `ingest` (a thread that decodes and brings changes into canonical form) → `driver`
-//! (a thread with the engine) ⇄ `look` (lookups on the target), `evidence` (the applier's progress, the tap's ends) →
+//! One pipeline is: the tap's thread → `ingest` (a thread that keeps the order) ⇄ `decoding` (threads that bring changes
+//! into canonical form) → `driver` (a thread with the engine) ⇄ `look` (lookups on the target), `evidence` (the applier's progress, the tap's ends) →
 //! `record` (findings made durable, then commits). Every queue is bounded; a full one stops the tap, and the log keeps
 //! what was not read.
 //!
@@ -9,10 +9,12 @@
 
 pub mod clock;
 pub mod entry;
+pub mod ordered;
 
 mod audit;
 mod context;
 mod decode;
+mod decoding;
 mod doctor;
 mod driver;
 mod evidence;

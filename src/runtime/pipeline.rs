@@ -1,6 +1,6 @@
 //! One pipeline, put together: its threads, its tasks, its channels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -24,6 +24,7 @@ use crate::target::Target;
 
 use super::clock::Clock;
 use super::context::PipelineContext;
+use super::decoding::{Bindings, Decoding};
 use super::driver::{Driver, FED, Fed, RECORDS, REPLIES, Record, Reply, TapState};
 use super::entry::Failure;
 use super::evidence::{Evidence, Positions};
@@ -31,7 +32,8 @@ use super::findings::store_failure;
 use super::images::{ImageStore, TableVersions};
 use super::ingest::{Counts, Ingest, Window};
 use super::look::Looker;
-use super::mapping::{Mapper, PlanRules, Remap};
+use super::mapping::{Finder, Mapper, PlanRules, Remap};
+use super::ordered::{self, Ordered};
 use super::poison::Reasons;
 use super::record::{Recorder, Sink, StoreState};
 use super::restore::Restore;
@@ -74,6 +76,10 @@ pub(super) struct Start<'a> {
     pub(super) alerts: Vec<Alerts>,
     pub(super) window: Option<Window>,
     pub(super) clock: Clock,
+}
+
+fn no_thread(error: std::io::Error) -> Failure {
+    Failure { source: Some(Box::new(error)), ..Failure::new("no thread can be started") }
 }
 
 fn refused(what: impl Into<String>, hint: Option<&str>) -> Failure {
@@ -237,30 +243,7 @@ impl Running {
         events: Receiver<TapEvent>,
         (window, restore): (Option<Window>, Restore),
     ) -> Result<(), Failure> {
-        let mapper = Mapper {
-            rules: Arc::clone(&self.rules),
-            target: self.target.clone(),
-            tables: Arc::clone(&self.tables),
-            epoch: Arc::clone(&self.epoch),
-            clock: self.clock,
-            handle: Handle::current(),
-            stopped: Arc::clone(&self.stopped),
-            pipeline: Arc::clone(&self.name),
-            known: BTreeMap::new(),
-            known_epoch: 0,
-            look_again: BTreeMap::new(),
-        };
-        let mut ingest = Ingest {
-            decoder: decode::decoder(&settings::decoder(&pipeline.decode, &pipeline.tables)),
-            mapper,
-            images: Arc::clone(&self.images),
-            partitions: self.partitions.clone(),
-            counts: Arc::clone(&self.counts),
-            window,
-            shapes: BTreeMap::new(),
-            restore,
-            next: BTreeMap::new(),
-        };
+        let mut ingest = self.ingest(pipeline, (window, restore))?;
         let fed = self.fed.clone();
         let (taps, taps_here) = sync_channel(1);
         let _ = taps.send(events);
@@ -268,16 +251,47 @@ impl Running {
         self.spawn_thread("ingest", move |_| ingest.run(&taps_here, &fed))
     }
 
+    fn ingest(&self, pipeline: &Pipeline, (window, restore): (Option<Window>, Restore)) -> Result<Ingest, Failure> {
+        let finder = Finder {
+            rules: Arc::clone(&self.rules),
+            target: self.target.clone(),
+            handle: Handle::current(),
+            stopped: Arc::clone(&self.stopped),
+            pipeline: Arc::clone(&self.name),
+            again: BTreeMap::new(),
+        };
+        let mapper = Mapper::new(finder, Arc::clone(&self.tables), Arc::clone(&self.epoch), self.clock);
+        let options = settings::decoder(&pipeline.decode, &pipeline.tables);
+        let decoding = || Decoding {
+            decoder: decode::decoder(&options),
+            mapper: mapper.clone(),
+            partitions: self.partitions.clone(),
+            bindings: Bindings::default(),
+        };
+        let workers = (0..ordered::threads()).map(|_| {
+            let mut decoding = decoding();
+            move |batch| decoding.decode(batch)
+        });
+        Ok(Ingest {
+            decoding: Ordered::start(&format!("decode-{}", self.name), workers).map_err(no_thread)?,
+            again: decoding(),
+            tables: Arc::clone(&self.tables),
+            epoch: Arc::clone(&self.epoch),
+            images: Arc::clone(&self.images),
+            partitions: self.partitions.clone(),
+            counts: Arc::clone(&self.counts),
+            window,
+            restore,
+            met: BTreeSet::new(),
+            next: BTreeMap::new(),
+        })
+    }
+
     fn spawn_thread(&mut self, stage: &str, work: impl FnOnce(Handle) + Send + 'static) -> Result<(), Failure> {
         let handle = Handle::current();
         let name = format!("{stage}-{}", self.name);
         let thread = std::thread::Builder::new().name(name).spawn(move || work(handle));
-        self.threads.push(
-            thread.map_err(|error| Failure {
-                source: Some(Box::new(error)),
-                ..Failure::new("no thread can be started")
-            })?,
-        );
+        self.threads.push(thread.map_err(no_thread)?);
         Ok(())
     }
 

@@ -94,7 +94,7 @@ fn input(table: &Table, finding: Finding) -> Option<Input> {
             let reduced = table.plan.expect(&table.plan.bind(&row.columns, row.typing), row);
             (reduced.fingerprint, reduced.mask)
         }
-        None => (0, Arc::new(Mask::default())),
+        None => (0, Mask::default()),
     };
     let tracked = Tracked {
         key: key.clone(),

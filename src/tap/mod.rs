@@ -55,7 +55,7 @@ impl Partitions {
     }
 }
 
-/// Events that a tap sends ahead of its reader. With batches of at most 4 MiB (one record may be larger), 32 MiB.
+/// Events that a tap sends ahead of its reader. With batches of at most 1 MiB (one record may be larger), 8 MiB.
 const DEPTH: usize = 8;
 
 /// A tap as it is configured, by kind.

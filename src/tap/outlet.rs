@@ -23,11 +23,12 @@ impl Signal {
     }
 }
 
-/// A batch is closed at this size: large enough to make the hand-over cheap, small enough to flow.
-const BATCH_BYTES: usize = 4 << 20;
+/// A batch is closed at this size: large enough to make the hand-over cheap, small enough to stay in a core's cache until it
+/// is decoded.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// A batch is closed at this count.
-const BATCH_RECORDS: usize = 4096;
+const BATCH_RECORDS: usize = 1024;
 
 /// How soon a full channel is tried again. Whoever drains it has whole batches to go.
 pub(super) const FULL: Duration = Duration::from_millis(5);

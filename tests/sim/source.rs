@@ -80,7 +80,7 @@ pub(crate) struct Source {
     /// From here on a key stands for a whole table.
     truncates: u32,
     names: Arc<Columns>,
-    masks: Vec<Arc<Mask>>,
+    masks: Vec<Mask>,
     order: Order,
     before_images: bool,
 }
@@ -102,7 +102,7 @@ impl Source {
         }
         let mut before = draft.start;
         before.resize(count, None);
-        let masks = (0..=ALL).map(|bits| Arc::new(mask(bits))).collect();
+        let masks = (0..=ALL).map(|bits| mask(bits)).collect();
         Source {
             changes,
             logs,
@@ -173,7 +173,7 @@ impl Source {
             order: if wide { change.txn } else { change.offset },
             op: change.op,
             fingerprint: change.row.map_or(0, |row| fingerprint(&row, change.sent)),
-            mask: Arc::clone(&self.masks[usize::from(change.sent)]),
+            mask: self.masks[usize::from(change.sent)].clone(),
             before: change.before.filter(|_| self.before_images).map(|row| fingerprint(&row, change.sent)),
             committed_at: Some(SourceTime(change.clock)),
             appended_at: Some(change.append as i64),

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::source::Source;
+use super::source::{self, Source};
 use crate::decode::scan::Scan;
 
 /// How often a block of another form may be learnt: topics in which no two blocks are alike are not worth it.
@@ -30,10 +30,21 @@ struct Field {
 #[derive(Debug)]
 struct Piece {
     text: Box<[u8]>,
-    /// Values that stand in this part: the field's number, and the place from the start of the part on.
-    fixed: Vec<(usize, Range<usize>)>,
-    /// The field whose value follows; `None` behind the last one.
-    varying: Option<usize>,
+    /// Values that stand in this part and are used, by their place from the start of the part on.
+    fixed: Vec<(source::Field, Range<usize>)>,
+    /// What follows.
+    then: Then,
+}
+
+/// What follows a part of the block that is the same in every record.
+#[derive(Debug)]
+enum Then {
+    /// The value of a field that is used.
+    Used(source::Field),
+    /// A value that is not.
+    Unused,
+    /// Nothing.
+    End,
 }
 
 impl Block {
@@ -58,14 +69,12 @@ impl Block {
             let start = scan.place();
             scan.meets(&piece.text).then_some(())?;
             for (field, place) in &piece.fixed {
-                let value = scan.between(start + place.start, start + place.end)?;
-                *source.field(&self.text[self.fields[*field].name.clone()])? = Some(value);
+                source.set(*field, scan.between(start + place.start, start + place.end)?);
             }
-            if let Some(field) = piece.varying {
-                let value = scan.value()?;
-                if let Some(slot) = source.field(&self.text[self.fields[field].name.clone()]) {
-                    *slot = Some(value);
-                }
+            match piece.then {
+                Then::Used(field) => source.set(field, scan.value()?),
+                Then::Unused => drop(scan.value()?),
+                Then::End => {}
             }
         }
         (!self.pieces.is_empty()).then_some(source)
@@ -91,16 +100,18 @@ impl Block {
 
     fn pieces(&self) -> Vec<Piece> {
         let (mut pieces, mut start, mut fixed) = (Vec::new(), 0, Vec::new());
-        for (index, field) in self.fields.iter().enumerate() {
+        for field in &self.fields {
+            let used = source::Field::named(&self.text[field.name.clone()]);
             if field.varies {
                 let text = self.text.as_bytes()[start..field.value.start].into();
-                pieces.push(Piece { text, fixed: std::mem::take(&mut fixed), varying: Some(index) });
+                let then = used.map_or(Then::Unused, Then::Used);
+                pieces.push(Piece { text, fixed: std::mem::take(&mut fixed), then });
                 start = field.value.end;
-            } else if Source::default().field(&self.text[field.name.clone()]).is_some() {
-                fixed.push((index, field.value.start - start..field.value.end - start));
+            } else if let Some(used) = used {
+                fixed.push((used, field.value.start - start..field.value.end - start));
             }
         }
-        pieces.push(Piece { text: self.text.as_bytes()[start..].into(), fixed, varying: None });
+        pieces.push(Piece { text: self.text.as_bytes()[start..].into(), fixed, then: Then::End });
         pieces
     }
 }
@@ -118,11 +129,11 @@ fn read<'a>(scan: &mut Scan<'a>) -> Option<(Source<'a>, Vec<Places>)> {
         let value_start = scan.place();
         let value = scan.value()?;
         fields.push((start..start + name.len(), value_start..scan.place()));
-        if let Some(field) = source.field(name) {
-            match field {
-                None => *field = Some(value),
-                Some(_) => return None,
+        if let Some(field) = source::Field::named(name) {
+            if source.get(field).is_some() {
+                return None;
             }
+            source.set(field, value);
         }
         if !scan.goes_on()? {
             return Some((source, fields));

@@ -155,7 +155,7 @@ impl Kind {
             (Kind::IsoDay, Scalar::Text(text)) => calendar::iso_day(&text).ok_or(self.mistyped()),
             (Kind::IsoClock, Scalar::Text(text)) => calendar::iso_clock(&text).ok_or(self.mistyped()),
             (Kind::IsoLocal, Scalar::Text(text)) => calendar::iso_local(&text).ok_or(self.mistyped()),
-            (_, Scalar::Bool(_) | Scalar::Int(_) | Scalar::Text(_)) => return None,
+            (_, Scalar::Bool(_) | Scalar::Int(_) | Scalar::Fraction(_) | Scalar::Text(_)) => return None,
         })
     }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::schema::Schemas;
 use super::{Topic, Unwrapped, unwrap};
+use crate::decode::guess::Tokens;
 use crate::decode::json::Undeclared;
 use crate::decode::memo::Shapes;
 use crate::decode::row;
-use crate::decode::scan::Tokens;
 use crate::model::{Row, Typing};
 
 /// The column that routing of many tables into one topic adds to keys, to keep them apart.

@@ -22,13 +22,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::block::Block;
 use self::envelope::Envelope;
+use self::fast::{Layout, Learnt};
 use self::schema::{RowPlan, Schema, Schemas};
 pub(super) use self::source::binlog_order;
 use self::source::{Origin, Source};
+use super::guess::{Spans, Tokens};
 use super::json::Undeclared;
-use super::memo::{Shapes, Tables, remember};
+use super::memo::{Shapes, Tables, recall};
 use super::row::{self, AsWritten, Draft, Marks, ReadCell, RowSeed};
-use super::scan::{Spans, Tokens};
 use super::{Options, Understood, json, sniff};
 use crate::model::change::{KeyChange, TableName};
 use crate::model::{Cell, Change, Columns, Op, Record, Reject, Row, Typing};
@@ -38,6 +39,12 @@ use crate::model::{Cell, Change, Columns, Op, Record, Reject, Row, Typing};
 pub(super) struct Debezium {
     marks: Marks,
     topics: HashMap<u64, Topic>,
+    memory: Memory,
+}
+
+/// What records of all topics share.
+#[derive(Debug, Default)]
+struct Memory {
     schemas: Schemas,
     shapes: Shapes,
     tables: Tables,
@@ -55,6 +62,7 @@ struct Topic {
     row_tokens: Tokens,
     key: Option<Arc<Columns>>,
     key_tokens: Tokens,
+    layout: Layout,
     source: Block,
 }
 
@@ -95,12 +103,11 @@ struct Unwrapped<'a> {
     guessed: bool,
 }
 
-/// An envelope, read, and what it was read with.
+/// What an envelope was read with.
 struct Opened<'a> {
     schema: Option<Arc<Schema>>,
     guess: Option<Arc<Columns>>,
     payload: &'a str,
-    envelope: Envelope<'a>,
     /// Whether a column held another kind of value than in the record before.
     surprised: bool,
 }
@@ -110,10 +117,7 @@ impl Debezium {
         Debezium {
             marks: placeholder::marks(options.placeholder.as_deref()),
             topics: HashMap::new(),
-            schemas: Schemas::default(),
-            shapes: Shapes::default(),
-            tables: Tables::default(),
-            spans: Spans::default(),
+            memory: Memory::default(),
         }
     }
 
@@ -125,37 +129,40 @@ impl Debezium {
         record: &Record<'a>,
         text: &'a str,
     ) -> Result<Understood<'a>, Unread<'a>> {
-        let hash = xxh3_64(topic.as_bytes());
-        let mut last = self.topics.get_mut(&hash).map(std::mem::take).unwrap_or_default();
-        let understood =
-            self.open(&mut last, text).and_then(|opened| self.interpret(&mut last, opened, options, record));
-        match self.topics.get_mut(&hash) {
-            Some(slot) => *slot = last,
-            None => remember(&mut self.topics, hash, last),
-        }
-        understood
+        let last = recall(&mut self.topics, xxh3_64(topic.as_bytes()));
+        let mut envelope = Envelope::default();
+        let opened = self.memory.open(last, &self.marks, text, &mut envelope)?;
+        self.memory.interpret(last, opened, &mut envelope, (options, record))
     }
+}
 
+impl Memory {
     /// Reads the envelope out of its wrapping.
-    fn open<'a>(&mut self, last: &mut Topic, text: &'a str) -> Result<Opened<'a>, Unread<'a>> {
+    fn open<'a>(
+        &mut self,
+        last: &mut Topic,
+        marks: &Marks,
+        text: &'a str,
+        envelope: &mut Envelope<'a>,
+    ) -> Result<Opened<'a>, Unread<'a>> {
         let Unwrapped { schema, payload, guessed } =
             unwrap(&mut self.schemas, &mut last.value_schema, text).map_err(|reason| broken(reason, None))?;
         let plan = schema.as_deref().filter(|schema| schema.envelope).map(|schema| &schema.plan);
         let guess = plan.map(|plan| Arc::clone(&plan.columns)).or_else(|| last.row.clone());
         let met_before = guess.as_ref().zip(last.row.as_ref()).is_some_and(|(guess, row)| Arc::ptr_eq(guess, row));
         let as_written = plan.filter(|_| !met_before).map_or(&last.as_written, |plan| &plan.as_written);
-        let looks = Looks { guess: guess.as_deref(), tokens: &last.row_tokens, as_written };
-        let places = (&mut last.source, &mut self.spans);
-        let (read, surprised) = match plan {
-            Some(plan) => read_envelope(payload, plan, looks, &self.marks, places),
-            None => read_envelope(payload, &Undeclared, looks, &self.marks, places),
+        let looks = Looks { guess: guess.as_deref(), tokens: &last.row_tokens, as_written, marks };
+        let learnt = Learnt { layout: &mut last.layout, block: &mut last.source, spans: &mut self.spans };
+        let read = match plan {
+            Some(plan) => read_envelope(payload, plan, looks, learnt, envelope),
+            None => read_envelope(payload, &Undeclared, looks, learnt, envelope),
         };
         match read {
-            Ok(envelope) => Ok(Opened { schema, guess, payload, envelope, surprised }),
+            Ok(surprised) => Ok(Opened { schema, guess, payload, surprised }),
             // What is wrong stands at a place of the whole text, which a guessed schema leaves out of account.
             Err(_) if guessed => {
                 last.value_schema = None;
-                self.open(last, text)
+                self.open(last, marks, text, envelope)
             }
             Err(error) => Err(Unread::Other { payload, complaint: json::complaint(&error) }),
         }
@@ -165,11 +172,11 @@ impl Debezium {
         &mut self,
         last: &mut Topic,
         opened: Opened<'a>,
-        options: &Options,
-        record: &Record<'a>,
+        envelope: &mut Envelope<'a>,
+        (options, record): (&Options, &Record<'a>),
     ) -> Result<Understood<'a>, Unread<'a>> {
-        let Opened { schema, guess, payload, mut envelope, surprised } = opened;
-        let (Some(op), Some(source)) = (envelope.op, envelope.source.take()) else {
+        let Opened { schema, guess, payload, surprised } = opened;
+        let Envelope { op: Some(op), source: Some(source), before, after } = envelope else {
             return Err(Unread::Other { payload, complaint: "it has no `op` and `source`".to_owned() });
         };
         let table = source.table(&mut self.tables);
@@ -183,7 +190,7 @@ impl Debezium {
             return Err(fault("the `source` names no table".to_owned()));
         };
         let plan = schema.as_deref().filter(|schema| schema.envelope).map(|schema| &schema.plan);
-        let images = self.images(envelope, guess.as_ref(), plan).map_err(&fault)?;
+        let images = self.images((before.take(), after.take()), guess.as_ref(), plan).map_err(&fault)?;
         if let Some(row) = images.after.as_ref().or(images.before.as_ref()) {
             last.learn(row, plan, surprised);
         }
@@ -191,18 +198,18 @@ impl Debezium {
             Op::Truncate => None,
             Op::Insert | Op::Read | Op::Update | Op::Delete => self.record_key(last, record).map_err(&fault)?,
         };
-        let facts = Facts { op, table: name, source: &source, record_key, images, plan };
+        let facts = Facts { op, table: name, source, record_key, images, plan };
         facts.assemble(options, record, &mut self.shapes).map(Understood::Change).map_err(&fault)
     }
 
     fn images<'a>(
         &mut self,
-        mut envelope: Envelope<'a>,
+        (before, mut after): (Option<Draft<'a>>, Option<Draft<'a>>),
         guess: Option<&Arc<Columns>>,
         plan: Option<&RowPlan>,
     ) -> Result<Images<'a>, String> {
         let typing = if plan.is_some() { Typing::Declared } else { Typing::Bare };
-        let placeholders = envelope.after.as_mut().map(|draft| std::mem::take(&mut draft.marked)).unwrap_or_default();
+        let placeholders = after.as_mut().map(|draft| std::mem::take(&mut draft.marked)).unwrap_or_default();
         let mut row = |draft: Option<Draft<'a>>| match draft {
             Some(mut draft) => {
                 let columns = draft.columns(guess, &mut self.shapes)?;
@@ -210,8 +217,8 @@ impl Debezium {
             }
             None => Ok(None),
         };
-        let before = row(envelope.before)?;
-        let after = row(envelope.after)?;
+        let before = row(before)?;
+        let after = row(after)?;
         Ok(Images { before, after, placeholders: placeholders.into() })
     }
 
@@ -226,22 +233,27 @@ struct Looks<'r> {
     guess: Option<&'r Columns>,
     tokens: &'r Tokens,
     as_written: &'r [bool],
+    marks: &'r Marks,
 }
 
-/// Reads an envelope as the last one was written, else in any form; and whether a column surprised.
+/// Reads an envelope as the last one was written, else in any form; answers whether a column surprised. The envelope is
+/// filled where it stands: it is large, and moving it costs.
 fn read_envelope<'a, R: ReadCell>(
     payload: &'a str,
     reader: &R,
     looks: Looks<'_>,
-    marks: &Marks,
-    (block, spans): (&mut Block, &mut Spans),
-) -> (serde_json::Result<Envelope<'a>>, bool) {
-    let rows = RowSeed { reader, guess: looks.guess, as_written: AsWritten::All, marks, tokens: looks.tokens };
-    if let Some(envelope) = fast::read(payload, rows, block, spans) {
-        return (Ok(envelope), false);
+    mut learnt: Learnt<'_>,
+    envelope: &mut Envelope<'a>,
+) -> serde_json::Result<bool> {
+    let Looks { guess, tokens, as_written, marks } = looks;
+    let rows = RowSeed { reader, guess, as_written: AsWritten::All, marks, tokens };
+    if fast::read(payload, rows, &mut learnt, envelope).is_some() {
+        return Ok(false);
     }
     let attempt = |as_written: AsWritten<'_>| envelope::read(payload, RowSeed { as_written, ..rows });
-    row::attempts(looks.as_written, attempt)
+    let (read, surprised) = row::attempts(as_written, attempt);
+    *envelope = read?;
+    Ok(surprised)
 }
 
 fn broken(reason: String, table: Option<TableName>) -> Unread<'static> {

@@ -1,49 +1,93 @@
 //! The `source` block: which table, when, and where in the source's own log.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::{Deserialize, Deserializer};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use smol_str::format_smolstr;
 
-use crate::decode::json;
+use crate::decode::json::{self, Name, REPEATED};
 use crate::decode::memo::Tables;
 use crate::model::SourceTime;
-use crate::model::change::TableName;
+use crate::model::change::{SourcePlace, TableName};
+
+/// A field of a `source` block that is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    Connector,
+    Db,
+    Schema,
+    Table,
+    TsMs,
+    Snapshot,
+    Sequence,
+    Lsn,
+    File,
+    Pos,
+    CommitScn,
+    Scn,
+    CommitLsn,
+}
+
+impl Field {
+    const COUNT: usize = Field::CommitLsn as usize + 1;
+
+    /// The field of this name, if it is used.
+    pub(super) fn named(name: &str) -> Option<Field> {
+        Some(match name {
+            "connector" => Field::Connector,
+            "db" => Field::Db,
+            "schema" => Field::Schema,
+            "table" => Field::Table,
+            "ts_ms" => Field::TsMs,
+            "snapshot" => Field::Snapshot,
+            "sequence" => Field::Sequence,
+            "lsn" => Field::Lsn,
+            "file" => Field::File,
+            "pos" => Field::Pos,
+            "commit_scn" => Field::CommitScn,
+            "scn" => Field::Scn,
+            "commit_lsn" => Field::CommitLsn,
+            _ => return None,
+        })
+    }
+}
 
 /// The fields used of a `source` block, values as written: connectors print some of them in several forms. A null may be
 /// kept as written or be left out.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Source<'a> {
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    connector: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    db: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    schema: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    table: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    ts_ms: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    snapshot: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    sequence: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    lsn: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    file: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    pos: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    commit_scn: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    scn: Option<&'a str>,
-    #[serde(borrow, default, deserialize_with = "as_written")]
-    commit_lsn: Option<&'a str>,
+#[derive(Debug, Default)]
+pub(super) struct Source<'a>([Option<&'a str>; Field::COUNT]);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Source<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SourceVisitor)
+    }
 }
 
-fn as_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, D::Error> {
-    Ok(Option::<&'de RawValue>::deserialize(deserializer)?.map(RawValue::get))
+struct SourceVisitor;
+
+impl<'de> Visitor<'de> for SourceVisitor {
+    type Value = Source<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a source block")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut source, mut met) = (Source::default(), [false; Field::COUNT]);
+        while let Some(Name(name)) = map.next_key()? {
+            let Some(field) = Field::named(&name) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if std::mem::replace(&mut met[field as usize], true) {
+                return Err(A::Error::custom(REPEATED));
+            }
+            source.0[field as usize] = map.next_value::<Option<&'de RawValue>>()?.map(RawValue::get);
+        }
+        Ok(source)
+    }
 }
 
 /// The families of connectors whose events differ in what may be trusted.
@@ -58,7 +102,8 @@ pub(super) enum Origin {
 }
 
 fn int(raw: Option<&str>) -> Option<i64> {
-    raw?.trim_matches('"').parse().ok()
+    let raw = raw?;
+    raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw).parse().ok()
 }
 
 fn text<'a>(raw: Option<&'a str>) -> Option<Cow<'a, str>> {
@@ -66,28 +111,18 @@ fn text<'a>(raw: Option<&'a str>) -> Option<Cow<'a, str>> {
 }
 
 impl<'a> Source<'a> {
-    /// The place of a field that is used.
-    pub(super) fn field(&mut self, name: &str) -> Option<&mut Option<&'a str>> {
-        Some(match name {
-            "connector" => &mut self.connector,
-            "db" => &mut self.db,
-            "schema" => &mut self.schema,
-            "table" => &mut self.table,
-            "ts_ms" => &mut self.ts_ms,
-            "snapshot" => &mut self.snapshot,
-            "sequence" => &mut self.sequence,
-            "lsn" => &mut self.lsn,
-            "file" => &mut self.file,
-            "pos" => &mut self.pos,
-            "commit_scn" => &mut self.commit_scn,
-            "scn" => &mut self.scn,
-            "commit_lsn" => &mut self.commit_lsn,
-            _ => return None,
-        })
+    /// What a field says, as written.
+    pub(super) fn get(&self, field: Field) -> Option<&'a str> {
+        self.0[field as usize]
+    }
+
+    /// Notes what a field says.
+    pub(super) fn set(&mut self, field: Field, value: &'a str) {
+        self.0[field as usize] = Some(value);
     }
 
     pub(super) fn origin(&self) -> Origin {
-        match self.connector {
+        match self.get(Field::Connector) {
             Some(r#""postgresql""#) => Origin::Postgres,
             Some(r#""mysql""# | r#""mariadb""#) => Origin::Mysql,
             Some(_) | None => Origin::Other,
@@ -96,29 +131,34 @@ impl<'a> Source<'a> {
 
     /// `schema.table`, or `database.table` where the source has no schemas; `None` for a source that names no table.
     pub(super) fn table(&self, tables: &mut Tables) -> Option<TableName> {
-        let table = text(self.table).filter(|table| !table.is_empty())?;
-        let schema = text(self.schema).or_else(|| text(self.db)).unwrap_or_default();
-        Some(tables.named(&schema, &table))
+        let schema = [Field::Schema, Field::Db].into_iter().filter_map(|field| self.get(field));
+        let schema = schema.into_iter().find(|raw| raw.starts_with('"')).unwrap_or_default();
+        tables.written(schema, self.get(Field::Table)?)
     }
 
     /// When the source committed. The finer fields beside this one are the same instant, since Debezium 2.6.
     pub(super) fn committed_at(&self) -> Option<SourceTime> {
-        int(self.ts_ms).map(SourceTime)
+        int(self.get(Field::TsMs)).map(SourceTime)
     }
 
     /// Whether a snapshot read the row. Streaming events say `"false"`, `false`, null or nothing.
     fn is_snapshot(&self) -> bool {
-        !matches!(self.snapshot, None | Some(r#""false""# | "false" | "null"))
+        !matches!(self.get(Field::Snapshot), None | Some(r#""false""# | "false" | "null"))
     }
 
     /// The position in the source's log, for people.
-    pub(super) fn position(&self) -> Option<Box<str>> {
+    pub(super) fn position(&self) -> Option<SourcePlace> {
         match self.origin() {
-            Origin::Postgres => int(self.lsn).map(|lsn| lsn_text(lsn as u64)),
-            Origin::Mysql => Some(format!("{}:{}", text(self.file)?, int(self.pos)?).into()),
+            Origin::Postgres => int(self.get(Field::Lsn)).map(|lsn| SourcePlace::Lsn(lsn as u64)),
+            Origin::Mysql => {
+                let (file, position) = (text(self.get(Field::File))?, int(self.get(Field::Pos))?);
+                Some(SourcePlace::Text(format_smolstr!("{file}:{position}")))
+            }
             Origin::Other => {
-                let place = text(self.commit_scn).or_else(|| text(self.scn)).or_else(|| text(self.commit_lsn))?;
-                Some(place.into())
+                let place = text(self.get(Field::CommitScn))
+                    .or_else(|| text(self.get(Field::Scn)))
+                    .or_else(|| text(self.get(Field::CommitLsn)))?;
+                Some(SourcePlace::Text(place.into()))
             }
         }
     }
@@ -132,33 +172,24 @@ impl<'a> Source<'a> {
             return None;
         }
         match self.origin() {
-            Origin::Postgres => self.committed_lsn().or_else(|| int(self.lsn).map(|lsn| lsn as u64)),
-            Origin::Mysql => binlog_order(&text(self.file)?, u64::try_from(int(self.pos)?).ok()?),
+            Origin::Postgres => self.committed_lsn().or_else(|| int(self.get(Field::Lsn)).map(|lsn| lsn as u64)),
+            Origin::Mysql => {
+                binlog_order(&text(self.get(Field::File))?, u64::try_from(int(self.get(Field::Pos))?).ok()?)
+            }
             Origin::Other => None,
         }
     }
 
     /// The first element of `sequence`, the JSON text of an array of two decimal texts or nulls.
     fn committed_lsn(&self) -> Option<u64> {
-        let list = self.sequence?.strip_prefix("\"[")?;
-        let first = list.split([',', ']']).next()?.trim_matches(['\\', '"', ' ']);
+        let list = self.get(Field::Sequence)?.strip_prefix("\"[")?;
+        // Bytes, not characters: this is read for every change.
+        let marks = |byte: &u8| matches!(byte, b'\\' | b'"' | b' ');
+        let start = list.bytes().position(|byte| !marks(&byte))?;
+        let length = list.as_bytes()[start..].iter().position(|byte| marks(byte) || matches!(byte, b',' | b']'))?;
+        let first = &list[start..start + length];
         first.parse::<u64>().ok().or_else(|| first.parse::<i64>().ok().map(|lsn| lsn as u64))
     }
-}
-
-/// PostgreSQL's own form of a log position: high and low 32 bits in hexadecimal.
-fn lsn_text(lsn: u64) -> Box<str> {
-    // One is made for every change: a formatter takes as long as the whole block.
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let mut text = String::with_capacity(17);
-    for half in [(lsn >> 32) as u32, lsn as u32] {
-        if !text.is_empty() {
-            text.push('/');
-        }
-        let first = (half | 1).ilog2() / 4;
-        (0..=first).rev().for_each(|digit| text.push(char::from(DIGITS[(half >> (4 * digit) & 15) as usize])));
-    }
-    text.into()
 }
 
 /// File number and position of a binary log in one number: 24 bits for the number, 40 (1 TiB) for the position.
@@ -174,7 +205,7 @@ mod tests {
 
     fn order_of(block: &str) -> (Option<String>, Option<u64>) {
         let source: Source<'_> = serde_json::from_str(block).expect("the block of a test is JSON");
-        (source.position().map(String::from), source.order())
+        (source.position().map(|place| place.to_string()), source.order())
     }
 
     #[test]

@@ -11,12 +11,12 @@ use std::borrow::Cow;
 
 use self::table::{Declaration, Known};
 use super::debezium::Unread;
+use super::guess::Tokens;
 use super::json::{self, Fields, Undeclared};
 use super::memo::{MAX_ENTRIES, Shapes, Tables};
 use super::row;
-use super::scan::Tokens;
 use super::{Options, Understood, calendar};
-use crate::model::change::{KeyChange, TableName};
+use crate::model::change::{KeyChange, SourcePlace, TableName};
 use crate::model::{Cell, Change, Op, Record, Reject, Row, SourceTime, Typing};
 
 /// Reads DMS messages.
@@ -174,7 +174,7 @@ fn assemble<'a>(op: Op, key: Option<Row<'a>>, row: Row<'a>, message: &Message<'_
         before: None,
         committed_at: committed_at.map(SourceTime),
         source_order: position.as_deref().and_then(position::order),
-        source: position.map(Into::into),
+        source: position.map(|position| SourcePlace::Text(position.into())),
         placeholders: Box::default(),
         key_change: KeyChange::No,
     }

@@ -305,7 +305,7 @@ impl Bench {
         let (at, order) = (self.position(&partition.to_string()), self.order());
         let mask = Mask::of(2, 0..1);
         let tracked = self.tracked_as(key, at, Op::Update, hashes((value, 0)).sum(&mask), Role::Rows);
-        let tracked = Tracked { order, mask: Arc::new(mask), ..tracked };
+        let tracked = Tracked { order, mask, ..tracked };
         let cells = vec![Cell::Int(value), Cell::NotSent];
         let row = Row::new(Arc::new(Columns::new(["a", "b"])), cells, Typing::Declared);
         let image = Image { row: Some(Arc::new(row)), source: None };
@@ -334,7 +334,7 @@ impl Bench {
             order: at.offset,
             op,
             fingerprint,
-            mask: Arc::new(all()),
+            mask: all(),
             before: None,
             committed_at: Some(SourceTime(self.now as i64)),
             appended_at: Some(self.now as i64),

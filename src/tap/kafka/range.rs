@@ -287,7 +287,8 @@ impl Run {
             }
             wait = Duration::ZERO;
         }
-        ControlFlow::Continue(moved | self.position(consumer))
+        // Where records come, they tell the positions.
+        ControlFlow::Continue(moved || self.position(consumer))
     }
 
     fn position(&mut self, consumer: &BaseConsumer) -> bool {

@@ -1,0 +1,209 @@
+//! Records become engine inputs: decoded, keyed, in canonical form. One for each thread that does this; whatever depends on
+//! the order of batches is left to [`super::ingest`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::canon::{Binding, Expected, Mask};
+use crate::decode::{Decoder, Understood};
+use crate::engine::Input;
+use crate::engine::event::{Image, Tracked};
+use crate::model::{Batch, Change, Columns, Key, Op, PartitionId, Position, Record, Row, TableId, Typing};
+use crate::tap::Partitions;
+
+use super::images::Kept;
+use super::mapping::Mapper;
+use super::tables::{Mapped, Table};
+
+/// Shapes of rows remembered for one table; past it the oldest goes and is bound again when met.
+const SHAPES: usize = 32;
+
+/// A batch, decoded.
+pub(super) struct Decoded {
+    pub(super) batch: Batch,
+    pub(super) inputs: Vec<Input>,
+    pub(super) images: Vec<Kept>,
+    /// Tables of which it holds changes that are judged.
+    pub(super) judged: Vec<TableId>,
+    /// Tables of which it holds changes that are not.
+    pub(super) not_judged_tables: BTreeSet<TableId>,
+    /// The next offset of each of its partitions.
+    pub(super) reached: BTreeMap<PartitionId, u64>,
+    pub(super) changes: u64,
+    pub(super) rejects: u64,
+    pub(super) not_judged: u64,
+}
+
+/// What one thread needs.
+pub(super) struct Decoding {
+    pub(super) decoder: Box<dyn Decoder>,
+    pub(super) mapper: Mapper,
+    pub(super) partitions: Partitions,
+    pub(super) bindings: Bindings,
+}
+
+/// How rows of each shape stand in the plan of their table.
+#[derive(Default)]
+pub(super) struct Bindings(BTreeMap<TableId, (Arc<Table>, Vec<Shape>)>);
+
+type Shape = (Arc<Columns>, Typing, Arc<Binding>);
+
+/// Where a change was read.
+struct Place<'t> {
+    topic: &'t str,
+    at: Position,
+    appended: Option<i64>,
+}
+
+impl Decoding {
+    /// Decodes a batch. Blocks while the target cannot be asked for a table that is new.
+    pub(super) fn decode(&mut self, batch: Batch) -> Decoded {
+        let mut out = Decoded {
+            inputs: Vec::with_capacity(batch.len() + 4),
+            images: Vec::with_capacity(batch.len()),
+            batch,
+            judged: Vec::new(),
+            not_judged_tables: BTreeSet::new(),
+            reached: BTreeMap::new(),
+            changes: 0,
+            rejects: 0,
+            not_judged: 0,
+        };
+        let batch = std::mem::take(&mut out.batch);
+        let mut topic: Option<(PartitionId, Arc<str>)> = None;
+        for record in batch.records() {
+            let name = match &topic {
+                Some((partition, name)) if *partition == record.partition => Arc::clone(name),
+                Some(_) | None => {
+                    let name = self.partitions.name(record.partition).topic;
+                    topic = Some((record.partition, Arc::clone(&name)));
+                    name
+                }
+            };
+            self.record(&name, record, &mut out);
+            out.reached.insert(record.partition, record.offset + 1);
+        }
+        Decoded { batch, ..out }
+    }
+
+    fn record(&mut self, topic: &str, record: Record<'_>, out: &mut Decoded) {
+        let at = Position { partition: record.partition, offset: record.offset };
+        let place = Place { topic, at, appended: record.timestamp_ms };
+        match self.decoder.decode(topic, record) {
+            Understood::Change(change) => self.change(&place, change, out),
+            Understood::KeyChange(pair) => {
+                let (old, new) = *pair;
+                self.change(&place, old, out);
+                self.change(&place, new, out);
+            }
+            Understood::Tombstone | Understood::Control(_) => {}
+            Understood::Reject(reject) => out.reject(at, reject.reason, reject.table),
+        }
+    }
+
+    fn change(&mut self, place: &Place<'_>, change: Change<'_>, out: &mut Decoded) {
+        out.changes += 1;
+        let key_shape = change.key.as_ref().map(|key| &*key.columns);
+        let table = match self.mapper.mapped(&change.table, place.topic, key_shape) {
+            (_, Mapped::Judged(table)) => table,
+            (id, Mapped::NotJudged(_)) => {
+                out.not_judged += 1;
+                out.not_judged_tables.insert(id);
+                return;
+            }
+        };
+        match key_of(table, &change) {
+            Ok(key) => {
+                let (tracked, image) = self.bindings.tracked(table, place, key, change);
+                out.keep(tracked, image);
+            }
+            Err(reason) => out.reject(place.at, reason, Some(Arc::clone(&change.table))),
+        }
+    }
+}
+
+impl Decoded {
+    fn keep(&mut self, tracked: Tracked, image: Image) {
+        let table = tracked.key.table();
+        if !self.judged.contains(&table) {
+            self.judged.push(table);
+        }
+        self.images.push(Kept::new(tracked.at, &tracked.key, image));
+        self.inputs.push(Input::Change(tracked));
+    }
+
+    fn reject(&mut self, at: Position, reason: String, table: Option<Arc<str>>) {
+        self.rejects += 1;
+        self.inputs.push(Input::Reject { at, reason, table });
+    }
+}
+
+fn key_of(table: &Table, change: &Change<'_>) -> Result<Key, String> {
+    if change.op == Op::Truncate {
+        return Ok(Key::new(table.id, &[]));
+    }
+    let row = change.key.as_ref().or(change.after.as_ref()).or(change.before.as_ref());
+    let row = row.ok_or("it names no key: set `key` in the table's rule")?;
+    let named = table.plan.key(row);
+    let spare = change.after.as_ref().or(change.before.as_ref());
+    named.or_else(|error| spare.map_or(Err(error), |row| table.plan.key(row))).map_err(|error| error.to_string())
+}
+
+impl Bindings {
+    fn tracked(&mut self, table: &Arc<Table>, place: &Place<'_>, key: Key, change: Change<'_>) -> (Tracked, Image) {
+        let after = change.after.as_ref().map(|row| self.expected(table, row, None));
+        let beside = change.after.as_ref().zip(after.as_ref());
+        let before = change.before.as_ref().map(|row| self.expected(table, row, beside));
+        let (fingerprint, mask) = match (after, &before) {
+            (Some(after), _) => (after.fingerprint, after.mask),
+            (None, Some(before)) => (0, before.mask.clone()),
+            (None, None) => (0, Mask::default()),
+        };
+        let before = before.filter(|before| before.mask == mask).map(|before| before.fingerprint);
+        let image = Image { row: change.after.map(|row| Arc::new(row.into_owned())), source: change.source };
+        let tracked = Tracked {
+            key,
+            at: place.at,
+            order: change.source_order.unwrap_or_default(),
+            op: change.op,
+            fingerprint,
+            mask,
+            before,
+            committed_at: change.committed_at,
+            appended_at: place.appended,
+            key_change: change.key_change,
+            role: table.role,
+        };
+        (tracked, image)
+    }
+
+    /// What a row says; read beside another image of the same change where that has the same shape.
+    fn expected(&mut self, table: &Arc<Table>, row: &Row, beside: Option<(&Row, &Expected)>) -> Expected {
+        let binding = self.binding(table, row);
+        let alike =
+            |(other, _): &(&Row, &Expected)| Arc::ptr_eq(&other.columns, &row.columns) && other.typing == row.typing;
+        match beside.filter(alike) {
+            Some(other) => table.plan.expect_before(&binding, row, other),
+            None => table.plan.expect(&binding, row),
+        }
+    }
+
+    fn binding(&mut self, table: &Arc<Table>, row: &Row) -> Arc<Binding> {
+        let known = self.0.entry(table.id).or_insert_with(|| (Arc::clone(table), Vec::new()));
+        if !Arc::ptr_eq(&known.0, table) {
+            *known = (Arc::clone(table), Vec::new());
+        }
+        let shapes = &mut known.1;
+        let found =
+            shapes.iter().find(|(columns, typing, _)| Arc::ptr_eq(columns, &row.columns) && *typing == row.typing);
+        if let Some((_, _, binding)) = found {
+            return Arc::clone(binding);
+        }
+        let binding = Arc::new(table.plan.bind(&row.columns, row.typing));
+        if shapes.len() >= SHAPES {
+            shapes.remove(0);
+        }
+        shapes.push((Arc::clone(&row.columns), row.typing, Arc::clone(&binding)));
+        binding
+    }
+}
