@@ -23,6 +23,9 @@ const RECORDS: u64 = 1_000_000;
 const PARTITIONS: i32 = 4;
 const ROUNDS: usize = 4;
 
+/// Records per second, and microseconds of processor time per record.
+type Run = (f64, f64);
+
 /// Runs both in turn, so that neither has the warmer cache or the better minute; the best run of each counts.
 pub(crate) fn consume_decode_track(brokers: &str) {
     let topic = format!("afterimage-bench-{}", std::process::id());
@@ -30,10 +33,9 @@ pub(crate) fn consume_decode_track(brokers: &str) {
     let settings: [&[(&str, &str)]; 2] =
         [&[], &[("queued.max.messages.kbytes", "262144"), ("queued.min.messages", "500000"), ("check.crcs", "false")]];
     let turn = |index| (bare_consumer(brokers, &topic, settings[index % 2]), whole_road(brokers, &topic));
-    let (bare, whole): (Vec<(f64, f64)>, Vec<(f64, f64)>) = (0..ROUNDS).map(turn).unzip();
-    let best = |runs: &[(f64, f64)]| {
-        runs.iter().copied().fold((0.0, 0.0), |best, run| if run.0 > best.0 { run } else { best })
-    };
+    let (bare, whole): (Vec<Run>, Vec<Run>) = (0..ROUNDS).map(turn).unzip();
+    let best =
+        |runs: &[Run]| runs.iter().copied().fold((0.0, 0.0), |best, run| if run.0 > best.0 { run } else { best });
     let (bare, whole) = (best(&bare), best(&whole));
     let line = serde_json::json!({
         "bench": "consume + decode + track", "records": RECORDS, "partitions": PARTITIONS,
@@ -71,7 +73,7 @@ fn fill(brokers: &str, topic: &str) {
     producer.flush(Duration::from_secs(120)).expect("everything is written");
 }
 
-fn bare_consumer(brokers: &str, topic: &str, extra: &[(&str, &str)]) -> (f64, f64) {
+fn bare_consumer(brokers: &str, topic: &str, extra: &[(&str, &str)]) -> Run {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("group.id", "afterimage-bench").set("enable.auto.commit", "false");
     extra.iter().for_each(|(name, value)| {
@@ -95,7 +97,7 @@ fn bare_consumer(brokers: &str, topic: &str, extra: &[(&str, &str)]) -> (f64, f6
     rate(began, cpu_before)
 }
 
-fn rate(began: Instant, cpu_before: f64) -> (f64, f64) {
+fn rate(began: Instant, cpu_before: f64) -> Run {
     let took = began.elapsed().as_secs_f64();
     let micros = (cpu(std::process::id()) - cpu_before) * 1e6 / RECORDS as f64;
     (RECORDS as f64 / took, (micros * 100.0).round() / 100.0)
@@ -143,7 +145,7 @@ fn decoder() -> impl FnMut(Batch) -> Vec<Input> {
 }
 
 /// Tap thread → decoding threads → engine thread, as in the runtime.
-fn whole_road(brokers: &str, topic: &str) -> (f64, f64) {
+fn whole_road(brokers: &str, topic: &str) -> Run {
     let options = KafkaOptions {
         brokers: Brokers { bootstrap: brokers.to_owned(), properties: BTreeMap::new() },
         topics: vec![topic.to_owned()],

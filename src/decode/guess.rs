@@ -23,11 +23,11 @@ pub(super) struct Tokens {
 impl Tokens {
     /// Those of a row.
     pub(super) fn of(columns: &Arc<Columns>) -> Tokens {
-        let token = |(index, name): (usize, &Box<str>)| {
+        let token = |(index, name): (usize, &str)| {
             let start = if index == 0 { '{' } else { ',' };
             (plain_until(name.as_bytes(), 0) == name.len()).then(|| format!("{start}\"{name}\":").into_bytes().into())
         };
-        match columns.0.iter().enumerate().map(token).collect() {
+        match columns.0.iter().map(|name| &**name).enumerate().map(token).collect() {
             Some(tokens) => Tokens { columns: Some(Arc::clone(columns)), tokens },
             None => Tokens::default(),
         }

@@ -31,6 +31,18 @@ pub enum Format {
     Dms,
 }
 
+impl Format {
+    /// Whether what a record says follows from records before it: DMS tells the columns and the key of a table once, and
+    /// leaves out what is null. One decoder must read all of them, in order.
+    #[must_use]
+    pub fn depends_on_order(self) -> bool {
+        match self {
+            Format::Dms => true,
+            Format::Auto | Format::Debezium => false,
+        }
+    }
+}
+
 /// What the user declared about the tap's records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
@@ -78,7 +90,8 @@ impl Understood<'_> {
     }
 }
 
-/// A decoder for one worker thread. Keeps caches of column names; gives the same answer whatever they hold.
+/// A decoder for one worker thread. Keeps caches of column names; gives the same answer whatever they hold, except in formats
+/// that [depend on order](Format::depends_on_order).
 pub trait Decoder: Send {
     /// Understands one record of `topic`.
     fn decode<'a>(&mut self, topic: &str, record: Record<'a>) -> Understood<'a>;

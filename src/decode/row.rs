@@ -120,10 +120,14 @@ impl<'a> Draft<'a> {
     #[inline]
     pub(super) fn repeat(&mut self, index: usize, cell: &Cell<'a>) {
         // Nearly all are; cloning tells all kinds of cells apart, and costs more than reading does.
-        match cell {
-            Cell::Text(text) if let Some(part) = text.part() => self.cells.push(Cell::Text(part.into())),
-            Cell::Int(value) => self.cells.push(Cell::Int(*value)),
-            other => self.take(index, other.clone()),
+        if let Cell::Text(text) = cell
+            && let Some(part) = text.part()
+        {
+            self.cells.push(Cell::Text(part.into()));
+        } else if let Cell::Int(value) = cell {
+            self.cells.push(Cell::Int(*value));
+        } else {
+            self.take(index, cell.clone());
         }
     }
 

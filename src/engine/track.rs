@@ -102,6 +102,10 @@ impl Track {
     }
 
     fn truncate(&mut self, place: u64) {
+        // Those that went may have had higher offsets than what comes in their place.
+        if place == self.first {
+            self.pieces.clear();
+        }
         while self.pieces.back().is_some_and(|piece| piece.place >= place) {
             self.pieces.pop_back();
         }
@@ -181,6 +185,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn it_is_a_queue_with_places(steps in steps()) {
             let (mut track, mut model, mut gone) = (Track::default(), VecDeque::new(), 0u64);
@@ -219,6 +225,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_version_may_come_before_those_that_went() {
+        let mut track = Track::default();
+        (10..20).for_each(|offset| track.push(version(offset)));
+        (0..6).for_each(|_| track.pop());
+        assert_eq!(track.insert(version(12)), 6);
+        assert_eq!((track.place_of(12), track.place_of(13), track.place_of(16)), (6, 7, 7));
+        assert_eq!(track.at(7), Some(version(16)));
     }
 
     #[test]

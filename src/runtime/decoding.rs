@@ -32,6 +32,8 @@ pub(super) struct Decoded {
     pub(super) changes: u64,
     pub(super) rejects: u64,
     pub(super) not_judged: u64,
+    /// It holds records that are understood by those before them, in whatever batch.
+    pub(super) depends_on_order: bool,
 }
 
 /// What one thread needs.
@@ -68,6 +70,7 @@ impl Decoding {
             changes: 0,
             rejects: 0,
             not_judged: 0,
+            depends_on_order: false,
         };
         let batch = std::mem::take(&mut out.batch);
         let mut topic: Option<(PartitionId, Arc<str>)> = None;
@@ -89,7 +92,9 @@ impl Decoding {
     fn record(&mut self, topic: &str, record: Record<'_>, out: &mut Decoded) {
         let at = Position { partition: record.partition, offset: record.offset };
         let place = Place { topic, at, appended: record.timestamp_ms };
-        match self.decoder.decode(topic, record) {
+        let understood = self.decoder.decode(topic, record);
+        out.depends_on_order |= self.decoder.format().depends_on_order();
+        match understood {
             Understood::Change(change) => self.change(&place, change, out),
             Understood::KeyChange(pair) => {
                 let (old, new) = *pair;

@@ -99,8 +99,10 @@ impl Window {
 /// The stage.
 pub(super) struct Ingest {
     pub(super) decoding: Ordered<Batch, Decoded>,
-    /// Decodes a batch once more, where the order of batches demands it.
-    pub(super) again: Decoding,
+    /// Decodes on this thread what must be decoded in order.
+    pub(super) one_by_one: Decoding,
+    /// Records were met that are understood by those before them: everything is decoded on this thread from there on.
+    pub(super) in_sequence: bool,
     pub(super) tables: Arc<Tables>,
     /// Rises when threads must forget what they know of tables.
     pub(super) epoch: Arc<AtomicU64>,
@@ -146,7 +148,10 @@ impl Ingest {
                 None => return Ok(()),
                 Some(Ahead::Event(event)) => self.event(event),
                 Some(Ahead::Batch) => match self.decoding.answer() {
-                    Some(Ok(decoded)) => Fed::Inputs(self.batch(decoded)),
+                    Some(Ok(decoded)) => {
+                        let decoded = self.in_order(decoded);
+                        Fed::Inputs(self.batch(decoded))
+                    }
                     Some(Err(Ended)) | None => Fed::TapFailed(decoding_ended()),
                 },
             };
@@ -162,7 +167,7 @@ impl Ingest {
                 false => events.try_recv(),
             };
             ahead.push_back(match taken {
-                Ok(TapEvent::Records(batch)) => match self.decoding.ask(batch) {
+                Ok(TapEvent::Records(batch)) if !self.in_sequence => match self.decoding.ask(batch) {
                     Ok(()) => Ahead::Batch,
                     Err(Ended) => Ahead::Event(TapEvent::Failed(decoding_ended())),
                 },
@@ -175,7 +180,7 @@ impl Ingest {
     fn event(&mut self, event: TapEvent) -> Fed {
         match event {
             TapEvent::Records(batch) => {
-                let decoded = self.again.decode(batch);
+                let decoded = self.one_by_one.decode(batch);
                 Fed::Inputs(self.batch(decoded))
             }
             TapEvent::Reached { partition, next } => {
@@ -198,7 +203,6 @@ impl Ingest {
     }
 
     fn batch(&mut self, decoded: Decoded) -> Vec<Input> {
-        let decoded = self.in_order(decoded);
         self.counts.add(&decoded);
         self.images.keep(decoded.images);
         let mut inputs = self.restored(&decoded.judged);
@@ -217,14 +221,16 @@ impl Ingest {
         inputs
     }
 
-    /// A table may be found on the target while two batches with changes of it are decoded. Once one of its changes is judged
-    /// every later one must be, so a later batch that was decoded too early is decoded again.
+    /// A batch that was decoded too early is decoded again. Too early is what must be understood by the records before it; and
+    /// what was decoded before its table was found on the target, where changes before it are judged already: once one is,
+    /// every later one must be.
     fn in_order(&mut self, decoded: Decoded) -> Decoded {
-        if !decoded.not_judged_tables.iter().any(|table| self.met.contains(table)) {
-            return decoded;
+        self.in_sequence |= decoded.depends_on_order;
+        let found_since = decoded.not_judged_tables.iter().any(|table| self.met.contains(table));
+        if found_since {
+            self.epoch.fetch_add(1, Ordering::Release);
         }
-        self.epoch.fetch_add(1, Ordering::Release);
-        self.again.decode(decoded.batch)
+        if found_since || self.in_sequence { self.one_by_one.decode(decoded.batch) } else { decoded }
     }
 
     /// Findings of an earlier process in tables that are met for the first time.

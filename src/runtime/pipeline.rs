@@ -274,7 +274,8 @@ impl Running {
         });
         Ok(Ingest {
             decoding: Ordered::start(&format!("decode-{}", self.name), workers).map_err(no_thread)?,
-            again: decoding(),
+            one_by_one: decoding(),
+            in_sequence: options.format.depends_on_order(),
             tables: Arc::clone(&self.tables),
             epoch: Arc::clone(&self.epoch),
             images: Arc::clone(&self.images),

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+mod audit;
 mod broken;
 mod explain;
 mod help;

@@ -15,7 +15,7 @@ make_postgres_cluster() {
 listen_addresses = '127.0.0.1'
 port = $(port_of "$name")
 unix_socket_directories = ''
-shared_buffers = 32MB
+shared_buffers = 128MB
 max_connections = 200
 wal_level = logical
 max_wal_senders = 40

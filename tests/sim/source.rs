@@ -102,7 +102,7 @@ impl Source {
         }
         let mut before = draft.start;
         before.resize(count, None);
-        let masks = (0..=ALL).map(|bits| mask(bits)).collect();
+        let masks = (0..=ALL).map(mask).collect();
         Source {
             changes,
             logs,

@@ -13,6 +13,7 @@ mod value;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
@@ -119,24 +120,22 @@ impl Postgres {
     /// The rows of the asked keys.
     pub(super) async fn lookup(&self, ask: &Ask) -> Result<Answer, TargetError> {
         let question = Question::of(ask, &self.inner.options.dead_rows);
-        let mut answer: Answer = vec![Vec::new(); ask.keys.len()];
         if question.asked.is_empty() {
-            return Ok(answer);
+            return Ok(vec![Vec::new(); ask.keys.len()]);
         }
         let reader = &self.inner.reader;
-        let rows = reader
+        reader
             .persevering(|| async {
                 let mut lease = reader.lease(question.asked.len(), &ask.table.name).await?;
                 let outcome = reader.bounded(self.rows(&mut lease.conn, &question, ask)).await;
                 lease.settle(&outcome);
                 outcome
             })
-            .await?;
-        question.sort_in(rows, ask, &mut answer)?;
-        Ok(answer)
+            .await
     }
 
-    async fn rows(&self, conn: &mut PgConnection, question: &Question, ask: &Ask) -> Result<Vec<PgRow>, TargetError> {
+    /// Rows are read while the server still sends.
+    async fn rows(&self, conn: &mut PgConnection, question: &Question, ask: &Ask) -> Result<Answer, TargetError> {
         let fail = |error| self.inner.reader.classify(&ask.table.name, error);
         let mut arguments = PgArguments::default();
         for array in &question.arrays {
@@ -145,9 +144,18 @@ impl Postgres {
         let mut read = self.begin(conn, &ask.table.name).await?;
         let query = sqlx::query_with(statement(question.sql.clone()), arguments);
         let persistent = self.inner.options.pooler.keeps_statements();
-        let rows = query.persistent(persistent).fetch_all(read.conn()).await.map_err(fail)?;
+        let mut answer: Answer = vec![Vec::new(); ask.keys.len()];
+        let mut rows = query.persistent(persistent).fetch(read.conn());
+        let first = rows.try_next().await.map_err(fail)?;
+        first.iter().try_for_each(|row| question.check_types(row, ask))?;
+        let mut next = first;
+        while let Some(row) = next {
+            question.sort_in(&row, ask, &mut answer)?;
+            next = rows.try_next().await.map_err(fail)?;
+        }
+        drop(rows);
         read.end().await.map_err(fail)?;
-        Ok(rows)
+        Ok(answer)
     }
 
     /// The rows of the operator's query, run in a read-only transaction.
@@ -263,22 +271,17 @@ impl Question {
         Question { sql: lookup_sql(ask, &wires, dead_rows), arrays, asked, wires }
     }
 
-    fn sort_in(&self, rows: Vec<PgRow>, ask: &Ask, answer: &mut Answer) -> Result<(), TargetError> {
+    fn sort_in(&self, row: &PgRow, ask: &Ask, answer: &mut Answer) -> Result<(), TargetError> {
         let unfit = |hint: &str| failure::changed(&ask.table.name, hint);
-        if let Some(row) = rows.first() {
-            self.check_types(row, ask)?;
+        let ordinal: i64 = row.try_get(0).map_err(|_| unfit("the answer has no ordinal"))?;
+        let index = usize::try_from(ordinal - 1).ok().and_then(|index| self.asked.get(index));
+        let Some(index) = index else { return Err(unfit("the answer names a key that was not asked for")) };
+        let mut cells = Vec::with_capacity(self.wires.len());
+        for (column, (wire, place)) in self.wires.iter().zip(&ask.columns).enumerate() {
+            let cell = wire.cell(row, column + 1, &ask.table.columns[*place]);
+            cells.push(cell.ok_or_else(|| unfit("a value is not of its column's type"))?);
         }
-        for row in rows {
-            let ordinal: i64 = row.try_get(0).map_err(|_| unfit("the answer has no ordinal"))?;
-            let index = usize::try_from(ordinal - 1).ok().and_then(|index| self.asked.get(index));
-            let Some(index) = index else { return Err(unfit("the answer names a key that was not asked for")) };
-            let mut cells = Vec::with_capacity(self.wires.len());
-            for (column, (wire, place)) in self.wires.iter().zip(&ask.columns).enumerate() {
-                let cell = wire.cell(&row, column + 1, &ask.table.columns[*place]);
-                cells.push(cell.ok_or_else(|| unfit("a value is not of its column's type"))?);
-            }
-            answer[*index].push(Row::new(ask.names.clone(), cells, Typing::Declared));
-        }
+        answer[*index].push(Row::new(ask.names.clone(), cells, Typing::Declared));
         Ok(())
     }
 
