@@ -77,10 +77,18 @@ impl Window {
         }
     }
 
-    /// Whether an input is judged: everything that is no change of a row is.
-    fn admits(&mut self, input: &Input, partitions: &Partitions) -> bool {
-        let Input::Change(Tracked { key, at, appended_at, op, .. }) = input else { return true };
-        *op == Op::Truncate || self.follows(partitions.name(at.partition).partition, at.offset, *appended_at, key)
+    /// Takes out what is not judged, and its images. Everything that is no change of a row is judged.
+    fn narrow(&mut self, decoded: &mut Decoded, partitions: &Partitions) {
+        let mut images = std::mem::take(&mut decoded.images).into_iter();
+        decoded.inputs.retain(|input| {
+            let Input::Change(Tracked { key, at, appended_at, op, .. }) = input else { return true };
+            // Each change has its image, in the same order.
+            let image = images.next();
+            let partition = partitions.name(at.partition).partition;
+            let judged = *op == Op::Truncate || self.follows(partition, at.offset, *appended_at, key);
+            decoded.images.extend(image.filter(|_| judged));
+            judged
+        });
     }
 
     fn follows(&mut self, partition: i32, offset: u64, timestamp: Option<i64>, key: &Key) -> bool {
@@ -202,17 +210,17 @@ impl Ingest {
         }
     }
 
-    fn batch(&mut self, decoded: Decoded) -> Vec<Input> {
+    fn batch(&mut self, mut decoded: Decoded) -> Vec<Input> {
         self.counts.add(&decoded);
+        if let Some(window) = &mut self.window {
+            window.narrow(&mut decoded, &self.partitions);
+            self.counts.keys.store(window.keys.len() as u64, Ordering::Relaxed);
+        }
         self.images.keep(decoded.images);
-        let mut inputs = self.restored(&decoded.judged);
-        match &mut self.window {
-            None if inputs.is_empty() => inputs = decoded.inputs,
-            None => inputs.extend(decoded.inputs),
-            Some(window) => {
-                inputs.extend(decoded.inputs.into_iter().filter(|input| window.admits(input, &self.partitions)));
-                self.counts.keys.store(window.keys.len() as u64, Ordering::Relaxed);
-            }
+        let restored = self.restored(&decoded.judged);
+        let mut inputs = decoded.inputs;
+        if !restored.is_empty() {
+            inputs.splice(..0, restored);
         }
         for (partition, next) in decoded.reached {
             self.next.insert(partition, next);

@@ -64,8 +64,9 @@ impl<Q: Send + 'static, A: Send + 'static> Ordered<Q, A> {
     /// When that thread has ended, which only a panic does to it.
     pub fn ask(&mut self, question: Q) -> Result<(), Ended> {
         let lane = &self.lanes[self.asked % self.lanes.len()];
+        lane.questions.send(question).map_err(|_| Ended)?;
         self.asked += 1;
-        lane.questions.send(question).map_err(|_| Ended)
+        Ok(())
     }
 
     /// The answer to the oldest question that has none yet; waits for it. `None` where everything was answered.
