@@ -236,13 +236,13 @@ mod tests {
             for empty_is_null in [false, true] {
                 let rules = Rules { empty_is_null, ..Rules::default() };
                 let plan = Plan::new(TableId(0), Arc::new(meta.clone()), &rules, None).expect("it has a key");
-                for (index, declared) in types.iter().enumerate() {
+                for (index, name) in plan.names().0.iter().enumerate() {
                     for cell in [Cell::text(""), Cell::text(" a "), Cell::text("7"), Cell::Int(7), Cell::Int(-7)] {
                         let read = match plan.read(index, &cell, Typing::Bare) {
                             Reading::Value(value) => Some(value.hash(index)),
                             Reading::Unknown | Reading::Incomparable => None,
                         };
-                        assert_eq!(plan.hash(index, &cell, Typing::Bare), read, "{cell:?} in {declared}");
+                        assert_eq!(plan.hash(index, &cell, Typing::Bare), read, "{cell:?} in {name} of {dialect:?}");
                     }
                 }
             }

@@ -162,6 +162,7 @@ impl Memory {
             // What is wrong stands at a place of the whole text, which a guessed schema leaves out of account.
             Err(_) if guessed => {
                 last.value_schema = None;
+                *envelope = Envelope::default();
                 self.open(last, marks, text, envelope)
             }
             Err(error) => Err(Unread::Other { payload, complaint: json::complaint(&error) }),

@@ -37,6 +37,20 @@ fn envelopes_without_schemas() {
 }
 
 #[test]
+fn what_was_read_of_a_broken_envelope_is_forgotten() {
+    let field = |name: &str, fields: &str| format!(r#"{{"type":"struct","field":"{name}","fields":[{fields}]}}"#);
+    let id = r#"{"type":"int32","field":"id"}"#;
+    let op = r#"{"type":"string","field":"op"}"#;
+    let schema = format!(r#"{{"type":"struct","fields":[{},{op},{}]}}"#, field("after", id), field("source", ""));
+    let payload = format!(r#"{{"after":{{"id":1}},{PG},"op":"c"}}"#);
+    let spaced = format!(r#"{{"schema":{schema},"payload":{}}}"#, payload.replace("\"after\":", "\"after\": "));
+    let more = format!(r#"{{"schema":{schema},"payload":{payload},"more":1}}"#);
+    let mut warm = decoder(&Options::default());
+    assert!(told_value(&mut *warm, &spaced).starts_with("insert public.t"));
+    assert_eq!(told_value(&mut *warm, &more), told_value(&mut *decoder(&Options::default()), &more));
+}
+
+#[test]
 fn broken_envelopes() {
     for (value, expected) in [
         (
