@@ -106,28 +106,27 @@ fn rate(began: Instant, cpu_before: f64) -> Run {
 /// Hands batches to decoding threads and their changes on, in the tap's order.
 fn in_order(events: &Receiver<TapEvent>, tracked: &SyncSender<Vec<Input>>) {
     let mut decoding = Ordered::start("decode", (0..threads()).map(|_| decoder())).expect("threads can be started");
-    let hand_on = |decoding: &mut Ordered<Batch, Vec<Input>>, room: usize| {
-        while decoding.waiting() > room {
-            let inputs = decoding.answer().expect("something was asked").expect("decoding goes on");
-            let _ = tracked.send(inputs);
-        }
+    let hand_on = |decoding: &mut Ordered<Batch, Vec<Input>>| match decoding.answer() {
+        Some(inputs) => tracked.send(inputs.expect("decoding goes on")).is_ok(),
+        None => false,
     };
-    let most = 2 * threads() - 1;
     while let Ok(event) = events.recv() {
         match event {
             TapEvent::Records(batch) => {
-                hand_on(&mut decoding, most);
+                if !decoding.has_room() {
+                    hand_on(&mut decoding);
+                }
                 decoding.ask(batch).expect("decoding goes on");
             }
             TapEvent::Assigned { partition, next } => {
-                hand_on(&mut decoding, 0);
+                while hand_on(&mut decoding) {}
                 let _ = tracked.send(vec![Input::Assigned { partition, next }]);
             }
             TapEvent::Ended => break,
             TapEvent::Reached { .. } | TapEvent::Revoked { .. } | TapEvent::Gap { .. } | TapEvent::Failed(_) => {}
         }
     }
-    hand_on(&mut decoding, 0);
+    while hand_on(&mut decoding) {}
 }
 
 fn decoder() -> impl FnMut(Batch) -> Vec<Input> {

@@ -71,15 +71,15 @@ impl Plan {
     #[must_use]
     pub fn expect(&self, binding: &Binding, row: &Row) -> Expected {
         let mut fingerprint = 0u128;
-        let mut left_out = false;
+        let mut left_out = Vec::new();
         for (cell, index) in &binding.pairs {
-            match self.hash(*index as usize, &row.cells[*cell as usize], binding.typing) {
+            let index = *index as usize;
+            match self.hash(index, &row.cells[*cell as usize], binding.typing) {
                 Some(hash) => fingerprint = fingerprint.wrapping_add(hash),
-                None => left_out = true,
+                None => left_out.push(index),
             }
         }
-        let mask = if left_out { self.partial_mask(binding, row) } else { binding.full.clone() };
-        Expected { fingerprint, mask }
+        Expected { fingerprint, mask: binding.full.without(&left_out) }
     }
 
     /// The fingerprint of the row before a change, beside the row after it, `after`, of which `expected` was made: only
@@ -112,14 +112,6 @@ impl Plan {
                 Reading::Unknown | Reading::Incomparable => None,
             },
         }
-    }
-
-    fn partial_mask(&self, binding: &Binding, row: &Row) -> Mask {
-        let says = |(cell, index): &&(u32, u32)| {
-            self.hash(*index as usize, &row.cells[*cell as usize], binding.typing).is_some()
-        };
-        let members = binding.pairs.iter().filter(says).map(|(_, index)| *index as usize);
-        Mask::of(self.columns.len(), members)
     }
 
     /// The column hashes of an observed row, read with the columns of [`Plan::names`]. A column that is not compared, or
@@ -220,19 +212,24 @@ mod tests {
     use crate::canon::Rules;
     use crate::model::{ColumnMeta, Dialect, TableId, TableMeta};
 
-    #[test]
-    fn what_is_hashed_where_it_stands_hashes_as_its_canonical_form() {
-        let types = ["text", "character(3)", "bigint", "numeric(20,0)", "numeric(10,2)", "double precision", "bytea"];
-        let names: Vec<String> = (0..types.len()).map(|index| format!("c{index}")).collect();
-        let column = |(name, declared): (&String, &&str)| ColumnMeta {
-            name: (**name).into(),
-            declared: (**declared).into(),
+    fn meta(dialect: Dialect, columns: &[(&str, &str)]) -> TableMeta {
+        let column = |(name, declared): &(&str, &str)| ColumnMeta {
+            name: (*name).into(),
+            declared: (*declared).into(),
             nullable: true,
             collation: None,
         };
+        let columns = columns.iter().map(column).collect();
+        TableMeta { dialect, schema: "public".into(), name: "t".into(), columns, primary_key: vec![0] }
+    }
+
+    #[test]
+    fn what_is_hashed_where_it_stands_hashes_as_its_canonical_form() {
+        let texts = [("a", "text"), ("b", "character(3)"), ("c", "bytea")];
+        let numbers = [("d", "bigint"), ("e", "numeric(20,0)"), ("f", "numeric(10,2)"), ("g", "double precision")];
+        let columns = [&texts[..], &numbers].concat();
         for dialect in [Dialect::Postgres, Dialect::Mysql] {
-            let columns = names.iter().zip(&types).map(column).collect();
-            let meta = TableMeta { dialect, schema: "s".into(), name: "t".into(), columns, primary_key: vec![0] };
+            let meta = meta(dialect, &columns);
             for empty_is_null in [false, true] {
                 let rules = Rules { empty_is_null, ..Rules::default() };
                 let plan = Plan::new(TableId(0), Arc::new(meta.clone()), &rules, None).expect("it has a key");
@@ -251,19 +248,7 @@ mod tests {
 
     #[test]
     fn a_row_read_beside_another_has_its_own_fingerprint() {
-        let column = |(name, declared): (&str, &str)| ColumnMeta {
-            name: name.into(),
-            declared: declared.into(),
-            nullable: true,
-            collation: None,
-        };
-        let meta = TableMeta {
-            dialect: Dialect::Postgres,
-            schema: "public".into(),
-            name: "t".into(),
-            columns: [("id", "bigint"), ("v", "text"), ("n", "numeric(10,2)")].iter().copied().map(column).collect(),
-            primary_key: vec![0],
-        };
+        let meta = meta(Dialect::Postgres, &[("id", "bigint"), ("v", "text"), ("n", "numeric(10,2)")]);
         let plan = Plan::new(TableId(0), Arc::new(meta), &Rules::default(), None).expect("it has a key");
         let columns = Arc::new(Columns::new(["id", "v", "n"]));
         let binding = plan.bind(&columns, Typing::Declared);

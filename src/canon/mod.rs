@@ -67,6 +67,15 @@ impl Mask {
         }
     }
 
+    /// The set without these columns.
+    #[must_use]
+    pub fn without(&self, columns: &[usize]) -> Mask {
+        if columns.is_empty() {
+            return self.clone();
+        }
+        Mask::of(self.words().len() * 64, self.iter().filter(|index| !columns.contains(index)))
+    }
+
     /// Whether a column is in the set.
     #[must_use]
     pub fn has(&self, index: usize) -> bool {

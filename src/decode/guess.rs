@@ -57,36 +57,28 @@ pub(super) fn row<'a, R: ReadCell>(
     scan: &mut Scan<'a>,
     rows: RowSeed<'_, R>,
     guess: &Columns,
-    image: Image<'_, 'a>,
+    mut image: Image<'_, 'a>,
 ) -> Option<Draft<'a>> {
     let count = guess.0.len();
     let mut draft = Draft::with_capacity(count);
     let tokens = rows.tokens.of_row(guess);
-    match image {
-        Image::Alone => {
-            for index in 0..count {
-                column(scan, rows, (guess, tokens), index, &mut draft)?;
+    if let Image::First(spans) = &mut image {
+        spans.0.clear();
+    }
+    let mut index = 0;
+    while index < count {
+        if let Image::Second(spans, before) = image {
+            index += repeat(scan, (spans, before), index, &mut draft)?;
+            if index == count {
+                break;
             }
         }
-        Image::First(spans) => {
-            spans.0.clear();
-            for index in 0..count {
-                let start = u32::try_from(scan.place()).ok()?;
-                column(scan, rows, (guess, tokens), index, &mut draft)?;
-                spans.0.push((start, u32::try_from(scan.place()).ok()?));
-            }
+        let start = scan.place();
+        column(scan, rows, (guess, tokens), index, &mut draft)?;
+        if let Image::First(spans) = &mut image {
+            spans.0.push((u32::try_from(start).ok()?, u32::try_from(scan.place()).ok()?));
         }
-        Image::Second(spans, before) => {
-            let mut index = 0;
-            while index < count {
-                let repeated = repeat(scan, (spans, before), index, &mut draft)?;
-                index += repeated;
-                if repeated == 0 {
-                    column(scan, rows, (guess, tokens), index, &mut draft)?;
-                    index += 1;
-                }
-            }
-        }
+        index += 1;
     }
     scan.expect(b'}')?;
     (count > 0).then_some(draft)

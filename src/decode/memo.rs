@@ -1,5 +1,6 @@
 //! What is remembered between records, to save work: never needed for the answer, and bounded.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -10,7 +11,7 @@ use crate::model::change::TableName;
 use crate::model::{Cell, Columns, Row};
 
 /// Most entries of each memory. A full one is emptied and fills again: tables and topics of a pipeline are far fewer.
-pub(super) const MAX_ENTRIES: usize = 4_096;
+const MAX_ENTRIES: usize = 4_096;
 
 /// Columns shared by rows of the same names.
 #[derive(Debug, Default)]
@@ -91,20 +92,22 @@ fn is_named(known: &str, schema: &str, table: &str) -> bool {
     }
 }
 
-/// What is remembered under a hash; nothing yet where the hash is new, which empties a full memory first.
-pub(super) fn recall<V: Default>(memory: &mut HashMap<u64, V>, hash: u64) -> &mut V {
-    if memory.len() >= MAX_ENTRIES && !memory.contains_key(&hash) {
-        memory.clear();
-    }
-    memory.entry(hash).or_default()
+/// What is remembered under a key; nothing yet where the key is new.
+pub(super) fn recall<'m, K: Eq + Hash + Clone, V: Default>(memory: &'m mut HashMap<K, V>, key: &K) -> &'m mut V {
+    make_room(memory, key);
+    memory.entry_ref(key).or_default()
 }
 
-/// Puts an entry into a memory, emptying a full one first.
-pub(super) fn remember<V>(memory: &mut HashMap<u64, V>, hash: u64, value: V) {
-    if memory.len() >= MAX_ENTRIES {
+/// Puts an entry into a memory.
+pub(super) fn remember<K: Eq + Hash, V>(memory: &mut HashMap<K, V>, key: K, value: V) {
+    make_room(memory, &key);
+    memory.insert(key, value);
+}
+
+fn make_room<K: Eq + Hash, V>(memory: &mut HashMap<K, V>, key: &K) {
+    if memory.len() >= MAX_ENTRIES && !memory.contains_key(key) {
         memory.clear();
     }
-    memory.insert(hash, value);
 }
 
 #[cfg(test)]

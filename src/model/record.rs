@@ -90,7 +90,7 @@ impl Batch {
         &self.buffer[range.start as usize..range.end as usize]
     }
 
-    /// Bytes held. A tap closes a batch long before 4 GiB, the limit of its spans; 4 MiB is usual.
+    /// Bytes held. A tap closes a batch long before 4 GiB, the limit of its spans; 1 MiB is usual.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.buffer.len()

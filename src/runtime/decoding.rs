@@ -19,6 +19,7 @@ use super::tables::{Mapped, Table};
 const SHAPES: usize = 32;
 
 /// A batch, decoded.
+#[derive(Default)]
 pub(super) struct Decoded {
     pub(super) batch: Batch,
     pub(super) inputs: Vec<Input>,
@@ -63,16 +64,8 @@ impl Decoding {
         let mut out = Decoded {
             inputs: Vec::with_capacity(batch.len() + 4),
             images: Vec::with_capacity(batch.len()),
-            batch,
-            judged: Vec::new(),
-            not_judged_tables: BTreeSet::new(),
-            reached: BTreeMap::new(),
-            changes: 0,
-            rejects: 0,
-            not_judged: 0,
-            depends_on_order: false,
+            ..Decoded::default()
         };
-        let batch = std::mem::take(&mut out.batch);
         let mut topic: Option<(PartitionId, Arc<str>)> = None;
         for record in batch.records() {
             let name = match &topic {

@@ -47,8 +47,7 @@ impl<Q: Send + 'static, A: Send + 'static> Ordered<Q, A> {
     }
 
     /// Questions that have no answer yet.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
+    fn waiting(&self) -> usize {
         self.asked - self.answered
     }
 

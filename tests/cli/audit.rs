@@ -1,26 +1,16 @@
 //! `audit` of long files: records that are understood by those before them, however many threads decode.
 
-use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::{Value, json};
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
-use tempfile::TempDir;
 
-use super::{afterimage, folder};
+use super::afterimage;
+use super::shop::{line, shop};
 
 const ROWS: u64 = 5_000;
 
-/// A line as `kcat -C -J` prints it, without a record key.
-fn line(offset: u64, payload: &Value) -> String {
-    json!({"topic": "dms", "partition": 0, "offset": offset, "tstype": "create", "ts": 1_790_000_000_000u64 + offset,
-        "broker": 0, "key": null, "payload": payload.to_string()})
-    .to_string()
-}
-
 /// A task's messages: one tells columns and key of the table, thousands follow that say neither, and leave out what is null.
-fn task() -> String {
+fn task() -> impl Iterator<Item = String> {
     let metadata = |operation: &str, kind: &str| {
         json!({"timestamp": "2026-11-22T09:11:52.034Z", "record-type": kind, "operation": operation,
             "partition-key-type": "schema-table", "schema-name": "shop", "table-name": "orders"})
@@ -28,37 +18,23 @@ fn task() -> String {
     let definition = json!({"columns": {"id": {"type": "INT32", "nullable": false}, "name": {"type": "WSTRING", "length": 64},
         "note": {"type": "WSTRING", "length": 64}}, "primary-key": ["id"]});
     let create = json!({"control": {"table-def": definition}, "metadata": metadata("create-table", "control")});
-    let mut tap = format!("{}\n", line(0, &create));
-    for id in 1..=ROWS {
+    let insert = move |id: u64| {
         let data = json!({"id": id, "name": format!("n{id}")});
-        let insert = json!({"data": data, "metadata": metadata("insert", "data")});
-        writeln!(tap, "{}", line(id, &insert)).expect("a string takes all");
-    }
-    tap
-}
-
-fn shop() -> TempDir {
-    let shop = folder("");
-    fs::write(shop.path().join("e.jsonl"), task()).expect("a file");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let options = SqliteConnectOptions::new().filename(shop.path().join("t.db")).create_if_missing(true);
-        let mut target = options.connect().await.expect("a database");
-        let sql = format!(
-            "create table orders (id integer primary key, name text, note text); \
-             with recursive n(id) as (select 1 union all select id + 1 from n where id < {ROWS}) \
-             insert into orders select id, 'n' || id, null from n; \
-             update orders set note = 'written by nobody' where id in (7, 4321)"
-        );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut target).await.expect("a table");
-    });
-    shop
+        line("dms", id, None, &json!({"data": data, "metadata": metadata("insert", "data")}))
+    };
+    std::iter::once(line("dms", 0, None, &create)).chain((1..=ROWS).map(insert))
 }
 
 #[test]
 fn what_one_message_told_holds_for_all_behind_it() {
+    let statements = format!(
+        "create table orders (id integer primary key, name text, note text); \
+         with recursive n(id) as (select 1 union all select id + 1 from n where id < {ROWS}) \
+         insert into orders select id, 'n' || id, null from n; \
+         update orders set note = 'written by nobody' where id in (7, 4321)"
+    );
     for format in ["auto", "dms"] {
-        let shop = shop();
+        let shop = shop(task(), &statements);
         let config = format!(
             "[pipelines.orders]\ntap = {{ type = \"file\", path = \"e.jsonl\" }}\ntarget = {{ url = \"sqlite:t.db\" }}\n\
              applied = \"assumed\"\ndecode = {{ format = \"{format}\" }}\n"

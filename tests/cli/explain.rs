@@ -1,54 +1,37 @@
 //! `explain` on a file and a SQLite target: a key whose delete was not applied, one that is right, one nobody knows.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
-use super::{Ended, afterimage, folder};
+use super::{Ended, afterimage, shop};
 
 fn row(id: i64, name: &str) -> Value {
     json!({"id": id, "name": name, "city": "Delft"})
 }
 
-/// A line as `kcat -C -J` prints it.
 fn line(offset: u64, op: &str, id: i64, before: &Value, after: &Value) -> String {
     let at = 1_790_000_000_000 + offset;
     let source = json!({"version": "3.5.0.Final", "connector": "postgresql", "name": "shop", "ts_ms": at,
         "snapshot": "false", "db": "shop", "schema": "public", "table": "customers", "txId": 1, "lsn": 1000 + offset});
-    let payload = json!({"before": before, "after": after, "source": source, "op": op, "ts_ms": at}).to_string();
-    json!({"topic": "shop.public.customers", "partition": 0, "offset": offset, "tstype": "create", "ts": at, "broker": 0,
-        "key": json!({"id": id}).to_string(), "payload": payload})
-    .to_string()
+    let payload = json!({"before": before, "after": after, "source": source, "op": op, "ts_ms": at});
+    shop::line("shop.public.customers", offset, Some(&json!({"id": id})), &payload)
 }
 
 /// The tap of four changes, and a target on which the last was not applied.
 fn shop() -> TempDir {
-    let shop = folder("");
     let null = Value::Null;
-    let mut tap = String::new();
-    for line in [
+    let lines = [
         line(0, "c", 42, &null, &row(42, "a")),
         line(1, "c", 7, &null, &row(7, "q")),
         line(2, "u", 42, &null, &row(42, "b")),
         line(3, "d", 42, &json!({"id": 42, "name": null, "city": null}), &null),
-    ] {
-        writeln!(tap, "{line}").expect("a string takes all");
-    }
-    fs::write(shop.path().join("e.jsonl"), tap).expect("a file");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let options = SqliteConnectOptions::new().filename(shop.path().join("t.db")).create_if_missing(true);
-        let mut target = options.connect().await.expect("a database");
-        let sql = "create table customers (id integer primary key, name text, city text); \
-                   insert into customers values (42, 'a', 'Delft'), (7, 'q', 'Delft')";
-        sqlx::raw_sql(sql).execute(&mut target).await.expect("a table");
-    });
-    shop
+    ];
+    let statements = "create table customers (id integer primary key, name text, city text); \
+                      insert into customers values (42, 'a', 'Delft'), (7, 'q', 'Delft')";
+    shop::shop(lines, statements)
 }
 
 fn explain(shop: &Path, key: &str, format: &str) -> Ended {
@@ -121,8 +104,7 @@ fn a_change_of_a_key_in_one_record_is_told_of_both_keys() {
     let metadata = json!({"timestamp": "2026-09-21T14:13:30Z", "record-type": "data", "operation": "update",
         "schema-name": "public", "table-name": "customers"});
     let payload = json!({"data": {"id": 43, "name": "b"}, "metadata": metadata, "before": {"id": 42, "name": "b"}});
-    let line = json!({"topic": "dms", "partition": 0, "offset": 4, "tstype": "create", "ts": 1_790_000_010_000_i64, "broker": 0,
-        "key": json!({"id": 43}).to_string(), "payload": payload.to_string()});
+    let line = shop::line("dms", 4, Some(&json!({"id": 43})), &payload);
     fs::write(shop.path().join("e.jsonl"), format!("{line}\n")).expect("a file");
     for (key, op) in [("42", "delete"), ("43", "insert")] {
         let ended = explain(shop.path(), key, "json");

@@ -10,6 +10,7 @@ mod audit;
 mod broken;
 mod explain;
 mod help;
+mod shop;
 mod show;
 
 /// How a command ended.

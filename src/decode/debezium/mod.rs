@@ -129,7 +129,7 @@ impl Debezium {
         record: &Record<'a>,
         text: &'a str,
     ) -> Result<Understood<'a>, Unread<'a>> {
-        let last = recall(&mut self.topics, xxh3_64(topic.as_bytes()));
+        let last = recall(&mut self.topics, &xxh3_64(topic.as_bytes()));
         let mut envelope = Envelope::default();
         let opened = self.memory.open(last, &self.marks, text, &mut envelope)?;
         self.memory.interpret(last, opened, &mut envelope, (options, record))

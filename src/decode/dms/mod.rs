@@ -13,7 +13,7 @@ use self::table::{Declaration, Known};
 use super::debezium::Unread;
 use super::guess::Tokens;
 use super::json::{self, Fields, Undeclared};
-use super::memo::{MAX_ENTRIES, Shapes, Tables};
+use super::memo::{Shapes, Tables, recall, remember};
 use super::row;
 use super::{Options, Understood, calendar};
 use crate::model::change::{KeyChange, SourcePlace, TableName};
@@ -69,8 +69,7 @@ impl Dms {
         match declaration {
             Some(declaration) => {
                 let known = Known::declared(declaration, &mut self.shapes)?;
-                self.make_room(message.table);
-                self.known.insert(message.table.clone(), known);
+                remember(&mut self.known, message.table.clone(), known);
             }
             None if table::changes_columns(&operation) => {
                 self.known.remove(message.table);
@@ -78,13 +77,6 @@ impl Dms {
             None => {}
         }
         Ok(Understood::Control(table::control_word(&operation)))
-    }
-
-    /// A full memory of tables is emptied: columns are then learnt again from the records.
-    fn make_room(&mut self, table: &TableName) {
-        if self.known.len() >= MAX_ENTRIES && !self.known.contains_key(table) {
-            self.known.clear();
-        }
     }
 
     fn data<'a>(
@@ -102,8 +94,7 @@ impl Dms {
         };
         let before = self.before_image(options, message)?;
         let sent = self.read_row(message.fields.get("data").unwrap_or_default(), Some(message.table), "data")?;
-        self.make_room(message.table);
-        let known = self.known.entry_ref(message.table).or_default();
+        let known = recall(&mut self.known, message.table);
         let row = known.completed(sent, (op, options.include_null_and_empty), &mut self.shapes)?;
         let key_columns = match options.keys.get(&**message.table) {
             Some(columns) => Some(Cow::from(columns)),

@@ -146,12 +146,13 @@ impl Postgres {
         let persistent = self.inner.options.pooler.keeps_statements();
         let mut answer: Answer = vec![Vec::new(); ask.keys.len()];
         let mut rows = query.persistent(persistent).fetch(read.conn());
-        let first = rows.try_next().await.map_err(fail)?;
-        first.iter().try_for_each(|row| question.check_types(row, ask))?;
-        let mut next = first;
-        while let Some(row) = next {
+        let mut is_checked = false;
+        while let Some(row) = rows.try_next().await.map_err(fail)? {
+            if !is_checked {
+                question.check_types(&row, ask)?;
+                is_checked = true;
+            }
             question.sort_in(&row, ask, &mut answer)?;
-            next = rows.try_next().await.map_err(fail)?;
         }
         drop(rows);
         read.end().await.map_err(fail)?;
