@@ -267,7 +267,110 @@ fn decoding_ended() -> TapError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use crate::canon::Rules;
+    use crate::config::load::{Flags, Need};
+    use crate::config::{Layers, Surroundings, load};
+    use crate::decode;
+    use crate::engine::event::Role;
+    use crate::model::position::PartitionName;
+    use crate::model::{Columns, Dialect, Tick};
+    use crate::target::Target;
+
+    use super::super::clock::Clock;
+    use super::super::decoding::Bindings;
+    use super::super::mapping::{Finder, Mapper, PlanRules};
+    use super::super::settings;
+    use super::super::tables::{Mapped, Table};
     use super::*;
+
+    /// A stage beside an empty database, whose tables are looked for again in an hour.
+    fn ingest(runtime: &tokio::runtime::Runtime) -> Ingest {
+        let flags =
+            Flags { tap: Some("file:-".to_owned()), target: Some("sqlite::memory:".to_owned()), ..Flags::default() };
+        let around = Surroundings::of_process();
+        let layers = Layers { file: None, around: &around, flags, need: Need::Pipelines };
+        let config = load(&layers).expect("a configuration").config;
+        let pipeline = config.pipeline(None).expect("it is the only one");
+        let target = runtime.block_on(Target::connect(settings::target(&pipeline.target))).expect("a database");
+        let (clock, partitions, epoch) = (Clock::start(), Partitions::default(), Arc::default());
+        let tables = Arc::<Tables>::default();
+        let finder = Finder {
+            rules: Arc::new(PlanRules::of(pipeline)),
+            target,
+            handle: runtime.handle().clone(),
+            stopped: Arc::new(AtomicBool::new(false)),
+            pipeline: "orders".into(),
+            again: BTreeMap::from([(tables.id(&TABLE.into()), Tick(3_600_000))]),
+        };
+        let mapper = Mapper::new(finder, Arc::clone(&tables), Arc::clone(&epoch), clock);
+        let decoding = || Decoding {
+            decoder: decode::decoder(&decode::Options::default()),
+            mapper: mapper.clone(),
+            partitions: partitions.clone(),
+            bindings: Bindings::default(),
+        };
+        let mut worker = decoding();
+        Ingest {
+            decoding: Ordered::start("decode", [move |batch| worker.decode(batch)]).expect("a thread"),
+            one_by_one: decoding(),
+            in_sequence: false,
+            tables,
+            epoch,
+            images: Arc::new(ImageStore::new(1 << 20)),
+            restore: Restore::nothing(partitions.clone(), clock),
+            partitions,
+            counts: Arc::default(),
+            window: None,
+            met: BTreeSet::new(),
+            next: BTreeMap::new(),
+        }
+    }
+
+    const TABLE: &str = "public.orders";
+
+    fn batch(partitions: &Partitions, id: u64) -> Batch {
+        let partition = partitions.id(&PartitionName { topic: TABLE.into(), partition: 0 }).expect("there is room");
+        let source = r#"{"connector":"postgresql","schema":"public","table":"orders"}"#;
+        let value = format!(r#"{{"before":null,"after":{{"id":{id}}},"source":{source},"op":"c"}}"#);
+        let mut batch = Batch::default();
+        batch.push((partition, id, None), Some(format!(r#"{{"id":{id}}}"#).as_bytes()), Some(value.as_bytes()), []);
+        batch
+    }
+
+    fn plan(id: TableId) -> Mapped {
+        let column =
+            crate::model::ColumnMeta { name: "id".into(), declared: "bigint".into(), nullable: false, collation: None };
+        let meta = crate::model::TableMeta {
+            dialect: Dialect::Sqlite,
+            schema: "".into(),
+            name: "orders".into(),
+            columns: vec![column],
+            primary_key: vec![0],
+        };
+        let (named, keys) = ((id, &TABLE.into(), Role::Rows), Columns::new(["id"]));
+        let table = Table::plan(named, Arc::new(meta), &Rules::default(), Some(&keys), None);
+        Mapped::Judged(Arc::new(table.expect("it has a key")))
+    }
+
+    #[test]
+    fn what_was_decoded_before_its_table_was_found_is_decoded_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let mut ingest = ingest(&runtime);
+        let table = ingest.tables.id(&TABLE.into());
+        ingest.tables.set(table, Mapped::NotJudged("it is not there yet".into()));
+        assert_eq!(ingest.one_by_one.decode(batch(&ingest.partitions, 1)).not_judged, 1);
+        ingest.decoding.ask(batch(&ingest.partitions, 2)).expect("it decodes");
+        let early = ingest.decoding.answer().expect("something was asked").expect("it decodes");
+        assert_eq!((early.judged.len(), early.not_judged), (0, 1));
+        // Another thread found the table, and a change before these is judged.
+        ingest.tables.set(table, plan(table));
+        ingest.met.insert(table);
+        let again = ingest.in_order(early);
+        assert_eq!((&again.judged[..], again.not_judged), (&[table][..], 0));
+        assert!(matches!(&ingest.batch(again)[..], [Input::Change(_), Input::Reached { next: 3, .. }]));
+    }
 
     #[test]
     fn a_window_follows_only_keys_it_saw_inside() {
