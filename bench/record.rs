@@ -41,9 +41,21 @@ pub(crate) fn table() -> Arc<TableMeta> {
     })
 }
 
-fn row(id: u64, version: u64) -> String {
+/// A table, and the column that no other has.
+#[derive(Clone, Copy)]
+pub(crate) struct Of {
+    table: &'static str,
+    flag: &'static str,
+}
+
+const ORDERS: Of = Of { table: "orders", flag: "paid" };
+
+/// Tables that may share a topic.
+pub(crate) const SHARED: [Of; 3] = [ORDERS, Of { table: "lines", flag: "here" }, Of { table: "parcels", flag: "sent" }];
+
+fn row(Of { flag, .. }: Of, id: u64, version: u64) -> String {
     format!(
-        r#"{{"id":{id},"customer":"customer-{id:08}","email":"someone.{id:08}@example.org","street":"{} Long Street, back entrance","city":"Somewhere","country":"NL","status":"open","quantity":{},"total":{}.25,"paid":true,"note":"leave at the door, ring twice, mind the dog","version":{version}}}"#,
+        r#"{{"id":{id},"customer":"customer-{id:08}","email":"someone.{id:08}@example.org","street":"{} Long Street, back entrance","city":"Somewhere","country":"NL","status":"open","quantity":{},"total":{}.25,"{flag}":true,"note":"leave at the door, ring twice, mind the dog","version":{version}}}"#,
         id % 977,
         id % 13,
         id % 9973
@@ -52,19 +64,28 @@ fn row(id: u64, version: u64) -> String {
 
 /// Key and value of an update.
 pub(crate) fn update(id: u64, version: u64) -> (String, String) {
-    let (before, after) = (row(id, version), row(id, version + 1));
+    update_of(ORDERS, id, version)
+}
+
+fn update_of(of: Of, id: u64, version: u64) -> (String, String) {
+    let (before, after, table) = (row(of, id, version), row(of, id, version + 1), of.table);
     let lsn = 24_000_000 + version * 8;
     let value = format!(
-        r#"{{"before":{before},"after":{after},"source":{{"version":"3.5.0.Final","connector":"postgresql","name":"shop","ts_ms":1795312813127,"snapshot":"false","db":"shop","sequence":"[\"{lsn}\",\"{lsn}\"]","ts_us":1795312813127123,"ts_ns":1795312813127123000,"schema":"public","table":"orders","txId":700,"lsn":{lsn},"xmin":null}},"transaction":null,"op":"u","ts_ms":1795312813200}}"#
+        r#"{{"before":{before},"after":{after},"source":{{"version":"3.5.0.Final","connector":"postgresql","name":"shop","ts_ms":1795312813127,"snapshot":"false","db":"shop","sequence":"[\"{lsn}\",\"{lsn}\"]","ts_us":1795312813127123,"ts_ns":1795312813127123000,"schema":"public","table":"{table}","txId":700,"lsn":{lsn},"xmin":null}},"transaction":null,"op":"u","ts_ms":1795312813200}}"#
     );
     (format!(r#"{{"id":{id}}}"#), value)
 }
 
 /// A batch of updates of distinct keys.
 pub(crate) fn batch(first: u64, count: u64) -> Batch {
+    batch_of(&[ORDERS], first, count)
+}
+
+/// The same of several tables in turn.
+pub(crate) fn batch_of(tables: &[Of], first: u64, count: u64) -> Batch {
     let mut batch = Batch::default();
-    for offset in first..first + count {
-        let (key, value) = update(offset, offset);
+    for (offset, of) in (first..first + count).zip(tables.iter().cycle()) {
+        let (key, value) = update_of(*of, offset, offset);
         let no_headers = std::iter::empty::<(&[u8], Option<&[u8]>)>();
         batch.push((PartitionId(0), offset, Some(0)), Some(key.as_bytes()), Some(value.as_bytes()), no_headers);
     }

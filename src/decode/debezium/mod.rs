@@ -18,7 +18,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use self::block::Block;
 use self::envelope::Envelope;
@@ -51,9 +51,13 @@ struct Memory {
     spans: Spans,
 }
 
-/// What the last record of a topic looked like: the next one is guessed to look the same.
+/// What the last record of a topic looked like: the next one is guessed to look the same. In a topic that carries several
+/// tables, the last record of a table.
 #[derive(Debug, Default)]
 struct Topic {
+    table: Option<TableName>,
+    /// Records of more than one table were met: each table has a memory of its own.
+    carries_tables: bool,
     value_schema: Option<Arc<Schema>>,
     key_schema: Option<Arc<Schema>>,
     row: Option<Arc<Columns>>,
@@ -129,7 +133,11 @@ impl Debezium {
         record: &Record<'a>,
         text: &'a str,
     ) -> Result<Understood<'a>, Unread<'a>> {
-        let last = recall(&mut self.topics, &xxh3_64(topic.as_bytes()));
+        let mut place = xxh3_64(topic.as_bytes());
+        if recall(&mut self.topics, &place).carries_tables {
+            place = xxh3_64_with_seed(likely_table(text).as_bytes(), place);
+        }
+        let last = recall(&mut self.topics, &place);
         let mut envelope = Envelope::default();
         let opened = self.memory.open(last, &self.marks, text, &mut envelope)?;
         self.memory.interpret(last, opened, &mut envelope, (options, record))
@@ -195,6 +203,9 @@ impl Memory {
         if let Some(row) = images.after.as_ref().or(images.before.as_ref()) {
             last.learn(row, plan, surprised);
         }
+        if last.table.as_ref() != Some(&name) {
+            last.carries_tables |= last.table.replace(Arc::clone(&name)).is_some();
+        }
         let record_key = match op {
             Op::Truncate => None,
             Op::Insert | Op::Read | Op::Update | Op::Delete => self.record_key(last, record).map_err(&fault)?,
@@ -255,6 +266,13 @@ fn read_envelope<'a, R: ReadCell>(
     let (read, surprised) = row::attempts(as_written, attempt);
     *envelope = read?;
     Ok(surprised)
+}
+
+/// What is most likely the table's name in an envelope: `source` stands behind the rows. A wrong guess costs time only.
+fn likely_table(text: &str) -> &str {
+    const FIELD: &str = r#""table":""#;
+    let name = text.rfind(FIELD).and_then(|at| text.get(at + FIELD.len()..)).unwrap_or_default();
+    name.split_once('"').map_or("", |(name, _)| name)
 }
 
 fn broken(reason: String, table: Option<TableName>) -> Unread<'static> {

@@ -51,6 +51,30 @@ fn what_was_read_of_a_broken_envelope_is_forgotten() {
 }
 
 #[test]
+fn tables_that_share_a_topic_do_not_mix() {
+    let source =
+        |table: &str| format!(r#""source":{{"connector":"postgresql","schema":"s","table":"{table}","lsn":16}}"#);
+    let rows = [
+        ("a", r#"{"id":1,"table":"b","n":1}"#),
+        ("b", r#"{"id":1,"v":"x"}"#),
+        ("b", r#"{"v":"\"table\":\"a\"","id":2}"#),
+        ("c", r#"{"table":"a","id":3}"#),
+        ("a", r#"{"id":2,"table":"a","n":null}"#),
+    ];
+    let mut warm = decoder(&Options::default());
+    for (table, row) in rows.iter().cycle().take(20) {
+        for value in [
+            format!(r#"{{"before":null,"after":{row},{},"op":"c"}}"#, source(table)),
+            format!(r#"{{{},"op":"u","before":{row},"after":{row}}}"#, source(table)),
+        ] {
+            let fresh = told_value(&mut *decoder(&Options::default()), &value);
+            assert_eq!(told_value(&mut *warm, &value), fresh, "{value}");
+            assert!(fresh.contains(&format!("s.{table} ")), "{fresh}");
+        }
+    }
+}
+
+#[test]
 fn broken_envelopes() {
     for (value, expected) in [
         (
