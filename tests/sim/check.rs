@@ -329,7 +329,8 @@ impl Check {
         if !known && latest.is_none() {
             self.kind(source, key, index, read, finding, now);
         }
-        if !attempted && !loss.label.admits(finding.cause) {
+        // What extends a finding is named as what opened it was.
+        if latest.is_none() && !attempted && !loss.label.admits(finding.cause) {
             let what = format!("{now}: {:?} was named {}: {}", loss.label, finding.cause, told(key, finding));
             self.broke(Property::RightName, what);
         }

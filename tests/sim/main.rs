@@ -2,6 +2,7 @@
 //!
 //! `cargo test --test sim` runs the kept seeds, then explores new ones for a while (`SIM_SECONDS`).
 //! `-- explore --changes N --seed S` explores fresh seeds from S on until it has seen N changes, and ends with one line of JSON.
+//! `-- hunt --seconds N --seed S` runs the kept seeds once and fresh ones from S on, and ends at the first that fails.
 //! `-- seed N` runs one seed and tells what happened, `-- seed N KEY` tells the story of a key; `keys=N`, `changes=N` and
 //! `without=PART,…` cut the scenario down.
 #![allow(clippy::print_stdout, reason = "a simulator tells what it ran")]
@@ -55,6 +56,10 @@ fn main() {
                 &Until::Changes(usize::try_from(changes).unwrap_or(usize::MAX)),
             )
         }
+        ["hunt", rest @ ..] => {
+            let seconds = Duration::from_secs(option(rest, "--seconds").unwrap_or(EXPLORE));
+            hunt(option(rest, "--seed").unwrap_or(1), seconds)
+        }
         _ => {
             let seconds = Duration::from_secs(environment("SIM_SECONDS", EXPLORE));
             kept() && explore(environment("SIM_FIRST", 1), &Until::Passed(seconds))
@@ -73,13 +78,19 @@ fn environment(name: &str, default: u64) -> u64 {
 }
 
 /// Scenarios that once failed, or that show something: one on a line, as `seed` takes them, with what they showed behind `#`.
-fn kept() -> bool {
-    let mut passed = true;
-    for line in KEPT.lines() {
+fn kept_scenarios() -> impl Iterator<Item = (u64, Cut)> {
+    KEPT.lines().filter_map(|line| {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-        let Some(seed) = words.next().and_then(|seed| seed.parse::<u64>().ok()) else { continue };
+        let seed = words.next()?.parse().ok()?;
         let mut cut = Cut::default();
         cut.read(words);
+        Some((seed, cut))
+    })
+}
+
+fn kept() -> bool {
+    let mut passed = true;
+    for (seed, cut) in kept_scenarios() {
         let plan = Plan { traced: true, ..cut.plan(seed) };
         let outcome = world::run(&plan);
         passed &= told(&plan, &cut, &outcome);
@@ -113,15 +124,45 @@ fn is_late(violation: &Violation) -> bool {
     violation.property == Property::Liveness
 }
 
+/// Whether every kept scenario passes, and every fresh seed for so long. A failure ends it as it is, without being shrunk.
+fn hunt(first: u64, seconds: Duration) -> bool {
+    let elapsed = stopwatch();
+    let passes = |(seed, cut): (u64, Cut)| {
+        let plan = cut.plan(seed);
+        told(&plan, &cut, &world::run(&plan))
+    };
+    if !kept_scenarios().all(passes) {
+        return false;
+    }
+    for seed in first.. {
+        if elapsed() >= seconds {
+            println!("seeds {first} to {} pass", seed.saturating_sub(1));
+            break;
+        }
+        let plan = Plan::of(seed);
+        let outcome = world::run(&plan);
+        if !outcome.violations.iter().all(is_late) {
+            return told(&plan, &Cut::default(), &outcome);
+        }
+    }
+    true
+}
+
+/// Tells how much time went by since now.
 #[expect(clippy::disallowed_methods, reason = "the only use of a clock: how long to go on exploring")]
-fn explore(first: u64, until: &Until) -> bool {
+fn stopwatch() -> impl Fn() -> Duration {
     let began = Instant::now();
+    move || began.elapsed()
+}
+
+fn explore(first: u64, until: &Until) -> bool {
+    let elapsed = stopwatch();
     let mut record = Record::of(first);
     let mut failures = 0;
     for seed in first.. {
         let over = match until {
             Until::Changes(changes) => record.changes >= *changes,
-            Until::Passed(time) => began.elapsed() >= *time,
+            Until::Passed(time) => elapsed() >= *time,
         };
         if over {
             break;
