@@ -57,8 +57,9 @@ impl Engine {
             Seen::Row { row, .. } | Seen::Several { row, .. } => Some(Arc::clone(row)),
             Seen::Absent | Seen::Incomparable => None,
         };
-        let observation = Observation { content, row, ended, ends, floors: asked.floors };
-        match asked.floors.applied {
+        let Some(floors) = self.keys.get(ix).map(|entry| held(entry, asked.floors)) else { return };
+        let observation = Observation { content, row, ended, ends, floors };
+        match floors.applied {
             Some(floor) if !(floor.by == Convict::Committed && self.soundness.demoted) => {
                 self.against(ix, floor, &observation);
             }
@@ -296,5 +297,16 @@ impl Engine {
             return;
         }
         self.convict(ix, floor, observation);
+    }
+}
+
+/// Floors on versions that are still held. Where one was coalesced while the read was under way, the row is right or wrong by
+/// the version before it, and by no more.
+fn held(entry: &Entry, floors: Floors) -> Floors {
+    let versions = entry.chain.versions();
+    let held = |arrival| entry.chain.at_or_before(arrival).map_or(arrival, |index| versions[index].arrival);
+    Floors {
+        applied: floors.applied.map(|floor| Floor { arrival: held(floor.arrival), ..floor }),
+        settled: floors.settled.map(held),
     }
 }

@@ -275,6 +275,9 @@ impl Check {
                 if known && repaired.is_some_and(|loss| loss.reapplied && loss.end <= now) {
                     self.outcome.proofs.entry(proof(finding)).or_default().2 += 1;
                 }
+                if known {
+                    self.healed(source, truth, key, finding, now);
+                }
                 let suspected = self.suspected.remove(&(key, expected.at, finding.kind)).is_some();
                 if !known && !suspected {
                     self.violated(format!("{now}: healed, but never stated: {}", told(key, finding)));
@@ -333,6 +336,21 @@ impl Check {
         if latest.is_none() && !attempted && !loss.label.admits(finding.cause) {
             let what = format!("{now}: {:?} was named {}: {}", loss.label, finding.cause, told(key, finding));
             self.broke(Property::RightName, what);
+        }
+    }
+
+    /// A finding heals by a read that saw the row right: no loss of what it expected, or of anything before, stood there.
+    fn healed(&mut self, source: &Source, truth: &mut Truth, key: KeyId, finding: &Finding, now: u64) {
+        let Subject::Row { expected, latest, .. } = &finding.subject else { return };
+        let Some(index) = self.change_at(source, key, latest.unwrap_or(expected.at)) else { return };
+        let reads = &self.reads[key as usize];
+        let Some(read) = reads.iter().rev().find(|read| read.ended == finding.last_seen.0).copied() else { return };
+        let still = |loss: &Loss| {
+            let of_it = loss.change.is_some_and(|change| change <= index);
+            of_it && loss.start < read.snapshot && read.snapshot < loss.end && !loss.masked(source, now)
+        };
+        if truth.at(key, read.snapshot).any(|loss| still(loss)) {
+            self.violated(format!("{now}: healed, but read wrong at {}: {}", read.snapshot, told(key, finding)));
         }
     }
 

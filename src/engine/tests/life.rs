@@ -53,6 +53,21 @@ fn a_partition_that_goes_takes_its_reads_in_flight_with_it() {
 }
 
 #[test]
+fn a_partition_that_comes_back_is_proven_anew() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "applied insert 1 10/20
+         wait 60
+         quiet
+         revoke
+         assign 0
+         insert 2 10/20
+         wait 50",
+    );
+    assert!(bench.said.is_empty(), "another log may have taken its name: {:?}", bench.said);
+}
+
+#[test]
 fn a_finding_known_from_the_store_heals() {
     let mut bench = Bench::heartbeat();
     bench.run(
@@ -164,6 +179,27 @@ fn a_row_that_may_be_a_coalesced_version_is_not_accused() {
     }
     bench.run("wait 100");
     assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn a_floor_that_is_coalesced_while_it_is_read_heals_nothing() {
+    let mut bench = Bench::heartbeat().with(|options| options.versions_per_key = 8);
+    bench.run(
+        "applied insert 1 10/20
+         update 1 11/21
+         wait 100
+         hold
+         wait 15",
+    );
+    for value in 0..12 {
+        bench.run(&format!("update 1 {value}/7"));
+    }
+    bench.run(
+        "release
+         wait 30",
+    );
+    assert!(bench.notes.iter().any(|note| note.contains("Coalesced")), "{:?}", bench.notes);
+    assert!(!bench.said.iter().any(|line| line.starts_with("healed")), "{:?}", bench.said);
 }
 
 #[test]
