@@ -35,6 +35,8 @@ pub(crate) struct Worker {
     checkpoint: usize,
     checkpointed: u64,
     batch: Option<Batch>,
+    /// What was left of a batch when its writer was put out of the group, and when that writer gets to it.
+    zombie: Option<(u64, Batch)>,
     lag: u64,
     lag_until: u64,
     stalled_until: u64,
@@ -145,6 +147,11 @@ impl Applier {
 
     /// One step of a worker; gives back when its next one is.
     pub(crate) fn step(&mut self, plan: &Plan, source: &Source, at: usize, now: u64) -> u64 {
+        if let Some((due, batch)) = self.workers[at].zombie.take_if(|(due, _)| *due <= now)
+            && now < due + 5_000
+        {
+            self.write_late(source, at, batch, now);
+        }
         if now < self.workers[at].stalled_until {
             return self.workers[at].stalled_until;
         }
@@ -205,14 +212,14 @@ impl Applier {
             self.complete(source, at, batch.end, &batch.keys, now);
             self.checkpoint(plan, at, now);
             let crashes = self.rng.chance(plan.wrongs.crash);
-            return if crashes { self.crash(source, at, batch.end, now) } else { now + plan.window };
+            return if crashes { self.crash(plan, source, at, batch.end, now) } else { now + plan.window };
         }
         let end = batch.end;
         self.workers[at].batch = Some(batch);
         // Only soon after a checkpoint: how far back a crash reaches is what the margin R must cover.
         let recent = self.workers[at].checkpointed + plan.settle() / 2 > now;
         if recent && self.rng.chance(plan.wrongs.crash * 0.3) {
-            return self.crash(source, at, end, now);
+            return self.crash(plan, source, at, end, now);
         }
         now + self.rng.range((10, plan.group_gap.max(11)))
     }
@@ -279,8 +286,22 @@ impl Applier {
         }
     }
 
+    /// A writer that was put out of the group writes what it had begun, over what was applied again meanwhile.
+    fn write_late(&mut self, source: &Source, at: usize, batch: Batch, now: u64) {
+        self.truth.again = true;
+        for (key, put) in batch.groups.into_iter().flatten() {
+            if matches!(put, Put::Table) {
+                continue;
+            }
+            self.write(source, key, put, now);
+            if !self.workers[at].redo.contains_key(&key) {
+                self.truth.judged(source, key, at, self.target[key as usize], now);
+            }
+        }
+    }
+
     /// The window since the checkpoint is applied again, with other batch limits.
-    fn crash(&mut self, source: &Source, at: usize, reached: usize, now: u64) -> u64 {
+    fn crash(&mut self, plan: &Plan, source: &Source, at: usize, reached: usize, now: u64) -> u64 {
         let worker = &mut self.workers[at];
         for place in worker.checkpoint..reached.max(worker.done) {
             for key in source.keys_of(worker.queue[place]) {
@@ -289,7 +310,9 @@ impl Applier {
             }
         }
         worker.next = worker.checkpoint;
-        worker.batch = None;
+        let left = worker.batch.take().filter(|_| plan.zombies);
+        // With the age of the checkpoint, that is within the margin R.
+        worker.zombie = left.map(|batch| (now + self.rng.range((500, plan.settle() / 3)), batch));
         worker.restarts.push(now);
         now + self.rng.range((500, 5_000))
     }

@@ -124,6 +124,8 @@ pub(crate) struct Plan {
     pub(crate) replica: Option<(u64, u64)>,
     /// The target has a constraint that some rows break, whoever writes them.
     pub(crate) rejected: bool,
+    /// What crashes goes on writing for a while, though another member took over.
+    pub(crate) zombies: bool,
     pub(crate) partial: f64,
     pub(crate) before_images: bool,
     /// Merges a window's changes of a key and shows groups one after another; else one transaction a batch.
@@ -190,6 +192,7 @@ impl Plan {
             gaps: 0.0,
             replica: None,
             rejected: false,
+            zombies: false,
             partial: if rng.chance(0.3) { 0.3 } else { 0.0 },
             before_images: rng.chance(0.5),
             batches,
@@ -239,6 +242,7 @@ impl Plan {
             Mode::Committed | Mode::UnknownCommitsAndHeartbeat | Mode::Heartbeat | Mode::Inferred | Mode::Assumed => {}
         }
         self.options.order = self.order;
+        self.zombies = rng.chance(0.5);
         self
     }
 
@@ -314,6 +318,7 @@ impl Plan {
             (self.gaps > 0.0, "gaps"),
             (self.replica.is_some(), "replica"),
             (self.rejected, "rejected rows"),
+            (self.zombies && self.wrongs.crash > 0.0, "zombies"),
             (self.clock_steps > 0.0, "clock steps"),
             (matches!(self.workers, Workers::Tables | Workers::Keys(_)), "parallel"),
             (self.slow_consumption, "slow consumption"),

@@ -8,6 +8,7 @@
 //! | `put K A/B` `gone K` `twice K A/B` `marker K A/B` | the target holds this at the key |
 //! | `beat` | a heartbeat is read, and the target takes it; `unseen beat`: it does not; `old beat`: it goes back (`old beat N`: the N-th before it) |
 //! | `commit N` | the applier commits, from now on, everything below N; `commit all`: whatever is on the tap |
+//! | `group N` | the applier's group is in its N-th generation |
 //! | `wait S` | seconds go by; a heartbeat every five of them unless `quiet` was said before (`beats` ends it) |
 //! | `hold` `release` `fail` `heed` | lookups are not answered; are again; fail; are answered again |
 //! | `behind N` `caught up` | the tap ends N offsets behind what is consumed; consumption reaches the end |
@@ -98,6 +99,7 @@ pub(super) struct Bench {
     changes: u64,
     committed: Option<u64>,
     commits_all: bool,
+    generation: Option<u64>,
     beats: bool,
     beat: i64,
     answers: Answers,
@@ -127,6 +129,7 @@ impl Bench {
             changes: 0,
             committed: None,
             commits_all: false,
+            generation: None,
             beats: true,
             beat: 0,
             answers: Answers::AtOnce,
@@ -214,6 +217,7 @@ impl Bench {
             ["old", "beat", back] => self.show_beat((self.beat - number(back) as i64).max(1)),
             ["commit", "all"] => self.commits_all = true,
             ["commit", next] => (self.committed, self.commits_all) = (Some(number(next)), false),
+            ["group", generation] => self.generation = Some(number(generation)),
             ["hold"] => self.answers = Answers::Held,
             ["fail"] => self.answers = Answers::Failed,
             ["heed"] => self.answers = Answers::AtOnce,
@@ -372,7 +376,7 @@ impl Bench {
         let end = self.next.get(&0).copied().unwrap_or(0);
         if let Some(next) = if self.commits_all { Some(end) } else { self.committed } {
             let next = vec![(PartitionId(0), next)];
-            self.give(Input::Committed { asked: Tick(self.now), next, generation: None });
+            self.give(Input::Committed { asked: Tick(self.now), next, generation: self.generation });
         }
         self.give(Input::Tick);
     }

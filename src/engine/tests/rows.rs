@@ -209,6 +209,37 @@ fn commits_of_an_idle_partition_convict_after_the_margin() {
 }
 
 #[test]
+fn what_a_former_member_of_the_group_writes_after_the_commit_is_found() {
+    check(
+        Bench::committed(),
+        "applied insert 1 10/20
+         applied update 1 11/21
+         commit all
+         wait 20
+         put 1 10/20
+         wait 90",
+        &["open regressed_row insert_update_merge committed @1"],
+    );
+}
+
+#[test]
+fn what_a_former_member_writes_after_the_group_changed_is_found() {
+    check(
+        Bench::committed(),
+        "group 1
+         applied insert 1 10/20
+         applied update 1 11/21
+         commit all
+         wait 20
+         group 2
+         wait 20
+         put 1 10/20
+         wait 90",
+        &["open regressed_row insert_update_merge committed @1"],
+    );
+}
+
+#[test]
 fn the_users_word_convicts_at_two_reads() {
     check(
         Bench::assumed(),
