@@ -44,6 +44,8 @@ pub(crate) struct Worker {
     redo: BTreeMap<KeyId, usize>,
     /// When a change was applied, and how long it had been on the tap.
     pub(crate) lags: Vec<(u64, u64)>,
+    /// When which heartbeat became visible, each further than those before it.
+    pub(crate) beats: Vec<(u64, usize)>,
     pub(crate) restarts: Vec<u64>,
     /// When a position was committed.
     pub(crate) commits: Vec<u64>,
@@ -207,6 +209,7 @@ impl Applier {
         self.truth.again = batch.end <= self.workers[at].done;
         for (key, put) in batch.groups.pop_front().unwrap_or_default() {
             self.write(source, key, put, now);
+            self.beat(source, at, (key, put), now);
         }
         if batch.groups.is_empty() {
             self.complete(source, at, batch.end, &batch.keys, now);
@@ -247,6 +250,15 @@ impl Applier {
                 println!("{now}: written {put:?}");
             }
         }
+    }
+
+    fn beat(&mut self, source: &Source, at: usize, (key, put): (KeyId, Put), now: u64) {
+        let Put::Row(Some([Some(number), ..])) = put else { return };
+        let beats = &mut self.workers[at].beats;
+        let index = source.by_key[key as usize].get((number as usize).wrapping_sub(1)).filter(|_| key >= source.keys);
+        beats.extend(
+            index.filter(|index| beats.last().is_none_or(|(_, last)| last < *index)).map(|index| (now, *index)),
+        );
     }
 
     fn checkpoint(&mut self, plan: &Plan, at: usize, now: u64) {

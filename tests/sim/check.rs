@@ -10,6 +10,7 @@ use afterimage::model::finding::{Finding, Kind, NamedVersion, State, Subject};
 use afterimage::model::{PartitionId, Position};
 
 use crate::applier::Applier;
+use crate::detect::Detection;
 use crate::guarantee::earliest;
 use crate::model::{Label, Loss, Truth, is_mix, removes, was_ever};
 use crate::plan::{Mode, Plan, SECOND, Workers};
@@ -64,8 +65,7 @@ pub(crate) struct Outcome {
     pub(crate) guaranteed: usize,
     pub(crate) found: usize,
     pub(crate) findings: usize,
-    /// Milliseconds from the loss to the finding.
-    pub(crate) detected: Vec<u64>,
+    pub(crate) detections: Vec<Detection>,
     /// Milliseconds from the earliest moment at which anyone could know, to the finding.
     pub(crate) over_earliest: Vec<u64>,
     /// At the moment when most versions were held.
@@ -461,7 +461,7 @@ impl Check {
             Some(found) => {
                 self.outcome.found += 1;
                 self.outcome.lasting.0 += usize::from(lasts);
-                self.outcome.detected.push(found - loss.start);
+                self.outcome.detections.push(Detection::of(plan, source, applier, loss, found));
                 self.outcome.over_earliest.extend(earliest.map(|earliest| found.saturating_sub(earliest)));
             }
             None => {

@@ -3,13 +3,16 @@
 //! `cargo test --test sim` runs the kept seeds, then explores new ones for a while (`SIM_SECONDS`).
 //! `-- explore --changes N --seed S` explores fresh seeds from S on until it has seen N changes, and ends with one line of JSON.
 //! `-- hunt --seconds N --seed S` runs the kept seeds once and fresh ones from S on, and ends at the first that fails.
+//! `-- times --seeds N --seed S` measures times to detect in worlds that nothing disturbs.
 //! `-- seed N` runs one seed and tells what happened, `-- seed N KEY` tells the story of a key; `keys=N`, `changes=N` and
 //! `without=PART,…` cut the scenario down.
 #![allow(clippy::print_stdout, reason = "a simulator tells what it ran")]
 
 mod applier;
+mod calm;
 mod check;
 mod cut;
+mod detect;
 mod guarantee;
 mod images;
 mod model;
@@ -59,6 +62,9 @@ fn main() {
         ["hunt", rest @ ..] => {
             let seconds = Duration::from_secs(option(rest, "--seconds").unwrap_or(EXPLORE));
             hunt(option(rest, "--seed").unwrap_or(1), seconds)
+        }
+        ["times", rest @ ..] => {
+            times(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(4), rest.last().copied())
         }
         _ => {
             let seconds = Duration::from_secs(environment("SIM_SECONDS", EXPLORE));
@@ -185,6 +191,28 @@ fn explore(first: u64, until: &Until) -> bool {
     }
     println!("{}", record.line());
     failures == 0 && record.count(Property::NoFalseFinding) == 0 && record.count(Property::NothingMissed) == 0
+}
+
+/// Times to detect of the undisturbed worlds, one line for each evidence and lag.
+fn times(first: u64, seeds: u64, part: Option<&str>) -> bool {
+    let mut passed = true;
+    let part = part.filter(|word| word.parse::<u64>().is_err()).unwrap_or_default();
+    for arm in calm::ARMS.into_iter().filter(|arm| arm.word.contains(part)) {
+        for lag in calm::LAGS {
+            let mut detections = detect::Detections::default();
+            let mut record = Record::of(first);
+            for seed in first..first + seeds {
+                let plan = calm::plan(arm, lag, seed);
+                let outcome = world::run(&plan);
+                outcome.violations.iter().for_each(|violation| println!("seed {seed}: {violation}"));
+                passed &= outcome.violations.iter().all(is_late);
+                detections.add((lag, arm.word, true), &outcome.detections);
+                record.add(&plan, &outcome);
+            }
+            println!("{} {}", detections.json(), record.found());
+        }
+    }
+    passed
 }
 
 fn told(plan: &Plan, cut: &Cut, outcome: &Outcome) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::check::{Outcome, Property};
+use crate::detect::Detections;
 use crate::plan::{Lag, Plan};
 
 /// Sums over many seeds.
@@ -16,6 +17,7 @@ pub(crate) struct Record {
     guaranteed: usize,
     unverifiable: u64,
     detected: BTreeMap<Lag, Vec<u64>>,
+    detections: Detections,
     over_earliest: BTreeMap<Lag, Vec<u64>>,
     memory: f64,
     reads: u64,
@@ -41,7 +43,9 @@ impl Record {
         self.guaranteed += outcome.guaranteed;
         self.unverifiable += counters.unverifiable;
         self.reads += counters.reads;
-        self.detected.entry(plan.lag).or_default().extend(&outcome.detected);
+        let took = outcome.detections.iter().map(|detection| detection.took);
+        self.detected.entry(plan.lag).or_default().extend(took);
+        self.detections.add(plan.setup(), &outcome.detections);
         self.over_earliest.entry(plan.lag).or_default().extend(&outcome.over_earliest);
         self.memory = self.memory.max(outcome.bytes_per_version);
         self.losses = (self.losses.0 + outcome.found, self.losses.1 + outcome.losses);
@@ -59,6 +63,18 @@ impl Record {
         self.wrong.get(&property).copied().unwrap_or(0)
     }
 
+    /// How much was found, at which price.
+    pub(crate) fn found(&self) -> String {
+        format!(
+            "{{\"lasting\":{},\"losses\":{},\"guaranteed\":{},\"missed\":{},\"reads_per_change\":{:.2}}}",
+            share(self.lasting),
+            share(self.losses),
+            self.guaranteed,
+            self.count(Property::NothingMissed),
+            self.reads as f64 / self.changes.max(1) as f64,
+        )
+    }
+
     pub(crate) fn line(&self) -> String {
         let counts: Vec<String> = self.excluded.iter().map(|(class, count)| format!("\"{class}\":{count}")).collect();
         let proofs: Vec<String> =
@@ -66,7 +82,7 @@ impl Record {
         format!(
             "{{\"seed\":{},\"changes\":{},\"seeds\":{},\"verdicts\":{},\"false\":{},\"missed\":{},\"guaranteed\":{},\
              \"unverifiable\":{},\"ttd_s\":{},\"memory_bytes_per_version\":{:.1},\"misnamed\":{},\"stuck\":{},\"other\":{},\"reads_per_change\":{:.2},\
-             \"over_earliest_s\":{},\"losses\":{},\"lasting\":{},\"excluded\":{{{}}},\"precision\":{{{}}}}}",
+             \"over_earliest_s\":{},\"losses\":{},\"lasting\":{},\"excluded\":{{{}}},\"precision\":{{{}}},\"detection\":{}}}",
             self.first,
             self.changes,
             self.seeds,
@@ -86,6 +102,7 @@ impl Record {
             share(self.lasting),
             counts.join(","),
             proofs.join(","),
+            self.detections.json(),
         )
     }
 }

@@ -1,0 +1,108 @@
+//! Worlds in which nothing but the lag and the applier's own mistakes is in the way, one for each evidence and lag: by
+//! them times to detect are compared, with one another and with the protocol's.
+
+use std::time::Duration;
+
+use afterimage::engine::Options;
+use afterimage::engine::limit::{Applier, Commits, Evidence};
+
+use crate::plan::{Lag, Mode, Plan, SECOND, Skew, Workers, Wrongs};
+
+/// What is varied: the evidence, the interval of commits, and the shape of the applier's batches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arm {
+    pub(crate) word: &'static str,
+    mode: Mode,
+    heartbeat: bool,
+    commits: u64,
+    shape: Applier,
+}
+
+const fn arm(word: &'static str, mode: Mode, heartbeat: bool, commits: u64, shape: Applier) -> Arm {
+    Arm { word, mode, heartbeat, commits, shape }
+}
+
+pub(crate) const ARMS: [Arm; 10] = [
+    arm("heartbeat, transactional", Mode::Heartbeat, true, 20, Applier::Transactional),
+    arm("heartbeat, batch", Mode::Heartbeat, true, 20, Applier::Batch),
+    arm("inferred, transactional", Mode::Inferred, false, 20, Applier::Transactional),
+    arm("inferred, batch", Mode::Inferred, false, 20, Applier::Batch),
+    arm("after_write c=5", Mode::Committed, false, 5, Applier::Batch),
+    arm("after_write c=60", Mode::Committed, false, 60, Applier::Batch),
+    arm("after_write+heartbeat c=5", Mode::Committed, true, 5, Applier::Batch),
+    arm("after_write+heartbeat c=60", Mode::Committed, true, 60, Applier::Batch),
+    arm("unknown+heartbeat c=60, transactional", Mode::UnknownCommitsAndHeartbeat, true, 60, Applier::Transactional),
+    arm("unknown+heartbeat c=60, batch", Mode::UnknownCommitsAndHeartbeat, true, 60, Applier::Batch),
+];
+
+pub(crate) const LAGS: [Lag; 4] = [Lag::None, Lag::Seconds, Lag::HalfMinute, Lag::TenMinutes];
+
+/// Heartbeats every 5 s, R = 30 s, ten changes a second on 3000 keys: the protocol's own measure.
+pub(crate) fn plan(arm: Arm, lag: Lag, seed: u64) -> Plan {
+    let transactional = arm.shape == Applier::Transactional;
+    let committed = matches!(arm.mode, Mode::Committed | Mode::UnknownCommitsAndHeartbeat);
+    let slow = lag == Lag::TenMinutes;
+    let evidence =
+        Evidence { committed, heartbeat: arm.heartbeat, inferred: arm.mode == Mode::Inferred, assumed: false };
+    Plan {
+        lag,
+        mode: arm.mode,
+        order: afterimage::engine::limit::Order::Partition,
+        wrongs: wrongs(arm.mode),
+        partitions: if committed { 6 } else { 1 },
+        keys: 3000,
+        changes: if slow { 15_000 } else { 10_000 },
+        every: if slow { 400 } else { 100 },
+        skew: Skew::Zipf,
+        workers: Workers::Partitions,
+        partial: 0.0,
+        before_images: true,
+        batches: !transactional,
+        batch_most: if committed { 60 } else { 10_000 },
+        window: if transactional { 50 } else { 1_000 },
+        group_gap: if transactional { 0 } else { 100 },
+        checkpoint: arm.commits * SECOND,
+        stalls: 0.0,
+        source_log: false,
+        tap_delay: 5,
+        heartbeat: arm.heartbeat.then_some(5 * SECOND),
+        failed_reads: 0.01,
+        slow_consumption: false,
+        our_crashes: 0,
+        rebalances: 0,
+        images: 100_000,
+        generations: true,
+        second: None,
+        truncates: 0.0,
+        duplicated: 0.0,
+        unreadable: 0.0,
+        clock_steps: 0.0,
+        redelivered: 0.0,
+        gaps: 0.0,
+        replica: None,
+        rejected: false,
+        options: Options {
+            evidence,
+            commits: if arm.mode == Mode::Committed { Commits::AfterWrite } else { Commits::Unknown },
+            applier: arm.shape,
+            settle: Duration::from_secs(30),
+            ..Options::default()
+        },
+        ..Plan::of(seed)
+    }
+}
+
+fn wrongs(mode: Mode) -> Wrongs {
+    Wrongs {
+        insert_update: 0.05,
+        insert_delete: 0.05,
+        delete_insert: 0.05,
+        update_merge: 0.01,
+        skipped: 0.001,
+        no_delete: 0.003,
+        torn: 0.003,
+        // What nobody wrote to the tap ends what rows alone can prove.
+        foreign: if mode == Mode::Inferred { 0.0 } else { 0.001 },
+        ..Wrongs::default()
+    }
+}
