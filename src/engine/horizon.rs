@@ -129,6 +129,11 @@ impl Horizon {
             || self.rows.iter().filter(|row| after(row.at.partition, row.at.offset)).count() >= quorum
     }
 
+    /// The tap's ends behind which the watermark's next witness has to stand.
+    pub(super) fn awaited(&self) -> Option<&Ends> {
+        self.pending.front().map(|(_, ends)| ends)
+    }
+
     /// Takes a witness from a read after which the tap ended at `ends`. Gives back whether the scope stepped backward.
     pub(super) fn witness(&mut self, witness: Witness, trust: Trust, ends: &Ends, now: Tick) -> bool {
         let mut back = false;

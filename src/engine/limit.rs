@@ -49,6 +49,12 @@ pub const HOLE_STRETCHES: usize = 8;
 /// Rows sampled per scope and poll to look for progress.
 pub const SAMPLES_PER_POLL: usize = 6;
 
+/// Rows are sampled so many times in the largest lag measured of late, at most at every poll.
+pub const SAMPLES_PER_LAG: u32 = 60;
+
+/// Changes behind an end that is waited for, of which those are sampled that may show progress and were not read lately.
+pub const SAMPLED_BEHIND_END: usize = 64;
+
 /// How long a pause on full memory may leave a returned read waiting for its tap end before middle versions are
 /// coalesced and consumption goes on.
 pub const PAUSE_AT_MOST: Duration = Duration::from_secs(5);

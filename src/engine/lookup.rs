@@ -7,7 +7,7 @@ use crate::model::{PartitionId, TableId, Tick};
 use super::event::{Looked, Lookup, LookupId, Output, Role, Seen};
 use super::horizon::Ends;
 use super::keys::KeyIx;
-use super::limit::{KEYS_PER_LOOKUP, LOOKUPS_IN_FLIGHT, SAMPLES_PER_POLL};
+use super::limit::{KEYS_PER_LOOKUP, LOOKUPS_IN_FLIGHT};
 use super::state::Engine;
 use super::suspect::Floors;
 
@@ -208,51 +208,6 @@ impl Engine {
                 }
             }
             self.send(table, keys);
-        }
-    }
-
-    /// Looks at a few rows of partitions that wait for progress: those whose watermark is inferred, those with suspects
-    /// that wait for a later row to be visible, and those where nothing is proven for long.
-    pub(super) fn sample(&mut self) {
-        let waiting: BTreeSet<PartitionId> = self
-            .suspects
-            .iter()
-            .filter_map(|ix| self.keys.get(*ix)?.suspect().map(|suspect| suspect.floor.partition))
-            .collect();
-        for id in self.partition_ids().iter() {
-            let Some(partition) = self.partitions.get(id) else { continue };
-            let unproven = partition.unproven() > 0;
-            let wanted = (self.options.evidence.inferred && partition.tracked() > 0)
-                || waiting.contains(id)
-                || (unproven && self.is_overdue(*id));
-            if wanted {
-                self.sample_partition(*id);
-            }
-        }
-    }
-
-    /// Half of the samples from the newest changes, half cubically biased to the oldest: old ones are likely applied, new
-    /// ones prove the most.
-    fn sample_partition(&mut self, id: PartitionId) {
-        let Some(partition) = self.partitions.get(&id) else { return };
-        let tracked = partition.tracked();
-        let mut picks = BTreeSet::new();
-        for round in 0..SAMPLES_PER_POLL as u64 {
-            let draw = xxhash_rust::xxh3::xxh3_64_with_seed(&round.to_le_bytes(), self.now.0 ^ u64::from(id.0) << 48);
-            let unit = (draw >> 11) as f64 / (1u64 << 53) as f64;
-            let biased = if round % 2 == 0 { unit * unit * unit } else { 1.0 - unit * unit * unit };
-            picks.insert(((tracked as f64 * biased) as usize).min(tracked.saturating_sub(1)));
-        }
-        let keys: Vec<KeyIx> = picks.iter().filter_map(|index| Some(partition.tracked_at(*index)?.key)).collect();
-        for ix in keys {
-            let fresh = self
-                .keys
-                .get(ix)
-                .and_then(|entry| entry.last_read())
-                .is_none_or(|last| last + self.options.reread <= self.now);
-            if fresh {
-                self.schedule_read(ix);
-            }
         }
     }
 

@@ -14,7 +14,7 @@
 //! stated bound; the same inputs give the same outputs.
 //!
 //! The stages, by file: `chain` (versions of a key), `truncate` (of a table's keys) · `partition`, `horizon` (what was applied,
-//! what is settled) · `schedule`, `lookup` (which keys to read) · `judge`, `suspect`, `gate`, `cause` (verdicts) · `stall` ·
+//! what is settled) · `schedule`, `sample`, `lookup` (which keys to read) · `judge`, `suspect`, `gate`, `cause` (verdicts) · `stall` ·
 //! `ack` (what may be committed) · `limit` (every bound) · `tally` (the read-only picture).
 
 pub mod event;
@@ -35,6 +35,7 @@ mod lookup;
 mod masks;
 mod partition;
 mod progress;
+mod sample;
 mod schedule;
 mod stall;
 mod standing;

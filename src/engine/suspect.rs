@@ -188,7 +188,7 @@ impl Engine {
         }
     }
 
-    fn is_post_dated(&self, entry: &Entry, suspect: &Suspect) -> bool {
+    pub(super) fn is_post_dated(&self, entry: &Entry, suspect: &Suspect) -> bool {
         let Some(index) = entry.chain.at_or_before(suspect.floor.arrival) else { return true };
         let version = entry.chain.versions()[index];
         let horizon = self.horizon(&version, entry.key.table());
