@@ -22,6 +22,9 @@ pub const HEARTBEATS_BEHIND: usize = 64;
 /// transaction.
 pub const QUORUM: usize = 3;
 
+/// Suspects that are looked through after every answer; with more of them, only at every poll.
+pub const SUSPECTS_AT_ONCE: usize = 1000;
+
 /// Reads that must agree before anything rests on the margin R.
 pub const EARLY_READS: u32 = 3;
 

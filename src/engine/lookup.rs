@@ -7,7 +7,7 @@ use crate::model::{PartitionId, TableId, Tick};
 use super::event::{Looked, Lookup, LookupId, Output, Role, Seen};
 use super::horizon::Ends;
 use super::keys::KeyIx;
-use super::limit::{KEYS_PER_LOOKUP, LOOKUPS_IN_FLIGHT};
+use super::limit::{KEYS_PER_LOOKUP, LOOKUPS_IN_FLIGHT, SUSPECTS_AT_ONCE};
 use super::state::Engine;
 use super::suspect::Floors;
 
@@ -162,9 +162,10 @@ impl Engine {
         }
     }
 
-    /// Judges every answer whose tap end was consumed.
+    /// Judges every answer whose tap end was consumed. What that makes due is asked for at once.
     pub(super) fn judge_arrived(&mut self) {
         let mut index = 0;
+        let mut judged = false;
         while let Some(arrived) = self.flights.arrived.get(index) {
             if !self.is_consumed(&arrived.ends) {
                 index += 1;
@@ -172,7 +173,15 @@ impl Engine {
             }
             if let Some(arrived) = self.flights.arrived.remove(index) {
                 self.judge_answer(&arrived);
+                judged = true;
             }
+        }
+        if judged {
+            self.move_horizons();
+            if self.suspects.len() <= SUSPECTS_AT_ONCE {
+                self.wake_suspects();
+            }
+            self.pump();
         }
     }
 
