@@ -154,18 +154,18 @@ pub struct Judging {
     pub confirm_after: Duration,
     /// When an applied watermark that does not move is called stalled.
     pub stall_after: Auto<Duration>,
-    /// Whether verified keys in the cache are looked at again.
+    /// Whether verified keys are looked at again.
     pub patrol: Patrol,
 }
 
-/// Whether verified keys in the cache are looked at again.
+/// Whether verified keys are looked at again, where nothing else is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Patrol {
     /// Never.
     Off,
-    /// When nothing else is to be read.
+    /// At most 5 reads a second.
     Idle,
-    /// So many reads a second.
+    /// At most so many reads a second.
     PerSecond(u32),
 }
 

@@ -126,7 +126,7 @@ pub struct RawPipeline {
     pub connect_url: Address,
     /// The sink's dead-letter topic. Not supported by this version.
     pub dead_letters: String,
-    /// Look again at verified keys in the cache: `off`, `idle`, or `N reads/s`.
+    /// Look again at verified keys where nothing else is to be read: `off`, `idle` (5 reads a second) or `N reads/s`.
     pub patrol: Patrol,
     /// What findings carry of row values.
     pub values: Disclosure,
@@ -163,7 +163,7 @@ impl Default for RawPipeline {
             stall_after: Auto::Auto,
             connect_url: Address::default(),
             dead_letters: String::new(),
-            patrol: Patrol::Off,
+            patrol: Patrol::Idle,
             values: Disclosure::Full,
             limits: RawLimits::default(),
             source: RawSource::default(),

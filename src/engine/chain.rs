@@ -72,6 +72,12 @@ impl Version {
         self.fingerprint.iter().rev().fold(0, |sum, word| sum << 32 | u128::from(*word))
     }
 
+    /// The same version, leaving other content.
+    pub(super) fn holding(self, fingerprint: u128) -> Version {
+        let fingerprint = [fingerprint as u32, (fingerprint >> 32) as u32, (fingerprint >> 64) as u32];
+        Version { fingerprint, ..self }
+    }
+
     pub(super) fn at(&self) -> Position {
         Position { partition: self.partition, offset: self.offset }
     }

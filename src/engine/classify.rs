@@ -64,7 +64,13 @@ impl Engine {
     pub(super) fn kind(&self, case: &Case<'_>, seen: &SeenVersion) -> Kind {
         let content = &case.observation.content;
         let once_so = was_read_so(case);
-        let earlier = seen.named.is_some() || seen.behind > 0 || self.may_be_before(case.entry, content);
+        // Of a verified row that is gone, every version is earlier; of one that is there, those that are remembered.
+        let may_be_before = if case.entry.is_patrolled() {
+            !case.expected().leaves_row()
+        } else {
+            self.may_be_before(case.entry, content)
+        };
+        let earlier = seen.named.is_some() || seen.behind > 0 || may_be_before;
         match content {
             Content::Several => Kind::DuplicateRow,
             Content::Absent if once_so || self.stood_there(case) => Kind::VanishedRow,
@@ -123,11 +129,14 @@ impl Engine {
             (None, Base::Version(version)) => Some(version.op),
             (Some(_), _) | (None, Base::Unknown | Base::Absent | Base::Content(..)) => None,
         };
+        // What was verified once was not lost by a merge.
+        let verified = case.entry.is_patrolled();
+        let (lost_run, lost_run_keys) = if verified { (1, 1) } else { (lost_run, lost_run_keys) };
         History {
             kind,
             placeholder: case.observation.content.has_placeholder(),
-            op_never_applied: self.gate.never_applied(table, expected.op),
-            key_change: expected.in_key_change(),
+            op_never_applied: !verified && self.gate.never_applied(table, expected.op),
+            key_change: !verified && expected.in_key_change(),
             back_step,
             lost_run,
             lost_run_keys,

@@ -280,6 +280,11 @@ pub trait Images: Send {
     /// What a key was last read as, while it is cached.
     fn recall(&self, key: &Key) -> Option<Verified>;
 
+    /// Whether rows of a table are equal only if their fingerprints are; not so where a column has a tolerance.
+    fn is_exact(&self, _table: TableId) -> bool {
+        true
+    }
+
     /// How a partition is written in sentences: `orders/3`.
     fn partition_name(&self, partition: PartitionId) -> String;
 

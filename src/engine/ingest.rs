@@ -167,6 +167,7 @@ impl Engine {
                 self.track(ix, &version, arrival);
             }
         }
+        self.take_over(ix);
         if self.keys.get(ix).is_some_and(|entry| entry.chain.len() > cap) {
             self.coalesce(ix);
         }
@@ -194,12 +195,14 @@ impl Engine {
     /// Leaves a key without a verdict, and says so for each partition that holds its changes. An open finding stays.
     pub(super) fn give_up(&mut self, ix: KeyIx, why: &'static str) {
         let Some(entry) = self.keys.get(ix) else { return };
+        let key = entry.key.clone();
         let mut ranges: BTreeMap<PartitionId, (u64, u64)> = BTreeMap::new();
         for version in entry.chain.versions().iter().filter(|version| !entry.is_done(version.arrival)) {
             self.counters.unverifiable += 1;
             let range = ranges.entry(version.partition).or_insert((version.offset, version.offset));
             *range = (range.0.min(version.offset), range.1.max(version.offset));
         }
+        self.strike(&key);
         if !self.keep_finding(ix) {
             self.forget(ix);
         }
@@ -252,6 +255,7 @@ impl Engine {
         }
         partition.consumed = at.offset + 1;
         // What was remembered of a key may lack what the record did to it.
+        self.patrol.roster.void_partition(at.partition);
         partition.unbroken_since = partition.unbroken_since.max(at.offset + 1);
         if partition.rejected.len() < REJECTED_TABLES {
             partition.rejected.insert(table.clone(), at.offset);
@@ -281,6 +285,7 @@ impl Engine {
     }
 
     pub(super) fn assigned(&mut self, partition: PartitionId, next: u64) {
+        self.patrol.roster.void_partition(partition);
         for ix in self.keys_of(partition) {
             self.begin_anew(ix);
         }
@@ -291,6 +296,7 @@ impl Engine {
     }
 
     pub(super) fn revoked(&mut self, partition: PartitionId) {
+        self.patrol.roster.void_partition(partition);
         for ix in self.keys_of(partition) {
             self.begin_anew(ix);
         }
@@ -312,8 +318,8 @@ impl Engine {
     fn void(&mut self, ix: KeyIx) {
         if self.keys.get(ix).is_some_and(Entry::is_unordered) {
             self.give_up(ix, "one of the partitions that hold its changes was given out anew");
-        } else {
-            self.forget(ix);
+        } else if let Some(entry) = self.forget(ix) {
+            self.strike(&entry.key);
         }
     }
 
@@ -327,6 +333,7 @@ impl Engine {
     pub(super) fn gap(&mut self, partition: PartitionId, from: u64, to: u64) {
         let state = self.partitions.entry(partition).or_default();
         (state.consumed, state.unbroken_since) = (state.consumed.max(to), to);
+        self.patrol.roster.void_partition(partition);
         let place = self.place(partition, from);
         let finding = Finding {
             kind: Kind::CoverageGap,
@@ -369,6 +376,7 @@ impl Engine {
 
     /// Fingerprints of another plan compare with nothing: what is open of the table ends without a verdict.
     pub(super) fn replanned(&mut self, table: TableId) {
+        self.patrol.roster.void_table(table);
         let keys: Vec<KeyIx> =
             self.keys.iter().filter(|(_, entry)| entry.key.table() == table).map(|(ix, _)| ix).collect();
         for ix in keys {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Op, Row, Tick};
+use crate::model::{Key, Op, Position, Row, Tick};
 
 use super::chain::{Arrival, Base, Content, Version};
 use super::event::{Note, Output, Role, Seen, Verified};
@@ -25,6 +25,9 @@ const UNCLEAR_READS: u8 = 8;
 
 /// How often a row may change between reads where everything is assumed applied: then somebody writes it.
 const CHANGED_WHILE_ASSUMED: u8 = 3;
+
+/// A version before a verified one: its place, operation and fingerprint.
+type Earlier = (Position, Op, u128);
 
 /// One observation on its way to a verdict.
 pub(super) struct Observation<'a> {
@@ -78,6 +81,14 @@ impl Engine {
             Standing::Wrong if self.may_be_rejected(entry, index, observation) => {
                 self.unclear(ix, "a record that could not be read may have changed it", floor, observation.floors);
             }
+            Standing::Wrong if self.is_out_of_reach(entry, observation) => {
+                self.unclear(
+                    ix,
+                    "it may be right within a tolerance, and its image is gone",
+                    floor,
+                    observation.floors,
+                );
+            }
             Standing::Wrong => self.wrong(ix, floor, index, observation),
             Standing::Mixed => self.schedule_rest(ix),
             Standing::Unclear(why) => self.unclear(ix, why, floor, observation.floors),
@@ -107,7 +118,9 @@ impl Engine {
             self.say(Output::Note(Note::Unverifiable { partition: version.partition, range, why }));
         }
         self.remember(ix, 0, index);
-        self.pass(ix, version.arrival);
+        if let Some(entry) = self.pass(ix, version.arrival) {
+            self.strike(&entry.key);
+        }
         self.schedule_rest(ix);
     }
 
@@ -194,14 +207,16 @@ impl Engine {
         let probe = self.probe(&observation.content);
         let seen = entry.chain.versions()[index..].iter().position(|version| probe.fits(version));
         self.remember(ix, index, index + seen.unwrap_or(0));
-        self.pass(ix, settled);
+        if let Some(entry) = self.pass(ix, settled) {
+            self.enlist(entry, observation);
+        }
     }
 
     /// Drops what is older than a version that needs nothing more, and the key if nothing newer or open is left.
-    fn pass(&mut self, ix: KeyIx, settled: Arrival) {
-        let Some(entry) = self.keys.get_mut(ix) else { return };
+    fn pass(&mut self, ix: KeyIx, settled: Arrival) -> Option<Entry> {
+        let entry = self.keys.get_mut(ix)?;
         let newest = entry.chain.newest().arrival;
-        let Some(index) = entry.chain.at_or_before(settled) else { return };
+        let index = entry.chain.at_or_before(settled)?;
         let base = index.checked_sub(1).map(|last| entry.chain.versions()[last]);
         let dropped = entry.chain.drop_first(index);
         self.memory.versions -= dropped;
@@ -216,25 +231,39 @@ impl Engine {
         }
         more.hole = more.hole.take().filter(|hole| hole.newest > settled);
         let open = more.reported.is_some() || more.suspect.is_some();
-        if settled >= newest && !open {
-            self.forget(ix);
-        }
+        if settled >= newest && !open { self.forget(ix) } else { None }
     }
 
     /// Keeps the version that the key is at, with some before `passed`: what comes next is compared with it.
     fn remember(&mut self, ix: KeyIx, passed: usize, at: usize) {
         let Some(entry) = self.keys.get(ix) else { return };
         let (passed, version) = (&entry.chain.versions()[..passed], entry.chain.versions()[at]);
-        let earlier = passed.iter().rev().take(REMEMBERED);
+        let base = match entry.base() {
+            Base::Version(base) => Some(base),
+            Base::Unknown | Base::Absent | Base::Content(..) => None,
+        };
+        let before = passed.iter().rev().chain(base.iter()).take(REMEMBERED);
+        let mut earlier: Vec<Earlier> = before.map(|before| (before.at(), before.op, before.fingerprint())).collect();
+        self.remembered_before(&entry.key, version.at(), &mut earlier);
         let verified = Verified {
             at: version.at(),
             op: version.op,
             fingerprint: version.fingerprint(),
             mask: self.masks.get(version.mask).clone(),
-            earlier: earlier.map(|version| (version.at(), version.op, version.fingerprint())).collect(),
+            earlier,
         };
         let key = entry.key.clone();
         self.images.remember(&key, verified);
+    }
+
+    /// Adds what was remembered of the key's versions when an older one was verified.
+    fn remembered_before(&self, key: &Key, at: Position, earlier: &mut Vec<Earlier>) {
+        let room = REMEMBERED.saturating_sub(earlier.len());
+        let Some(known) = self.images.recall(key).filter(|_| room > 0) else { return };
+        let oldest = earlier.last().map_or(at, |(at, _, _)| *at);
+        let is_older = |(at, _, _): &Earlier| at.partition == oldest.partition && at.offset < oldest.offset;
+        let own = (known.at, known.op, known.fingerprint);
+        earlier.extend(std::iter::once(own).chain(known.earlier).filter(is_older).take(room));
     }
 
     fn clear_suspect(&mut self, ix: KeyIx, floor: Floor, observation: &Observation<'_>) {
@@ -251,7 +280,7 @@ impl Engine {
         // A later version with the same content may have healed it.
         let fits_later =
             |own: &Version| entry.chain.versions().iter().any(|later| later.arrival > own.arrival && probe.fits(later));
-        let to_own = own.is_some_and(|version| probe.fits(&version) && !fits_later(&version));
+        let to_own = !entry.is_patrolled() && own.is_some_and(|version| probe.fits(&version) && !fits_later(&version));
         let calm = own
             .and_then(|version| self.horizon(&version, entry.key.table()))
             .is_none_or(|horizon| !horizon.frozen(self.now, self.options.settle));

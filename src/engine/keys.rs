@@ -52,6 +52,8 @@ pub(super) struct More {
     pub(super) blind: Option<Arrival>,
     /// Seen on more than one partition: some versions have no order among them.
     pub(super) unordered: Option<Unordered>,
+    /// Called back by the patrol: its one version was verified before, and nothing of it waits for a verdict.
+    pub(super) patrolled: bool,
 }
 
 impl More {
@@ -70,6 +72,7 @@ impl More {
             differs: false,
             blind: None,
             unordered: None,
+            patrolled: false,
         }
     }
 }
@@ -143,6 +146,11 @@ impl Entry {
         let to = self.chain.newest().arrival;
         let highest = self.chain.versions().iter().map(|version| version.order).max().unwrap_or_default();
         self.more().unordered = Some(Unordered { to, highest });
+    }
+
+    /// Called back by the patrol, and not found wrong for sure.
+    pub(super) fn is_patrolled(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.patrolled && more.reported.is_none())
     }
 
     pub(super) fn is_in_flight(&self) -> bool {

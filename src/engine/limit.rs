@@ -58,6 +58,13 @@ pub const SAMPLES_PER_LAG: u32 = 60;
 /// Changes behind an end that is waited for, of which those are sampled that may show progress and were not read lately.
 pub const SAMPLED_BEHIND_END: usize = 64;
 
+/// Verified keys that the patrol covers, at 200 bytes and what a long key takes; past it one of them makes room.
+pub const PATROL_KEYS: usize = 65_536;
+
+/// A key is looked at again once in so long at most, and the reads earned in it are made at once: a slow patrol asks few
+/// questions.
+pub const PATROL_STRETCH: Duration = Duration::from_secs(10);
+
 /// How long a pause on full memory may leave a returned read waiting for its tap end before middle versions are
 /// coalesced and consumption goes on.
 pub const PAUSE_AT_MOST: Duration = Duration::from_secs(5);
@@ -156,6 +163,8 @@ pub struct Options {
     pub versions_per_key: usize,
     /// Bytes of versions in memory; past it consumption pauses.
     pub memory: usize,
+    /// Reads of verified keys a second, where nothing else is to be read; 0 for none.
+    pub patrol_reads_per_second: u32,
 }
 
 impl Default for Options {
@@ -176,6 +185,7 @@ impl Default for Options {
             reread: Duration::from_secs(5),
             versions_per_key: 512,
             memory: 1 << 30,
+            patrol_reads_per_second: 0,
         }
     }
 }

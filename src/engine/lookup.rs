@@ -58,6 +58,11 @@ impl Flights {
         self.sent.len() < LOOKUPS_IN_FLIGHT && self.arrived.len() < ARRIVED_AT_MOST
     }
 
+    /// Whether there is room for a read that nobody waits for: one more must still find its place.
+    pub(super) fn leaves_room(&self) -> bool {
+        self.sent.len() + 1 < LOOKUPS_IN_FLIGHT && self.arrived.len() < LOOKUPS_IN_FLIGHT
+    }
+
     /// Whether some answer waits for its tap end.
     pub(super) fn any_arrived(&self) -> bool {
         !self.arrived.is_empty()
@@ -88,14 +93,16 @@ impl Engine {
             self.flights.last_table = table;
             self.send(table, keys);
         }
+        self.go_on_patrol();
     }
 
-    fn send(&mut self, table: TableId, keys: Vec<KeyIx>) {
+    pub(super) fn send(&mut self, table: TableId, keys: Vec<KeyIx>) {
         let id = LookupId(self.flights.next + 1);
         let flight = id.flight();
         let mut asked = Vec::with_capacity(keys.len());
         let mut names = Vec::with_capacity(keys.len());
         let mut partitions = BTreeSet::new();
+        let mut patrolled = false;
         for ix in keys {
             let Some(entry) = self.keys.get(ix) else { continue };
             if entry.key.table() != table || !entry.queued {
@@ -103,6 +110,7 @@ impl Engine {
             }
             let partition = entry.chain.newest().partition;
             let floors = self.floors(entry);
+            patrolled |= entry.is_patrolled();
             partitions.extend(entry.chain.versions().iter().map(|version| version.partition));
             asked.push(Asked { ix, partition, flight, floors });
             names.push(entry.key.clone());
@@ -115,7 +123,8 @@ impl Engine {
         }
         self.flights.next = id.0;
         self.counters.reads += asked.len() as u64;
-        let partitions = self.asked_partitions(partitions);
+        // The next change of a key whose last one is long ago may come in any partition.
+        let partitions = if patrolled { self.partition_ids().to_vec() } else { self.asked_partitions(partitions) };
         self.flights.sent.insert(id, Flight { keys: asked, partitions: partitions.clone() });
         self.say(Output::Lookup(Lookup { id, table, keys: names, partitions, lead: self.options.lead }));
     }
@@ -150,10 +159,10 @@ impl Engine {
                 continue;
             };
             entry.flight = 0;
-            let table = entry.key.table();
+            let (table, patrolled) = (entry.key.table(), entry.is_patrolled());
             match entry.more.as_mut().and_then(|more| more.suspect.as_mut()) {
                 Some(suspect) => suspect.ready = false,
-                None if entry.role == Role::Rows && !entry.queued => {
+                None if entry.role == Role::Rows && !entry.queued && !patrolled => {
                     entry.queued = true;
                     self.schedule.at(at, table, asked.ix);
                 }

@@ -15,7 +15,8 @@
 //!
 //! The stages, by file: `chain` (versions of a key), `truncate` (of a table's keys) · `partition`, `horizon` (what was applied,
 //! what is settled) · `schedule`, `sample`, `lookup` (which keys to read) · `judge`, `suspect`, `gate`, `cause` (verdicts) · `stall` ·
-//! `ack` (what may be committed) · `limit` (every bound) · `tally` (the read-only picture).
+//! `roster`, `patrol` (verified keys, looked at again) · `ack` (what may be committed) · `limit` (every bound) · `tally` (the
+//! read-only picture).
 
 pub mod event;
 pub mod limit;
@@ -34,7 +35,9 @@ mod keys;
 mod lookup;
 mod masks;
 mod partition;
+mod patrol;
 mod progress;
+mod roster;
 mod sample;
 mod schedule;
 mod stall;
@@ -113,6 +116,7 @@ impl Engine {
     }
 
     fn poll(&mut self) {
+        self.call_off();
         self.read_heartbeats();
         self.wake_suspects();
         self.sample();

@@ -53,6 +53,11 @@ impl Schedule {
         Some((table, keys))
     }
 
+    /// Whether no key is due now.
+    pub(super) fn nothing_ready(&self) -> bool {
+        self.ready.is_empty()
+    }
+
     /// How many keys wait, ready or delayed.
     pub(super) fn len(&self) -> usize {
         self.delayed.len() + self.ready.values().map(VecDeque::len).sum::<usize>()

@@ -121,6 +121,17 @@ impl Engine {
         newest.is_some_and(|newest| made_of.is_none_or(|oldest| newest >= oldest))
     }
 
+    /// A tolerance may make a row right, and the image that would tell is gone. What waits for its first verdict has its image
+    /// still; what the patrol looks at again was verified long ago.
+    pub(super) fn is_out_of_reach(&self, entry: &Entry, observation: &Observation<'_>) -> bool {
+        let newest = entry.chain.newest();
+        entry.is_patrolled()
+            && newest.leaves_row()
+            && observation.row.is_some()
+            && !self.images.is_exact(entry.key.table())
+            && self.images.image(newest.at(), &entry.key).is_none_or(|image| image.row.is_none())
+    }
+
     /// The offset of the oldest version that says something about the row of a version; `None` where that is older than all
     /// known ones.
     fn made_of(&self, entry: &Entry, index: usize, observation: &Observation<'_>) -> Option<u64> {

@@ -17,6 +17,7 @@ use super::limit::{Commits, Options, Order};
 use super::lookup::Flights;
 use super::masks::Masks;
 use super::partition::Partition;
+use super::patrol::Patrol;
 use super::schedule::Schedule;
 use super::suspect::{Convict, Floor, Floors};
 use super::tally::Counters;
@@ -101,6 +102,7 @@ pub struct Engine {
     pub(super) lags: Lags,
     pub(super) truncates: Truncates,
     pub(super) foreign: Foreign,
+    pub(super) patrol: Patrol,
     pub(super) counters: Counters,
     pub(super) outputs: VecDeque<Output>,
 }
@@ -110,6 +112,7 @@ impl Engine {
     #[must_use]
     pub fn new(options: Options, images: Box<dyn Images>) -> Engine {
         Engine {
+            patrol: Patrol::new(options.patrol_reads_per_second),
             options,
             images,
             now: Tick::default(),

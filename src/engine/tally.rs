@@ -21,6 +21,8 @@ pub struct Counters {
     pub duplicates: u64,
     /// Keys read on the target.
     pub reads: u64,
+    /// Verified keys that the patrol looked at again, among those read.
+    pub patrolled: u64,
     /// Keys whose read failed.
     pub failed_reads: u64,
     /// Versions verified by being seen, or by a newer one being seen.
@@ -113,6 +115,10 @@ pub struct Tally {
     pub lookups: usize,
     /// Keys that wait to be read.
     pub scheduled: usize,
+    /// Verified keys that the patrol covers.
+    pub patrolled_keys: usize,
+    /// How long ago the key was read that the patrol looks at next; zero where it covers none.
+    pub oldest_look: Duration,
     /// Consumption is paused on full memory.
     pub paused: bool,
     /// Committed positions no longer convict.
@@ -145,6 +151,8 @@ impl Engine {
             differing_keys: differing().take(SAMPLES).map(|(_, entry)| entry.key.clone()).collect(),
             lookups: self.flights.in_flight(),
             scheduled: self.schedule.len(),
+            patrolled_keys: self.patrolled(),
+            oldest_look: self.patrol.roster.oldest_look().map_or(Duration::ZERO, |look| self.now.since(look)),
             paused: self.memory.paused_since.is_some(),
             demoted: self.soundness.demoted,
             stated: stated.chain(&self.stated.suspended).map(|finding| finding.kind).collect(),

@@ -24,6 +24,7 @@ impl Engine {
         if let Some(ix) = self.keys.find(&change.key) {
             self.give_up(ix, TRUNCATED);
         }
+        self.strike(&change.key);
         if let Some(partition) = self.partitions.get_mut(&change.at.partition) {
             partition.unbroken_since = partition.consumed;
         }
@@ -37,6 +38,7 @@ impl Engine {
     pub(super) fn truncate(&mut self, change: &Tracked) {
         let table = change.key.table();
         let version = self.truncated(change);
+        self.patrol.roster.void_table(table);
         let known = self.truncates.entry(table).or_insert(version);
         if known.order <= version.order || !self.options.order.is_wide() {
             *known = version;

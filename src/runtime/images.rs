@@ -172,6 +172,10 @@ impl Images for TableVersions {
         self.verified.get(&key.hash128())
     }
 
+    fn is_exact(&self, table: TableId) -> bool {
+        self.tables.plan(table).is_some_and(|plan| !plan.has_tolerance())
+    }
+
     fn partition_name(&self, partition: PartitionId) -> String {
         self.partitions.name(partition).to_string()
     }

@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 
 use crate::config::{Evidence as Applied, Pipeline, Tap};
 use crate::decode;
-use crate::engine::Engine;
 use crate::engine::tally::Tally;
+use crate::engine::{Engine, Options};
 use crate::report::webhook::Alerts;
 use crate::tap::kafka::Brokers;
 use crate::tap::kafka::evidence;
@@ -104,7 +104,12 @@ impl Running {
         let (events, control) = tap::start(options, partitions.clone()).map_err(tap_failure)?;
         let tables = Arc::new(Tables::default());
         let images = Arc::new(ImageStore::new(pipeline.limits.cache_bytes));
-        let engine = judge(pipeline, &images, &tables, &partitions);
+        let mut judging = settings::engine(pipeline);
+        if window.is_some() {
+            // A range is judged once and left.
+            judging.patrol_reads_per_second = 0;
+        }
+        let engine = judge(pipeline, judging, &images, &tables, &partitions);
         let (fed, fed_here) = mpsc::channel(FED);
         let (replies, replies_here) = mpsc::channel(REPLIES);
         let (records, records_here) = mpsc::channel(RECORDS);
@@ -351,10 +356,16 @@ impl Running {
     }
 }
 
-fn judge(pipeline: &Pipeline, images: &Arc<ImageStore>, tables: &Arc<Tables>, partitions: &Partitions) -> Engine {
+fn judge(
+    pipeline: &Pipeline,
+    options: Options,
+    images: &Arc<ImageStore>,
+    tables: &Arc<Tables>,
+    partitions: &Partitions,
+) -> Engine {
     let bytes = pipeline.limits.cache_bytes;
     let versions = TableVersions::new(Arc::clone(images), bytes, Arc::clone(tables), partitions.clone());
-    Engine::new(settings::engine(pipeline), Box::new(versions))
+    Engine::new(options, Box::new(versions))
 }
 
 pub(super) fn tap_failure(error: tap::TapError) -> Failure {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use crate::config::{
-    self, Applier, Auto, Bound, Chosen, Commits, Evidence, FilePath, Format, Order, Pipeline, Pooler, QueryTrust,
-    SentNulls, Start, Tap, Topic,
+    self, Applier, Auto, Bound, Chosen, Commits, Evidence, FilePath, Format, Order, Patrol, Pipeline, Pooler,
+    QueryTrust, SentNulls, Start, Tap, Topic,
 };
 use crate::decode;
 use crate::engine::limit::{self, Options};
@@ -25,6 +25,9 @@ const SETTLE_CONNECT: Duration = Duration::from_secs(120);
 
 /// A lead that nothing measured: appliers that read the source's own log are this far ahead of the tap at least.
 const LEAD: Duration = Duration::from_secs(2);
+
+/// Reads a second of a patrol that is to cost nothing: one statement of fifty keys every ten seconds.
+const PATROL_IDLE: u32 = 5;
 
 /// A statement that runs longer is of no use: its keys are read again.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -205,6 +208,11 @@ pub(super) fn engine(pipeline: &Pipeline) -> Options {
         reread: pipeline.limits.reread,
         versions_per_key: pipeline.limits.versions_per_key as usize,
         memory: usize::try_from(pipeline.limits.memory_bytes).unwrap_or(usize::MAX),
+        patrol_reads_per_second: match judging.patrol {
+            Patrol::Off => 0,
+            Patrol::Idle => PATROL_IDLE,
+            Patrol::PerSecond(reads) => reads,
+        },
     }
 }
 

@@ -156,6 +156,8 @@ fn gauges(pipeline: &str, tally: &Tally, partitions: &Partitions) {
         oldest_pending: None,
         verified_age: None,
         apply_lag: Some(tally.counters.lag),
+        patrolled_keys: tally.patrolled_keys as u64,
+        oldest_look: tally.oldest_look,
     }
     .emit();
     for mark in &tally.partitions {
@@ -192,6 +194,8 @@ fn pipeline_status(pipeline: &Pipeline, running: &Running, tally: &Tally) -> Pip
         open_findings: tally.open_rows as u64,
         lag_s: tally.counters.lag.as_secs_f64(),
         memory_bytes: tally.memory_bytes as u64,
+        patrolled_keys: tally.patrolled_keys as u64,
+        oldest_look_s: tally.oldest_look.as_secs_f64(),
         held: tally.stated.iter().map(ToString::to_string).collect(),
         partitions: partition_statuses(tally, &running.partitions),
     }

@@ -55,6 +55,9 @@ names! {
         "Equal values whose fingerprints differed: a canonical form of ours is wrong, at a cost of speed.";
     counter COVERAGE_GAPS = "afterimage_coverage_gaps_total", Count, "Ranges of the tap that were gone before they were read.";
     counter FREEZES = "afterimage_freezes_total", Count, "Times that verdicts of a scope were held.";
+    gauge PATROL_KEYS = "afterimage_patrol_keys", Count, "Verified keys that are looked at again.";
+    gauge PATROL_OLDEST_LOOK_AGE = "afterimage_patrol_oldest_look_age_seconds", Seconds,
+        "Time since the look at the verified key that was read longest ago; 0 where none is covered.";
     histogram TARGET_QUERY_DURATION = "afterimage_target_query_duration_seconds", Seconds, "Time of one lookup.";
     histogram TARGET_BATCH_KEYS = "afterimage_target_batch_keys", Count, "Keys of one lookup.";
     gauge TARGET_INFLIGHT = "afterimage_target_inflight", Count, "Lookups in flight.";

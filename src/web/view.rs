@@ -119,6 +119,10 @@ pub struct PipelineStatus {
     pub lag_s: f64,
     /// Bytes of versions and keys in memory.
     pub memory_bytes: u64,
+    /// Verified keys that the patrol looks at again.
+    pub patrolled_keys: u64,
+    /// Seconds since the look at the one of them that was read longest ago; 0 where there is none.
+    pub oldest_look_s: f64,
     /// Why judging or reading is held, in plain words; empty: nothing is.
     pub held: Vec<String>,
     /// Partitions that are ours.

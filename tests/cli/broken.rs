@@ -191,18 +191,17 @@ fn two_positions() {
 #[test]
 fn what_comes_later() {
     let config = orders(
-        "dead_letters = \"dlq\"\npatrol = \"5 reads/s\"\nsource = { url = \"postgres://h/s\" }\ndecode = { format = \"maxwell\", registry = \"http://r\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"revalidate\"\ncron = \"0 * * * *\"\n[[pipelines.orders.tables]]\nmatch = \"a.b\"\nwhere = \"id > 5\"",
+        "dead_letters = \"dlq\"\nsource = { url = \"postgres://h/s\" }\ndecode = { format = \"maxwell\", registry = \"http://r\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"revalidate\"\ncron = \"0 * * * *\"\n[[pipelines.orders.tables]]\nmatch = \"a.b\"\nwhere = \"id > 5\"",
     );
     insta::assert_snapshot!(refused(&config), @r"
-    error: 8 mistakes:
-      pipelines.orders.applied (a.toml:8): `kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
+    error: 7 mistakes:
+      pipelines.orders.applied (a.toml:7): `kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
       pipelines.orders.dead_letters (a.toml:4): reading a dead-letter topic is not supported by this version: remove the key
-      pipelines.orders.decode.format (a.toml:7): the format `maxwell` is not supported by this version: expected `auto`, `debezium` or `dms`
-      pipelines.orders.decode.registry (a.toml:7): a schema registry is not supported by this version: remove the key
-      pipelines.orders.patrol (a.toml:5): a patrol of verified keys is not supported by this version: remove the key
-      pipelines.orders.schedules (a.toml:9): schedules are not supported by this version: remove the key
-      pipelines.orders.source.url (a.toml:6): reading the source is not supported by this version: remove the key
-      pipelines.orders.tables[0].where (a.toml:14): a condition on rows is not supported by this version: remove the key
+      pipelines.orders.decode.format (a.toml:6): the format `maxwell` is not supported by this version: expected `auto`, `debezium` or `dms`
+      pipelines.orders.decode.registry (a.toml:6): a schema registry is not supported by this version: remove the key
+      pipelines.orders.schedules (a.toml:8): schedules are not supported by this version: remove the key
+      pipelines.orders.source.url (a.toml:5): reading the source is not supported by this version: remove the key
+      pipelines.orders.tables[0].where (a.toml:13): a condition on rows is not supported by this version: remove the key
     ");
 }
 

@@ -44,7 +44,7 @@ fn show_says_where_each_value_came_from() {
     dead_letters = ""       # default
     lead = "auto"           # default
     order = "partition"     # default
-    patrol = "off"          # default
+    patrol = "idle"         # default
     poll = "2s"             # environment AFTERIMAGE__PIPELINES__ORDERS__POLL
     query_durable = false   # default
     settle = "1m 30s"       # a.toml:4

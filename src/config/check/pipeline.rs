@@ -8,7 +8,7 @@ use crate::config::raw::{RawLimits, RawPipeline};
 use crate::config::tree::Path;
 use crate::config::unit::{Auto, Span};
 use crate::config::word::{Format, Order, TapType};
-use crate::config::{Chosen, Judging, Limits, Patrol, Pipeline, Progress, QueryTrust};
+use crate::config::{Chosen, Judging, Limits, Pipeline, Progress, QueryTrust};
 
 /// Names of pipelines stand in metrics, in findings and in consumer groups.
 const LONGEST_NAME: usize = 64;
@@ -64,9 +64,6 @@ impl Checker<'_> {
         }
         if !raw.schedules.is_empty() {
             self.later(&path.key("schedules"), "schedules are");
-        }
-        if raw.patrol != Patrol::Off && self.is_written(&path.key("patrol")) {
-            self.later(&path.key("patrol"), "a patrol of verified keys is");
         }
     }
 

@@ -13,6 +13,7 @@
 //! | `hold` `release` `fail` `heed` | lookups are not answered; are again; fail; are answered again |
 //! | `behind N` `caught up` | the tap ends N offsets behind what is consumed; consumption reaches the end |
 //! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names (`assign N@P`: partition P) |
+//! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are forgotten |
 //! | `txn N …` | the change is of the source's transaction N; else each is of one of its own, above 1000 |
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ type Values = (i64, i64);
 struct Shelf {
     images: BTreeMap<(Position, Key), Image>,
     verified: BTreeMap<Key, Verified>,
+    tolerance: bool,
 }
 
 #[derive(Clone, Default)]
@@ -49,16 +51,25 @@ impl Images for Shared {
     }
 
     fn compare(&self, _: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict> {
+        let tolerance = i64::from(self.0.lock().unwrap().tolerance);
+        let equal = |expected: &Cell, observed: &Cell| match (expected, observed) {
+            (Cell::Int(expected), Cell::Int(observed)) => (expected - observed).abs() <= tolerance,
+            (expected, observed) => expected == observed,
+        };
         let pairs = expected.iter().zip(observed.cells.iter()).enumerate();
         let verdict = |(index, ((name, expected), observed)): (usize, ((&str, &Cell), &Cell))| ColumnVerdict {
             index,
             name: name.into(),
-            outcome: if expected == observed { Compared::Equal } else { Compared::Different },
+            outcome: if equal(expected, observed) { Compared::Equal } else { Compared::Different },
             expected: format!("{expected:?}"),
             observed: format!("{observed:?}"),
             placeholder: false,
         };
         pairs.filter(|(_, ((_, expected), _))| **expected != Cell::NotSent).map(verdict).collect()
+    }
+
+    fn is_exact(&self, _: TableId) -> bool {
+        !self.0.lock().unwrap().tolerance
     }
 
     fn remember(&mut self, key: &Key, verified: Verified) {
@@ -112,6 +123,8 @@ pub(super) struct Bench {
     pub(super) rewinds: Vec<u64>,
     pub(super) notes: Vec<String>,
     pub(super) paused: bool,
+    /// Questions asked of the target.
+    pub(super) lookups: u64,
 }
 
 impl Bench {
@@ -141,6 +154,7 @@ impl Bench {
             rewinds: Vec::new(),
             notes: Vec::new(),
             paused: false,
+            lookups: 0,
         };
         bench.give(Input::Assigned { partition: PartitionId(0), next: 0 });
         bench
@@ -233,6 +247,8 @@ impl Bench {
                 self.next.insert(0, from + number(offsets));
                 self.give(Input::Gap { partition: PartitionId(0), from, to: from + number(offsets) });
             }
+            ["tolerance"] => self.images.0.lock().unwrap().tolerance = true,
+            ["no", "images"] => self.images.0.lock().unwrap().images.clear(),
             ["partial", key, value] => self.partial(key, number(value) as i64),
             ["assign", place] => {
                 let (next, partition) = place.split_once('@').unwrap_or((place, "0"));
@@ -423,6 +439,7 @@ impl Bench {
     }
 
     fn take(&mut self, output: Output) {
+        self.lookups += u64::from(matches!(output, Output::Lookup(_)));
         match output {
             Output::Lookup(lookup) if self.answers == Answers::Held => self.held.push(lookup),
             Output::Lookup(lookup) => self.answer(&lookup),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod life;
+mod patrol;
 mod rows;
 mod scopes;
 

@@ -47,6 +47,10 @@ pub struct PipelineState<'a> {
     pub verified_age: Option<Duration>,
     /// Measured lag of the applier.
     pub apply_lag: Option<Duration>,
+    /// Verified keys that the patrol covers.
+    pub patrolled_keys: u64,
+    /// How long ago the one of them was read whose look is the oldest.
+    pub oldest_look: Duration,
 }
 
 impl PipelineState<'_> {
@@ -57,6 +61,8 @@ impl PipelineState<'_> {
         set(name::KEYS_SUSPECT, self.keys_suspect as f64);
         set(name::OVERDUE_UNPROVEN, self.overdue_unproven as f64);
         set(name::TARGET_INFLIGHT, self.lookups_in_flight as f64);
+        set(name::PATROL_KEYS, self.patrolled_keys as f64);
+        set(name::PATROL_OLDEST_LOOK_AGE, self.oldest_look.as_secs_f64());
         let ages = [
             (name::PENDING_OLDEST_AGE, self.oldest_pending),
             (name::VERIFIED_WATERMARK_AGE, self.verified_age),
