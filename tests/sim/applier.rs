@@ -51,6 +51,13 @@ pub(crate) struct Worker {
     pub(crate) commits: Vec<u64>,
 }
 
+impl Worker {
+    /// How long the oldest change that it has not applied had been on the tap at a moment.
+    pub(crate) fn waits(&self, source: &Source, moment: u64) -> u64 {
+        self.queue.get(self.done).map_or(0, |next| moment.saturating_sub(source.changes[*next].append))
+    }
+}
+
 pub(crate) struct Applier {
     pub(crate) workers: Vec<Worker>,
     pub(crate) target: Vec<Option<Cells>>,

@@ -80,7 +80,9 @@ impl Check {
             let first = worker.lags.partition_point(|(at, _)| *at < from);
             let until = worker.lags.partition_point(|(at, _)| *at <= to);
             let lag = worker.lags[first..(until + 1).min(worker.lags.len())].iter().map(|(_, lag)| *lag).max();
-            let bound = bound(plan, source, loss, lag.unwrap_or(0));
+            // What was never applied again after the segment was late for as long as it waited in it.
+            let waits = if until < worker.lags.len() { 0 } else { worker.waits(source, to) };
+            let bound = bound(plan, source, loss, lag.unwrap_or(0).max(waits));
             (to - from >= bound).then_some(bound)
         })
     }
