@@ -209,6 +209,47 @@ fn commits_of_an_idle_partition_convict_after_the_margin() {
 }
 
 #[test]
+fn what_was_right_between_two_reads_is_not_wrong_in_both() {
+    let mut bench = Bench::committed();
+    bench.run(
+        "insert 1 10/20
+         put 1 12/22
+         commit 1
+         wait 1
+         update 1 12/22
+         update 1 13/23
+         applied insert 2 10/20
+         commit 4
+         wait 4",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    bench.run(
+        "applied insert 3 10/20
+         wait 4",
+    );
+    assert_eq!(bench.said.len(), 1, "{:?}", bench.said);
+}
+
+#[test]
+fn a_row_in_the_middle_of_being_written_is_not_wrong() {
+    let mut bench = Bench::committed();
+    bench.run(
+        "applied insert 1 10/20
+         commit 1
+         update 1 11/21
+         put 1 11/20
+         wait 2",
+    );
+    for key in 2..20 {
+        bench.run(&format!(
+            "applied insert {key} 10/20
+             wait 1"
+        ));
+    }
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
 fn what_a_former_member_of_the_group_writes_after_the_commit_is_found() {
     check(
         Bench::committed(),

@@ -346,6 +346,28 @@ fn by_rows_alone_a_missing_row_is_found() {
 }
 
 #[test]
+fn by_rows_alone_three_of_them_make_the_next_read_count() {
+    let mut bench = Bench::inferred();
+    bench.run("insert 1 10/20");
+    let mut key = 10;
+    while bench.engine().tally().suspects == 0 {
+        arriving(&mut bench, key, 1);
+        key += 1;
+    }
+    bench.run(
+        "applied insert 7 10/20
+         wait 15",
+    );
+    assert!(bench.said.is_empty(), "one row may be of another hand: {:?}", bench.said);
+    bench.run(
+        "applied insert 8 10/20
+         applied insert 9 10/20
+         wait 15",
+    );
+    assert_eq!(bench.said, ["suspected missing_row unknown @0"]);
+}
+
+#[test]
 fn by_rows_alone_nothing_is_said_of_a_table_that_somebody_else_writes() {
     let mut bench = Bench::inferred();
     bench.run(
