@@ -349,6 +349,23 @@ mod tests {
     }
 
     #[test]
+    fn what_waited_for_progress_waits_its_margin_again_after_a_backward_step() {
+        let margin = Duration::from_millis(1000);
+        let mut horizon = Horizon::default();
+        horizon.witness(seen(1, 10), Trust::Heartbeat, &ends(11), Tick(0));
+        horizon.witness(seen(1, 11), Trust::Heartbeat, &ends(12), Tick(100));
+        horizon.ends(&ends(50), Tick(1100), margin);
+        assert!(horizon.witness(seen(1, 10), Trust::Heartbeat, &ends(50), Tick(1150)));
+        horizon.witness(seen(1, 50), Trust::Heartbeat, &ends(51), Tick(1160));
+        horizon.ends(&ends(60), Tick(1160), margin);
+        assert_eq!(horizon.settled(), 0, "50 was appended when the margin was over, but not the one that began anew");
+        horizon.ends(&ends(70), Tick(2150), margin);
+        horizon.witness(seen(1, 70), Trust::Heartbeat, &ends(71), Tick(2160));
+        horizon.ends(&ends(71), Tick(2160), margin);
+        assert!(horizon.settled() >= 11);
+    }
+
+    #[test]
     fn one_row_going_back_is_a_loss_and_two_are_a_step() {
         let mut horizon = Horizon::default();
         assert!(!horizon.row_went_back(1, Tick(0), Duration::from_secs(1)));

@@ -368,6 +368,23 @@ fn by_rows_alone_three_of_them_make_the_next_read_count() {
 }
 
 #[test]
+fn by_rows_alone_a_row_that_comes_back_to_a_value_proves_its_first_time_only() {
+    let mut bench = Bench::inferred();
+    (11..14).for_each(|key| bench.run(&format!("applied insert {key} 1/1")));
+    bench.run("insert 1 10/20");
+    for round in 2..14 {
+        for key in 11..14 {
+            bench.run(&format!(
+                "update {key} {round}/0
+                 update {key} 1/1"
+            ));
+        }
+        bench.run("wait 3");
+    }
+    assert!(bench.said.is_empty(), "the applier stands before them all: {:?}", bench.said);
+}
+
+#[test]
 fn by_rows_alone_nothing_is_said_of_a_table_that_somebody_else_writes() {
     let mut bench = Bench::inferred();
     bench.run(
