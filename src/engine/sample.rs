@@ -39,7 +39,7 @@ impl Engine {
         let mut oldest: BTreeMap<(PartitionId, ScopeId), u64> = BTreeMap::new();
         for ix in &self.suspects {
             let Some(entry) = self.keys.get(*ix) else { continue };
-            let waits = |suspect: &&Suspect| !suspect.ready && !self.is_post_dated(entry, suspect);
+            let waits = |suspect: &&Suspect| !suspect.ready && !self.is_post_dated(entry, suspect, &suspect.ends);
             let Some(suspect) = entry.suspect().filter(waits) else { continue };
             let Some(scope) = self.scope(suspect.floor.partition, entry.key.table()) else { continue };
             for (id, end) in suspect.ends.iter() {

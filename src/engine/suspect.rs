@@ -52,8 +52,10 @@ pub(super) struct Suspect {
     pub(super) row: Option<Arc<Row<'static>>>,
     /// How many reads agreed.
     pub(super) count: u32,
-    /// How many of them were wrong against the settled floor as well, each after new progress.
+    /// How many were wrong against the settled floor as well, each but the first after new progress.
     pub(super) settled_count: u32,
+    /// The tap's ends after the last of those.
+    pub(super) settled_ends: Option<Ends>,
     /// When the first read returned.
     pub(super) first: Tick,
     /// When the last read returned.
@@ -62,10 +64,32 @@ pub(super) struct Suspect {
     pub(super) ends: Ends,
     /// The next read may count: new progress was seen since the last.
     pub(super) ready: bool,
+    /// The next read may count against the settled floor.
+    pub(super) settled_ready: bool,
     /// How often the count began anew because the content had changed.
     pub(super) changed: u8,
     /// The suspicion as it was stated, once it was.
     pub(super) stated: Option<Box<Finding>>,
+}
+
+impl Suspect {
+    /// One more read agrees.
+    fn agreed(self, settled: bool, observation: &Observation<'_>) -> Suspect {
+        let settled = settled && self.settled_ready;
+        let ends = |counts: bool, known: Ends| if counts { Arc::clone(observation.ends) } else { known };
+        Suspect {
+            count: self.count + u32::from(self.ready),
+            ends: ends(self.ready, self.ends),
+            settled_count: self.settled_count + u32::from(settled),
+            settled_ends: if settled { Some(Arc::clone(observation.ends)) } else { self.settled_ends },
+            content: observation.content.clone(),
+            row: observation.row.clone(),
+            last: observation.ended,
+            ready: false,
+            settled_ready: false,
+            ..self
+        }
+    }
 }
 
 impl Engine {
@@ -79,27 +103,20 @@ impl Engine {
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let known = entry.more().suspect.take();
         let next = match known {
-            Some(suspect) if same && !suspect.ready => *suspect,
-            Some(suspect) if same && !frozen => Suspect {
-                count: suspect.count + 1,
-                settled_count: suspect.settled_count + u32::from(settled),
-                content: observation.content.clone(),
-                row: observation.row.clone(),
-                last: observation.ended,
-                ends: Arc::clone(observation.ends),
-                ready: false,
-                ..*suspect
-            },
+            Some(suspect) if same && !suspect.ready && (frozen || !(settled && suspect.settled_ready)) => *suspect,
+            Some(suspect) if same && !frozen => suspect.agreed(settled, observation),
             known => Suspect {
                 floor,
                 content: observation.content.clone(),
                 row: observation.row.clone(),
                 count: 1,
                 settled_count: u32::from(settled && !frozen),
+                settled_ends: (settled && !frozen).then(|| Arc::clone(observation.ends)),
                 first: observation.ended,
                 last: observation.ended,
                 ends: Arc::clone(observation.ends),
                 ready: false,
+                settled_ready: false,
                 changed: known.as_ref().map_or(0, |suspect| suspect.changed.saturating_add(u8::from(!same))),
                 stated: known.and_then(|suspect| suspect.stated),
             },
@@ -176,23 +193,35 @@ impl Engine {
             if entry.is_in_flight() || suspect.last + pause > self.now {
                 continue;
             }
-            if suspect.ready || self.is_post_dated(entry, suspect) {
-                wake.push(*ix);
+            let ready = suspect.ready || self.is_post_dated(entry, suspect, &suspect.ends);
+            let settled = suspect.floor.by == Convict::Causal
+                && match &suspect.settled_ends {
+                    Some(ends) => self.is_post_dated(entry, suspect, ends),
+                    None => self.is_settled(entry, suspect),
+                };
+            if ready || (settled && suspect.last + self.options.reread <= self.now) {
+                wake.push((*ix, ready, settled));
             }
         }
-        for ix in wake {
+        for (ix, ready, settled) in wake {
             if let Some(suspect) = self.keys.get_mut(ix).and_then(|entry| entry.more().suspect.as_mut()) {
-                suspect.ready = true;
+                (suspect.ready, suspect.settled_ready) = (ready, settled);
             }
             self.schedule_now(ix);
         }
     }
 
-    pub(super) fn is_post_dated(&self, entry: &Entry, suspect: &Suspect) -> bool {
+    /// Whether the floor of a suspect is settled by now.
+    fn is_settled(&self, entry: &Entry, suspect: &Suspect) -> bool {
+        let index = entry.chain.at_or_before(suspect.floor.arrival);
+        index.is_some_and(|index| self.settles(&entry.chain.versions()[index], entry.key.table()))
+    }
+
+    pub(super) fn is_post_dated(&self, entry: &Entry, suspect: &Suspect, ends: &Ends) -> bool {
         let Some(index) = entry.chain.at_or_before(suspect.floor.arrival) else { return true };
         let version = entry.chain.versions()[index];
         let horizon = self.horizon(&version, entry.key.table());
-        let visible = |quorum| horizon.is_some_and(|horizon| horizon.post_dates(&suspect.ends, quorum));
+        let visible = |quorum| horizon.is_some_and(|horizon| horizon.post_dates(ends, quorum));
         match suspect.floor.by {
             Convict::Assumed => true,
             Convict::Causal => visible(QUORUM),
