@@ -134,12 +134,17 @@ impl Applier {
             }
         };
         if self.target[key as usize] != row {
-            self.put(key, row, now);
-            if self.watch == Some(key) {
-                println!("{now}: somebody else writes {row:?}");
-            }
-            self.truth.elsewhere(source, key, row, now);
+            self.write_elsewhere(source, key, row, (Label::Elsewhere, now));
         }
+    }
+
+    /// Not the applier writes a row.
+    pub(crate) fn write_elsewhere(&mut self, source: &Source, key: KeyId, row: Option<Cells>, by: (Label, u64)) {
+        self.put(key, row, by.1);
+        if self.watch == Some(key) {
+            println!("{}: somebody else writes {row:?}", by.1);
+        }
+        self.truth.elsewhere(source, key, row, by);
     }
 
     fn put(&mut self, key: KeyId, row: Option<Cells>, now: u64) {

@@ -10,9 +10,10 @@ use afterimage::model::finding::{Finding, Kind, NamedVersion, State, Subject};
 use afterimage::model::{PartitionId, Position};
 
 use crate::applier::Applier;
+use crate::damage::Damage;
 use crate::detect::Detection;
 use crate::guarantee::earliest;
-use crate::model::{Label, Loss, Truth, is_mix, removes, was_ever};
+use crate::model::{Loss, Truth, is_mix, removes, was_ever};
 use crate::plan::{Mode, Plan, SECOND, Workers};
 use crate::source::{Cells, KeyId, Source};
 
@@ -76,12 +77,14 @@ pub(crate) struct Outcome {
     pub(crate) excluded: BTreeMap<&'static str, usize>,
     /// Findings by proof: opened, false, repaired by a re-application.
     pub(crate) proofs: BTreeMap<String, (usize, usize, usize)>,
+    /// Damage to rows that had been verified.
+    pub(crate) damage: Damage,
     pub(crate) counters: Counters,
     pub(crate) trace: u64,
 }
 
 pub(crate) struct Check {
-    outcome: Outcome,
+    pub(crate) outcome: Outcome,
     reads: Vec<Vec<Read>>,
     /// Findings about rows by key, as last stated, while they are open.
     open: BTreeMap<(KeyId, Position), Finding>,
@@ -97,6 +100,7 @@ pub(crate) struct Check {
     keys: usize,
     watch: Option<KeyId>,
     inferred: bool,
+    unsound: bool,
     gaps: bool,
     ordered: bool,
     /// How far behind the rows that are read may be.
@@ -120,6 +124,7 @@ impl Check {
             keys: source.by_key.len(),
             watch: plan.watch,
             inferred: matches!(plan.mode, Mode::Inferred),
+            unsound: false,
             gaps: plan.gaps > 0.0,
             ordered: !matches!(plan.workers, Workers::Keys(_)),
             behind: plan.replica.map_or(0, |(_, most)| most),
@@ -131,10 +136,20 @@ impl Check {
         self.broke(Property::Other, what);
     }
 
-    fn broke(&mut self, property: Property, what: String) {
+    pub(crate) fn broke(&mut self, property: Property, what: String) {
         if self.outcome.violations.len() < KEPT {
             self.outcome.violations.push(Violation { property, what });
         }
+    }
+
+    /// Rows alone told how far the applier is, and they were seen to lie.
+    pub(crate) fn is_unsound(&self) -> bool {
+        self.unsound
+    }
+
+    /// Whether a finding of the key is open.
+    pub(crate) fn is_open(&self, key: KeyId) -> bool {
+        self.open.keys().any(|(of, _)| *of == key)
     }
 
     /// A life of the judge is over: what it counted is added up.
@@ -144,6 +159,7 @@ impl Check {
         sum.superseded += counters.superseded;
         sum.unverifiable += counters.unverifiable;
         sum.reads += counters.reads;
+        sum.patrolled += counters.patrolled;
         sum.transient += counters.transient;
         sum.coalesced += counters.coalesced;
         sum.unclear += counters.unclear;
@@ -225,7 +241,7 @@ impl Check {
                 Kind::Stalled | Kind::JudgingSuspended => {}
                 Kind::CoverageGap if self.gaps => {}
                 // Content that nobody wrote to the tap takes from rows what only they prove.
-                Kind::EvidenceUnsound if self.inferred && truth.was_foreign() => {}
+                Kind::EvidenceUnsound if self.inferred && truth.was_foreign() => self.unsound = true,
                 Kind::UnappliedDelete
                 | Kind::MissingRow
                 | Kind::LostUpdate
@@ -332,8 +348,11 @@ impl Check {
         if !known && latest.is_none() {
             self.kind(source, key, index, read, finding, now);
         }
-        // What extends a finding is named as what opened it was.
-        if latest.is_none() && !attempted && !loss.label.admits(finding.cause) {
+        if !known {
+            self.name_damage(source, &loss, index, (read.row.as_ref(), finding), now);
+        }
+        // A finding that later losses extend keeps the cause of the first.
+        if !attempted && latest.is_none() && !loss.label.admits(finding.cause) {
             let what = format!("{now}: {:?} was named {}: {}", loss.label, finding.cause, told(key, finding));
             self.broke(Property::RightName, what);
         }
@@ -413,7 +432,7 @@ impl Check {
             let unsaid = |loss: &&Loss| {
                 loss.change == Some(*index)
                     && loss.found.is_none()
-                    && loss.label != Label::Elsewhere
+                    && !loss.label.is_anothers()
                     && loss.start + SECOND + self.behind < now
                     && !loss.masked(source, now)
             };
@@ -468,6 +487,7 @@ impl Check {
                 *self.outcome.excluded.entry(self.class(plan, source, loss, earliest)).or_default() += 1;
             }
         }
+        self.count_damage(plan, source, applier, loss);
         if let Some(bound) = self.guaranteed(plan, source, applier, loss) {
             self.outcome.guaranteed += 1;
             if loss.found.is_none() {
@@ -506,7 +526,7 @@ fn proof(finding: &Finding) -> String {
     finding.proof.map(|proof| proof.to_string()).unwrap_or_default()
 }
 
-fn told(key: KeyId, finding: &Finding) -> String {
+pub(crate) fn told(key: KeyId, finding: &Finding) -> String {
     let Subject::Row { expected, latest, observed, versions_behind, .. } = &finding.subject else {
         return format!("{finding:?}");
     };

@@ -28,10 +28,14 @@ pub(crate) enum Part {
     Rejected,
     Stalls,
     Caps,
+    Damages,
+    Patrol,
 }
 
 impl Part {
-    const ALL: [Part; 18] = [
+    const ALL: [Part; 20] = [
+        Part::Damages,
+        Part::Patrol,
         Part::OurCrashes,
         Part::Rebalances,
         Part::Gaps,
@@ -72,6 +76,8 @@ impl Part {
             Part::Rejected => "rejected",
             Part::Stalls => "stalls",
             Part::Caps => "caps",
+            Part::Damages => "damages",
+            Part::Patrol => "patrol",
         }
     }
 
@@ -94,6 +100,8 @@ impl Part {
             Part::ClockSteps => plan.clock_steps = 0.0,
             Part::Rejected => plan.rejected = false,
             Part::Stalls => plan.stalls = 0.0,
+            Part::Damages => plan.damages = 0,
+            Part::Patrol => plan.options.patrol_reads_per_second = 0,
             Part::Caps => (plan.options.versions_per_key, plan.options.memory) = (512, 1 << 30),
         }
     }

@@ -26,7 +26,9 @@ impl Check {
     /// Why a loss was not found.
     pub(crate) fn class(&self, plan: &Plan, source: &Source, loss: &Loss, earliest: Option<u64>) -> &'static str {
         let end = loss.end.min(plan.end());
-        if loss.label == Label::Elsewhere {
+        if loss.label == Label::Damaged {
+            "damaged"
+        } else if loss.label == Label::Elsewhere {
             "D4"
         } else if loss.masked(source, end) {
             "D2b"
@@ -53,7 +55,7 @@ impl Check {
             let concerns = source.table(other.key) == source.table(loss.key) || !source.tells_table(**index);
             other.unreadable && other.append <= end && concerns
         };
-        loss.label == Label::Elsewhere
+        loss.label.is_anothers()
             || alone
             || matches!(plan.workers, Workers::Keys(_))
             || change.is_truncate()
@@ -93,7 +95,7 @@ impl Check {
         })
     }
 
-    fn is_grouped(&self, source: &Source, loss: &Loss, end: u64) -> bool {
+    pub(crate) fn is_grouped(&self, source: &Source, loss: &Loss, end: u64) -> bool {
         let table = format!("public.t{}", source.table(loss.key).0);
         self.group_times.iter().any(|(of, from, to)| *of == table && *from <= end && *to >= loss.start)
     }

@@ -12,6 +12,7 @@ mod applier;
 mod calm;
 mod check;
 mod cut;
+mod damage;
 mod detect;
 mod guarantee;
 mod images;

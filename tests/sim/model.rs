@@ -23,15 +23,22 @@ pub(crate) enum Label {
     Rejected,
     /// Somebody else wrote the row.
     Elsewhere,
+    /// A row that was verified was changed behind our back.
+    Damaged,
     /// A window applied again left an earlier state.
     Replayed,
 }
 
 impl Label {
+    /// Whether nothing on the tap has to do with it.
+    pub(crate) fn is_anothers(self) -> bool {
+        matches!(self, Label::Elsewhere | Label::Damaged)
+    }
+
     /// Whether a cause named for such a loss is not a lie: evidence that was overwritten may leave a weaker or a neighbouring one.
     pub(crate) fn admits(self, cause: Cause) -> bool {
         match cause {
-            Cause::ForeignWrite => matches!(self, Label::Foreign | Label::Torn | Label::Replayed | Label::Elsewhere),
+            Cause::ForeignWrite => matches!(self, Label::Foreign | Label::Torn | Label::Replayed) || self.is_anothers(),
             Cause::PlaceholderWritten | Cause::RejectedRow | Cause::ColumnCoercion => false,
             Cause::InsertUpdateMerge
             | Cause::InsertDeleteMerge
@@ -101,7 +108,7 @@ pub(crate) struct Truth {
 impl Truth {
     /// Somebody else's content stood on the target.
     pub(crate) fn was_foreign(&self) -> bool {
-        self.losses.iter().any(|loss| matches!(loss.label, Label::Foreign | Label::Elsewhere))
+        self.losses.iter().any(|loss| loss.label == Label::Foreign || loss.label.is_anothers())
     }
 
     pub(crate) fn new(source: &Source) -> Truth {
@@ -156,10 +163,10 @@ impl Truth {
     }
 
     /// Somebody else wrote a row: what stood wrong there stands no more, and what it left may be wrong.
-    pub(crate) fn elsewhere(&mut self, source: &Source, key: KeyId, new: Option<Cells>, now: u64) {
+    pub(crate) fn elsewhere(&mut self, source: &Source, key: KeyId, new: Option<Cells>, (label, now): (Label, u64)) {
         self.again = false;
         self.written(source, key, Put::Row(new), new, now);
-        self.label[key as usize] = Some(Label::Elsewhere);
+        self.label[key as usize] = Some(label);
         if self.row(source, key) != new {
             self.open(key, new, (usize::MAX, now));
         }

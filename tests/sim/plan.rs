@@ -122,6 +122,8 @@ pub(crate) struct Plan {
     pub(crate) gaps: f64,
     /// We read a replica, so far behind, in milliseconds.
     pub(crate) replica: Option<(u64, u64)>,
+    /// How often a row that was verified is changed behind our back.
+    pub(crate) damages: u32,
     /// The target has a constraint that some rows break, whoever writes them.
     pub(crate) rejected: bool,
     /// What crashes goes on writing for a while, though another member took over.
@@ -191,6 +193,7 @@ impl Plan {
             redelivered: 0.0,
             gaps: 0.0,
             replica: None,
+            damages: 0,
             rejected: false,
             zombies: false,
             partial: if rng.chance(0.3) { 0.3 } else { 0.0 },
@@ -216,6 +219,7 @@ impl Plan {
         }
         .widened(rng)
         .fitting()
+        .patrolled(&mut Rng::new(seed ^ 0x50_41_54_52))
     }
 
     /// Draws the rarer models, so that a seed has a few of them.
@@ -276,6 +280,17 @@ impl Plan {
         self
     }
 
+    /// Draws what comes after a row was verified.
+    fn patrolled(mut self, rng: &mut Rng) -> Plan {
+        if rng.chance(0.6) {
+            self.options.patrol_reads_per_second = *rng.pick(&[1, 5, 20, 200, 2000]);
+        }
+        if rng.chance(0.6) {
+            self.damages = rng.range((1, 12)) as u32;
+        }
+        self
+    }
+
     /// Milliseconds in which changes are made; heartbeats and a trickle of changes go on after it.
     pub(crate) fn busy(&self) -> u64 {
         self.changes as u64 * self.every
@@ -289,7 +304,8 @@ impl Plan {
     /// When the run ends: long enough after the load for everything to settle.
     pub(crate) fn end(&self) -> u64 {
         let lag = self.lag.range().1 + if self.stalls > 0.0 { 900_000 } else { 0 };
-        self.busy() + 5 * lag + 600_000 + 4 * self.settle()
+        let afterwards = if self.damages > 0 { 900_000 } else { 0 };
+        self.busy() + 5 * lag + 600_000 + 4 * self.settle() + afterwards
     }
 
     pub(crate) fn settle(&self) -> u64 {
@@ -319,6 +335,8 @@ impl Plan {
             (self.replica.is_some(), "replica"),
             (self.rejected, "rejected rows"),
             (self.zombies && self.wrongs.crash > 0.0, "zombies"),
+            (self.options.patrol_reads_per_second > 0, "patrol"),
+            (self.damages > 0, "damaged rows"),
             (self.clock_steps > 0.0, "clock steps"),
             (matches!(self.workers, Workers::Tables | Workers::Keys(_)), "parallel"),
             (self.slow_consumption, "slow consumption"),

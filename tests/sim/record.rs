@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::check::{Outcome, Property};
+use crate::damage::Damage;
 use crate::detect::Detections;
 use crate::plan::{Lag, Plan};
 
@@ -25,6 +26,7 @@ pub(crate) struct Record {
     losses: (usize, usize),
     excluded: BTreeMap<&'static str, usize>,
     proofs: BTreeMap<String, (usize, usize, usize)>,
+    damage: Damage,
 }
 
 impl Record {
@@ -42,7 +44,7 @@ impl Record {
         }
         self.guaranteed += outcome.guaranteed;
         self.unverifiable += counters.unverifiable;
-        self.reads += counters.reads;
+        self.reads += counters.reads - counters.patrolled;
         let took = outcome.detections.iter().map(|detection| detection.took);
         self.detected.entry(plan.lag).or_default().extend(took);
         self.detections.add(plan.setup(), &outcome.detections);
@@ -50,6 +52,7 @@ impl Record {
         self.memory = self.memory.max(outcome.bytes_per_version);
         self.losses = (self.losses.0 + outcome.found, self.losses.1 + outcome.losses);
         self.lasting = (self.lasting.0 + outcome.lasting.0, self.lasting.1 + outcome.lasting.1);
+        self.damage.add(outcome.damage);
         for (class, count) in &outcome.excluded {
             *self.excluded.entry(class).or_default() += count;
         }
@@ -82,7 +85,8 @@ impl Record {
         format!(
             "{{\"seed\":{},\"changes\":{},\"seeds\":{},\"verdicts\":{},\"false\":{},\"missed\":{},\"guaranteed\":{},\
              \"unverifiable\":{},\"ttd_s\":{},\"memory_bytes_per_version\":{:.1},\"misnamed\":{},\"stuck\":{},\"other\":{},\"reads_per_change\":{:.2},\
-             \"over_earliest_s\":{},\"losses\":{},\"lasting\":{},\"excluded\":{{{}}},\"precision\":{{{}}},\"detection\":{}}}",
+             \"over_earliest_s\":{},\"losses\":{},\"lasting\":{},\"excluded\":{{{}}},\"precision\":{{{}}},\"detection\":{},\
+              \"damage\":{{\"planted\":{},\"patrolled\":{},\"guaranteed\":{},\"found\":{}}}}}",
             self.first,
             self.changes,
             self.seeds,
@@ -103,6 +107,10 @@ impl Record {
             counts.join(","),
             proofs.join(","),
             self.detections.json(),
+            self.damage.planted,
+            self.damage.patrolled,
+            self.damage.guaranteed,
+            self.damage.found,
         )
     }
 }

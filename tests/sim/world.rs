@@ -11,7 +11,9 @@ use afterimage::model::{PartitionId, Tick};
 
 use crate::applier::Applier;
 use crate::check::{Check, Outcome};
+use crate::damage;
 use crate::images::Cache;
+use crate::model::Label;
 use crate::plan::{Plan, SECOND, millis};
 use crate::rng::Rng;
 use crate::source::{ALL, Cells, Source, hashes};
@@ -37,6 +39,8 @@ enum Event {
     Assign(u16, u64),
     /// Somebody else writes the target.
     Elsewhere,
+    /// A row that was verified is changed behind our back.
+    Damage,
 }
 
 struct Flight {
@@ -149,6 +153,11 @@ impl World<'_> {
             let partition = self.rng.below(u64::from(self.plan.partitions)) as u16;
             self.at(at, Event::Rebalance(partition));
         }
+        let mut rng = Rng::new(self.plan.seed ^ 0x44_41_4d_47);
+        for _ in 0..self.plan.damages {
+            let at = rng.range((start + 60 * SECOND, start.max(busy) + 600 * SECOND));
+            self.at(at, Event::Damage);
+        }
         if self.plan.second.is_some() {
             self.at(30 * SECOND, Event::Elsewhere);
         }
@@ -206,6 +215,16 @@ impl World<'_> {
                     self.at(next, Event::Elsewhere);
                 }
             }
+            Event::Damage => self.damage(),
+        }
+    }
+
+    fn damage(&mut self) {
+        let stored: Vec<u64> = self.consumers.iter().map(|consumer| consumer.stored).collect();
+        let mut rng = Rng::new(self.plan.seed ^ self.now);
+        let chosen = damage::choose(&self.source, &self.applier, &self.check, &stored, (self.now, &mut rng));
+        if let Some((key, row)) = chosen {
+            self.applier.write_elsewhere(&self.source, key, row, (Label::Damaged, self.now));
         }
     }
 
