@@ -25,6 +25,7 @@ mod deletes_off;
 mod disturbed;
 mod honest;
 mod mariadb_pipeline;
+mod patrol;
 mod paused_sink;
 mod rig;
 mod stuck_sink;
