@@ -4,7 +4,7 @@ use afterimage::model::finding::{Finding, Kind};
 
 use crate::applier::Applier;
 use crate::check::{Check, Property, told};
-use crate::model::{Label, Loss, removes};
+use crate::model::{Label, Loss, removes, was_ever};
 use crate::plan::{Mode, Plan, SECOND, Workers, millis};
 use crate::rng::Rng;
 use crate::source::{Cells, KeyId, Source, TABLES};
@@ -109,7 +109,11 @@ impl Check {
         }
         let right = match (row, finding.kind) {
             (None, kind) => kind == Kind::VanishedRow,
-            (Some(_), kind) if removes(source.changes[expected].op) => kind == Kind::ResurrectedRow,
+            (Some(row), kind) if removes(source.changes[expected].op) => {
+                // Where its versions are still known, a stranger's row is told from an earlier one.
+                let stranger = !was_ever(source, loss.key, Some(row));
+                kind == Kind::ResurrectedRow || kind == Kind::DivergedRow && stranger
+            }
             (Some(_), kind) => matches!(kind, Kind::RegressedRow | Kind::DivergedRow),
         };
         if !right {
