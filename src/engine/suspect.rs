@@ -58,8 +58,10 @@ pub(super) struct Suspect {
     pub(super) settled_ends: Option<Ends>,
     /// When the first read returned.
     pub(super) first: Tick,
-    /// When the last read returned.
+    /// When the last read that counted returned.
     pub(super) last: Tick,
+    /// When the last read returned, whether it counted or not: the next one keeps its distance.
+    pub(super) looked: Tick,
     /// The tap's ends after the last read.
     pub(super) ends: Ends,
     /// The next read may count: new progress was seen since the last.
@@ -85,6 +87,7 @@ impl Suspect {
             content: observation.content.clone(),
             row: observation.row.clone(),
             last: observation.ended,
+            looked: observation.ended,
             ready: false,
             settled_ready: false,
             ..self
@@ -103,7 +106,9 @@ impl Engine {
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let known = entry.more().suspect.take();
         let next = match known {
-            Some(suspect) if same && !suspect.ready && (frozen || !(settled && suspect.settled_ready)) => *suspect,
+            Some(suspect) if same && !suspect.ready && (frozen || !(settled && suspect.settled_ready)) => {
+                Suspect { settled_ready: false, looked: observation.ended, ..*suspect }
+            }
             Some(suspect) if same && !frozen => suspect.agreed(settled, observation),
             known => Suspect {
                 floor,
@@ -114,6 +119,7 @@ impl Engine {
                 settled_ends: (settled && !frozen).then(|| Arc::clone(observation.ends)),
                 first: observation.ended,
                 last: observation.ended,
+                looked: observation.ended,
                 ends: Arc::clone(observation.ends),
                 ready: false,
                 settled_ready: false,
@@ -190,7 +196,7 @@ impl Engine {
             let Some(suspect) = entry.suspect() else { continue };
             // Reads beyond the third wait for the gate or the margin: no hurry.
             let pause = if suspect.count < EARLY_READS { self.options.confirm_after } else { self.options.reread };
-            if entry.is_in_flight() || suspect.last + pause > self.now {
+            if entry.is_in_flight() || suspect.looked + pause > self.now {
                 continue;
             }
             let ready = suspect.ready || self.is_post_dated(entry, suspect, &suspect.ends);
@@ -199,7 +205,7 @@ impl Engine {
                     Some(ends) => self.is_post_dated(entry, suspect, ends),
                     None => self.is_settled(entry, suspect),
                 };
-            if ready || (settled && suspect.last + self.options.reread <= self.now) {
+            if ready || (settled && suspect.looked + self.options.reread <= self.now) {
                 wake.push((*ix, ready, settled));
             }
         }
