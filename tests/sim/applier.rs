@@ -40,6 +40,8 @@ pub(crate) struct Worker {
     lag: u64,
     lag_until: u64,
     stalled_until: u64,
+    /// Until then the last group of every batch is refused, and the batch tried again with what came meanwhile.
+    refused_until: u64,
     /// Positions that are applied again after a crash, and must be done before their keys are judged.
     redo: BTreeMap<KeyId, usize>,
     /// When a change was applied, and how long it had been on the tap.
@@ -223,6 +225,9 @@ impl Applier {
             self.write(source, key, put, now);
             self.beat(source, at, (key, put), now);
         }
+        if batch.groups.len() == 1 && self.is_refused(plan, at, now) {
+            return now + 5_000;
+        }
         if batch.groups.is_empty() {
             self.complete(source, at, batch.end, &batch.keys, now);
             self.checkpoint(plan, at, now);
@@ -262,6 +267,15 @@ impl Applier {
                 println!("{now}: written {put:?}");
             }
         }
+    }
+
+    /// Whether the target refuses the last group of a batch now: what stood before it stays.
+    fn is_refused(&mut self, plan: &Plan, at: usize, now: u64) -> bool {
+        let worker = &mut self.workers[at];
+        if plan.refusals > 0.0 && now >= worker.refused_until + 300_000 && self.rng.chance(plan.refusals) {
+            worker.refused_until = now + self.rng.range((30_000, 300_000));
+        }
+        now < worker.refused_until
     }
 
     fn beat(&mut self, source: &Source, at: usize, (key, put): (KeyId, Put), now: u64) {
@@ -355,7 +369,8 @@ impl Applier {
             changes.push(*index);
         }
         let skipped = self.rng.chance(plan.wrongs.batch_skipped);
-        let salt = self.rng.next();
+        // A group that is refused is the same one at every attempt.
+        let salt = if plan.refusals > 0.0 { Rng::new(plan.seed).next() } else { self.rng.next() };
         let mut wrong = Vec::new();
         let mut groups: BTreeMap<(u64, u8), Vec<(KeyId, Put)>> = BTreeMap::new();
         for key in order {

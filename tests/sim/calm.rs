@@ -18,6 +18,13 @@ pub(crate) struct Arm {
     shape: Applier,
 }
 
+impl Arm {
+    /// Whether causal watermarks alone convict, under batches that are no transactions.
+    pub(crate) fn is_gated(&self) -> bool {
+        self.mode != Mode::Committed && self.shape == Applier::Batch
+    }
+}
+
 const fn arm(word: &'static str, mode: Mode, heartbeat: bool, commits: u64, shape: Applier) -> Arm {
     Arm { word, mode, heartbeat, commits, shape }
 }
@@ -63,6 +70,7 @@ pub(crate) fn plan(arm: Arm, lag: Lag, seed: u64) -> Plan {
         group_gap: if transactional { 0 } else { 100 },
         checkpoint: arm.commits * SECOND,
         stalls: 0.0,
+        refusals: 0.0,
         source_log: false,
         tap_delay: 5,
         heartbeat: arm.heartbeat.then_some(5 * SECOND),
@@ -105,4 +113,10 @@ fn wrongs(mode: Mode) -> Wrongs {
         foreign: if mode == Mode::Inferred { 0.0 } else { 0.001 },
         ..Wrongs::default()
     }
+}
+
+/// An applier that loses nothing, and of whose batches the last group is refused for minutes while newer changes join them:
+/// the watermark creeps over rows that are only late. Only the group gate can tell.
+pub(crate) fn refused(arm: Arm, lag: Lag, seed: u64) -> Plan {
+    Plan { wrongs: Wrongs::default(), refusals: 0.01, every: 100, changes: 10_000, ..plan(arm, lag, seed) }
 }

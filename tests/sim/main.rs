@@ -4,6 +4,7 @@
 //! `-- explore --changes N --seed S` explores fresh seeds from S on until it has seen N changes, and ends with one line of JSON.
 //! `-- hunt --seconds N --seed S` runs the kept seeds once and fresh ones from S on, and ends at the first that fails.
 //! `-- times --seeds N --seed S` measures times to detect in worlds that nothing disturbs.
+//! `-- refused --seeds N --seed S` runs appliers of which a group of statements is refused for minutes.
 //! `-- seed N` runs one seed and tells what happened, `-- seed N KEY` tells the story of a key; `keys=N`, `changes=N` and
 //! `without=PART,…` cut the scenario down.
 #![allow(clippy::print_stdout, reason = "a simulator tells what it ran")]
@@ -64,6 +65,7 @@ fn main() {
             let seconds = Duration::from_secs(option(rest, "--seconds").unwrap_or(EXPLORE));
             hunt(option(rest, "--seed").unwrap_or(1), seconds)
         }
+        ["refused", rest @ ..] => refused(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(4)),
         ["times", rest @ ..] => {
             times(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(4), rest.last().copied())
         }
@@ -214,6 +216,25 @@ fn times(first: u64, seeds: u64, part: Option<&str>) -> bool {
         }
     }
     passed
+}
+
+/// Appliers that break the protocol's assumption about batches. No early finding may be false there; a settled one may be, of
+/// rows too few for the group gate to tell, where the refusal outlasts the margin.
+fn refused(first: u64, seeds: u64) -> bool {
+    let mut record = Record::of(first);
+    for arm in calm::ARMS.into_iter().filter(calm::Arm::is_gated) {
+        for (lag, seed) in calm::LAGS.into_iter().flat_map(|lag| (first..first + seeds).map(move |seed| (lag, seed))) {
+            let plan = calm::refused(arm, lag, seed);
+            let outcome = world::run(&plan);
+            outcome
+                .violations
+                .iter()
+                .for_each(|violation| println!("{}, {}, seed {seed}: {violation}", arm.word, lag.word()));
+            record.add(&plan, &outcome);
+        }
+    }
+    println!("{}", record.line());
+    record.count(Property::NoFalseFinding) == 0
 }
 
 fn told(plan: &Plan, cut: &Cut, outcome: &Outcome) -> bool {

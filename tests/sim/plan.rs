@@ -138,6 +138,8 @@ pub(crate) struct Plan {
     /// Interval of the applier's checkpoints and commits.
     pub(crate) checkpoint: u64,
     pub(crate) stalls: f64,
+    /// Probability that a batch's last statements are refused for a while, and the batch is formed anew with newer changes.
+    pub(crate) refusals: f64,
     /// The applier reads the source's log itself, ahead of the tap.
     pub(crate) source_log: bool,
     pub(crate) tap_delay: u64,
@@ -204,6 +206,7 @@ impl Plan {
             group_gap: if batches { rng.range((20, 600)) } else { 0 },
             checkpoint,
             stalls: if lag == Lag::Stalled { 0.002 } else { 0.0 },
+            refusals: 0.0,
             source_log,
             tap_delay,
             heartbeat,
