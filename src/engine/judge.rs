@@ -162,7 +162,8 @@ impl Engine {
         more.seen_best = more.seen_best.max(Some(floor.arrival));
         more.differs = false;
         if first {
-            self.gate.judged(table, op, false, self.now);
+            let of = self.statements(floor.partition, table, op);
+            self.gate.judged(of, false, self.now);
         }
         self.verify_settled(ix, floor, observation);
         self.schedule_rest(ix);
@@ -317,7 +318,8 @@ impl Engine {
             index.is_some_and(|index| self.standing(entry, index, observation) == Standing::Wrong)
         });
         if first {
-            self.gate.judged(table, op, true, self.now);
+            let of = self.statements(floor.partition, table, op);
+            self.gate.judged(of, true, self.now);
         }
         self.suspect(ix, floor, wrong_when_settled, observation);
         let changed = self.keys.get(ix).and_then(|entry| entry.suspect()).map_or(0, |suspect| suspect.changed);

@@ -226,7 +226,8 @@ impl Engine {
             let version = entry.chain.versions()[index];
             let table = entry.key.table();
             let held = suspect.floor.by == Convict::Causal && suspect.count >= 2;
-            if !held || self.gate.passage(table, version.op, suspect.first) != Passage::Closed {
+            let of = self.statements(version.partition, table, version.op);
+            if !held || self.gate.passage(of, suspect.judged) != Passage::Closed {
                 continue;
             }
             let group = groups.entry((table, Group::of(version.op))).or_insert(Held {

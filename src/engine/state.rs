@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::finding::Finding;
-use crate::model::{PartitionId, TableId, Tick};
+use crate::model::{Op, PartitionId, TableId, Tick};
 
 use super::chain::{Content, Probe, Version};
 use super::event::{Images, Output};
 use super::foreign::Foreign;
-use super::gate::{Gate, Group};
+use super::gate::{Gate, Group, Statements};
 use super::horizon::{Ends, Horizon};
 use super::keys::{Entry, KeyIx, Keys};
 use super::limit::{Commits, Options, Order};
@@ -152,6 +152,11 @@ impl Engine {
             Order::Pipeline => Some(ScopeId::Pipeline),
             Order::Key => None,
         }
+    }
+
+    /// What the change of a row was written with.
+    pub(super) fn statements(&self, partition: PartitionId, table: TableId, op: Op) -> Statements {
+        Statements { scope: self.scope(partition, table), table, group: Group::of(op) }
     }
 
     pub(super) fn horizon(&self, version: &Version, table: TableId) -> Option<&Horizon> {

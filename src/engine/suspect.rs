@@ -58,6 +58,8 @@ pub(super) struct Suspect {
     pub(super) settled_ends: Option<Ends>,
     /// When the first read returned.
     pub(super) first: Tick,
+    /// When it was judged.
+    pub(super) judged: Tick,
     /// When the last read that counted returned.
     pub(super) last: Tick,
     /// When the last read returned, whether it counted or not: the next one keeps its distance.
@@ -103,6 +105,7 @@ impl Engine {
         let same = entry.suspect().is_some_and(|suspect| {
             self.is_same_loss(entry, suspect, observation) && !self.stood_between(entry, suspect, floor, observation)
         });
+        let now = self.now;
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let known = entry.more().suspect.take();
         let next = match known {
@@ -118,6 +121,7 @@ impl Engine {
                 settled_count: u32::from(settled && !frozen),
                 settled_ends: (settled && !frozen).then(|| Arc::clone(observation.ends)),
                 first: observation.ended,
+                judged: now,
                 last: observation.ended,
                 looked: observation.ended,
                 ends: Arc::clone(observation.ends),

@@ -54,7 +54,10 @@ impl Engine {
                 let version = entry.chain.versions()[index];
                 let passage = match self.options.applier {
                     Applier::Transactional => Passage::Open,
-                    Applier::Batch => self.gate.passage(entry.key.table(), version.op, suspect.first),
+                    Applier::Batch => {
+                        let of = self.statements(version.partition, entry.key.table(), version.op);
+                        self.gate.passage(of, suspect.judged)
+                    }
                 };
                 let back = self.horizon(&version, entry.key.table()).and_then(|horizon| horizon.last_back());
                 let calm = back.is_none_or(|at| at < suspect.first && at + self.options.settle <= self.now);
