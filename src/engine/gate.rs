@@ -1,9 +1,10 @@
 //! The group gate: under non-transactional retries, a stuck group of statements looks like a mass loss of rows.
 //!
 //! Rows whose floor is a causal watermark are convicted one by one only while most judgements of their table and operation
-//! are right, in the scope that one worker of the applier writes: other workers' statements say nothing of its own. Above 30 % wrong of at least 6 of the operation, or 10 % of at least 12 of the table, one `mass_divergence`
-//! finding stands for them. Before a row is convicted early, 3 judgements of its operation and 6 of its table after its own
-//! have to be right by the same shares.
+//! are right, in the scope that one worker of the applier writes: other workers' statements say nothing of its own. Above
+//! 30 % wrong of at least 6 of the operation, or 10 % of at least 12 of the table, one `mass_divergence` finding stands for
+//! them. Before a row is convicted early, 3 judgements of its operation and 6 of its table after its own have to be right by
+//! the same shares.
 
 use std::collections::{BTreeMap, VecDeque};
 
