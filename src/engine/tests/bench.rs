@@ -14,6 +14,7 @@
 //! | `behind N` `caught up` | the tap ends N offsets behind what is consumed; consumption reaches the end |
 //! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names (`assign N@P`: partition P) |
 //! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are forgotten |
+//! | `late S …` | the change was committed at the source `S` seconds before it came to the tap |
 //! | `txn N …` | the change is of the source's transaction N; else each is of one of its own, above 1000 |
 
 use std::collections::BTreeMap;
@@ -107,6 +108,7 @@ pub(super) struct Bench {
     next: BTreeMap<u16, u64>,
     behind: u64,
     txn: Option<u64>,
+    late: u64,
     changes: u64,
     committed: Option<u64>,
     commits_all: bool,
@@ -139,6 +141,7 @@ impl Bench {
             next: BTreeMap::new(),
             behind: 0,
             txn: None,
+            late: 0,
             changes: 0,
             committed: None,
             commits_all: false,
@@ -256,6 +259,11 @@ impl Bench {
                 self.next.insert(partition, next);
                 self.give(Input::Assigned { partition: PartitionId(partition), next });
             }
+            ["late", seconds, change @ ..] => {
+                self.late = number(seconds);
+                self.step(change);
+                self.late = 0;
+            }
             ["txn", txn, change @ ..] => {
                 self.txn = Some(number(txn));
                 self.step(change);
@@ -356,7 +364,7 @@ impl Bench {
             fingerprint,
             mask: all(),
             before: None,
-            committed_at: Some(SourceTime(self.now as i64)),
+            committed_at: Some(SourceTime((self.now - (self.late * 1000).min(self.now)) as i64)),
             appended_at: Some(self.now as i64),
             key_change: KeyChange::No,
             role,
@@ -421,6 +429,7 @@ impl Bench {
     }
 
     fn answer(&mut self, lookup: &Lookup) {
+        assert_eq!(lookup.lead, self.options.lead, "the tap's ends are asked when the applier's lead is over");
         let rows = match self.answers {
             Answers::Failed => Err(LookFailure::Unreachable),
             Answers::AtOnce | Answers::Held => {

@@ -122,6 +122,32 @@ fn an_open_finding_outlives_an_assignment() {
 }
 
 #[test]
+fn what_is_found_early_is_not_committed_before_it_is_settled() {
+    let mut bench = Bench::heartbeat();
+    bench.run("insert 1 10/20");
+    while !bench.said.iter().any(|line| line.contains("early")) {
+        bench.run("wait 1");
+    }
+    bench.run("wait 3");
+    assert!(!bench.said.iter().any(|line| line.contains("settled")), "{:?}", bench.said);
+    assert!(bench.commits.get(&0).is_none_or(|next| *next == 0), "{:?}", bench.commits);
+}
+
+#[test]
+fn what_a_row_was_before_a_gap_names_no_cause() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "applied insert 1 10/20
+         wait 100
+         gap 5
+         update 1 11/21
+         wait 100",
+    );
+    let rows: Vec<&String> = bench.said.iter().filter(|line| line.starts_with("open lost_update")).collect();
+    assert!(!rows.is_empty() && rows.iter().all(|line| line.contains("unknown")), "{:?}", bench.said);
+}
+
+#[test]
 fn a_lost_row_that_changes_every_second_is_found_in_bounded_time() {
     let mut bench = Bench::heartbeat();
     bench.run("applied insert 1 10/20");

@@ -115,6 +115,24 @@ fn a_scope_that_keeps_stepping_back_is_told_once_and_heals() {
 }
 
 #[test]
+fn verdicts_wait_while_the_tap_is_later_than_the_applier_may_be_ahead_of_it() {
+    let mut bench = Bench::heartbeat().with(|options| options.lead = Duration::from_secs(2));
+    bench.run(
+        "insert 1 10/20
+         wait 3",
+    );
+    for key in 10..16 {
+        bench.run(&format!(
+            "late 60 applied insert {key} 10/20
+             wait 11"
+        ));
+    }
+    assert!(!bench.said.iter().any(|line| line.starts_with("open missing_row")), "{:?}", bench.said);
+    bench.run("wait 100");
+    assert!(bench.said.iter().any(|line| line.starts_with("open missing_row")), "{:?}", bench.said);
+}
+
+#[test]
 fn an_unreadable_record_is_told_where_it_stands() {
     check(
         Bench::heartbeat(),
