@@ -14,6 +14,7 @@
 //! | `behind N` `caught up` | the tap ends N offsets behind what is consumed; consumption reaches the end |
 //! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names (`assign N@P`: partition P) |
 //! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are forgotten |
+//! | `again N` | the N-th change is told once more |
 //! | `late S …` | the change was committed at the source `S` seconds before it came to the tap |
 //! | `txn N …` | the change is of the source's transaction N; else each is of one of its own, above 1000 |
 
@@ -109,6 +110,7 @@ pub(super) struct Bench {
     behind: u64,
     txn: Option<u64>,
     late: u64,
+    told: Vec<Tracked>,
     changes: u64,
     committed: Option<u64>,
     commits_all: bool,
@@ -142,6 +144,7 @@ impl Bench {
             behind: 0,
             txn: None,
             late: 0,
+            told: Vec::new(),
             changes: 0,
             committed: None,
             commits_all: false,
@@ -259,6 +262,10 @@ impl Bench {
                 self.next.insert(partition, next);
                 self.give(Input::Assigned { partition: PartitionId(partition), next });
             }
+            ["again", place] => {
+                let change = self.told[number(place) as usize].clone();
+                self.give(Input::Change(change));
+            }
             ["late", seconds, change @ ..] => {
                 self.late = number(seconds);
                 self.step(change);
@@ -324,6 +331,7 @@ impl Bench {
         let tracked = Tracked { order, ..self.tracked(words, at) };
         let image = Image { row: words.get(2).map(|values| row(parse(values))), source: None };
         self.images.0.lock().unwrap().images.insert((at, tracked.key.clone()), image);
+        self.told.push(tracked.clone());
         self.give(Input::Change(tracked));
         self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });
     }

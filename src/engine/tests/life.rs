@@ -53,6 +53,36 @@ fn a_partition_that_goes_takes_its_reads_in_flight_with_it() {
 }
 
 #[test]
+fn an_answer_for_a_key_that_went_is_no_word_about_the_key_in_its_place() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "insert 1 10/20
+         wait 14
+         hold
+         wait 10
+         revoke
+         assign 0
+         applied insert 2 10/20
+         applied insert 3 10/20
+         release",
+    );
+    assert_eq!(bench.engine().tally().suspects, 0);
+}
+
+#[test]
+fn what_is_told_again_after_it_was_forgotten_is_no_news() {
+    check(
+        Bench::heartbeat(),
+        "applied insert 1 10/20
+         applied update 1 11/21
+         wait 100
+         again 0
+         wait 100",
+        &[],
+    );
+}
+
+#[test]
 fn a_partition_that_comes_back_is_proven_anew() {
     let mut bench = Bench::heartbeat();
     bench.run(
