@@ -1,12 +1,13 @@
 //! The group gate: under non-transactional retries, a stuck group of statements looks like a mass loss of rows.
 //!
 //! Rows whose floor is a causal watermark are convicted one by one only while most judgements of their table and operation
-//! are right, in the scope that one worker of the applier writes: other workers' statements say nothing of its own. Above
-//! 30 % wrong of at least 6 of the operation, or 10 % of at least 12 of the table, one `mass_divergence` finding stands for
-//! them. Before a row is convicted early, 3 judgements of its operation and 6 of its table after its own have to be right by
-//! the same shares.
+//! are right. Above 30 % wrong of at least 6 of the operation, or 10 % of at least 12 of the table, one `mass_divergence`
+//! finding stands for them: of all, or of those in the scope that one worker of the applier writes. Before a row is convicted
+//! early, 3 judgements of its operation and 6 of its table after its own have to be right by the same shares, in that scope:
+//! other workers' statements say nothing of its own.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Add, AddAssign};
 
 use crate::model::{Op, TableId, Tick};
 
@@ -86,6 +87,33 @@ impl Share {
     }
 }
 
+impl Add for Share {
+    type Output = Share;
+
+    fn add(self, other: Share) -> Share {
+        Share { all: self.all + other.all, wrong: self.wrong + other.wrong }
+    }
+}
+
+impl AddAssign for Share {
+    fn add_assign(&mut self, other: Share) {
+        *self = *self + other;
+    }
+}
+
+/// Those of an operation and of its table.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shares {
+    op: Share,
+    table: Share,
+}
+
+impl Shares {
+    fn are_of_a_mass(self) -> bool {
+        self.op.above(OP_TENTHS, OP_LEAST) || self.table.above(TABLE_TENTHS, TABLE_LEAST)
+    }
+}
+
 const OP_LEAST: usize = 6;
 const OP_TENTHS: usize = 3;
 const TABLE_LEAST: usize = 12;
@@ -108,13 +136,12 @@ impl Gate {
 
     /// Whether a suspect of such statements, first judged at `judged`, may be convicted: by what was judged after it.
     pub(super) fn passage(&self, of: Statements, judged: Tick) -> Passage {
-        let (op_since, table_since) = (self.op_share(of, Some(judged)), self.table_share(of, Some(judged)));
-        let (op_all, table_all) = (self.op_share(of, None), self.table_share(of, None));
-        let closed = [op_since, op_all].iter().any(|share| share.above(OP_TENTHS, OP_LEAST))
-            || [table_since, table_all].iter().any(|share| share.above(TABLE_TENTHS, TABLE_LEAST));
-        if closed {
+        let own = |since| Shares { op: self.op_share(of, since), table: self.table_share(of, since) };
+        let since = own(Some(judged));
+        let others = [self.shares(of, Some(judged)), self.shares(of, None)];
+        if [since, own(None)].into_iter().chain(others).any(Shares::are_of_a_mass) {
             Passage::Closed
-        } else if op_since.opens(OP_TENTHS, OP_OPENS) && table_since.opens(TABLE_TENTHS, TABLE_OPENS) {
+        } else if since.op.opens(OP_TENTHS, OP_OPENS) && since.table.opens(TABLE_TENTHS, TABLE_OPENS) {
             Passage::Open
         } else {
             Passage::TooFew
@@ -140,11 +167,23 @@ impl Gate {
         share
     }
 
+    /// The shares over all scopes.
+    fn shares(&self, of: Statements, since: Option<Tick>) -> Shares {
+        let mut shares = Shares::default();
+        for (statements, _) in self.recent.iter().filter(|(known, _)| known.table == of.table) {
+            let share = self.op_share(*statements, since);
+            shares.table += share;
+            if statements.group == of.group {
+                shares.op += share;
+            }
+        }
+        shares
+    }
+
     fn table_share(&self, of: Statements, since: Option<Tick>) -> Share {
-        [Group::Insert, Group::Update, Group::Delete].iter().fold(Share::default(), |sum, group| {
-            let share = self.op_share(Statements { group: *group, ..of }, since);
-            Share { all: sum.all + share.all, wrong: sum.wrong + share.wrong }
-        })
+        [Group::Insert, Group::Update, Group::Delete]
+            .iter()
+            .fold(Share::default(), |sum, group| sum + self.op_share(Statements { group: *group, ..of }, since))
     }
 }
 
@@ -195,6 +234,15 @@ mod tests {
         gate.judged(of(1, Op::Update), true, Tick(5));
         assert_eq!(gate.passage(of(1, Op::Update), Tick(0)), Passage::TooFew);
         assert_eq!(gate.passage(of(0, Op::Update), Tick(0)), Passage::Open);
+    }
+
+    #[test]
+    fn a_mass_that_several_workers_share_closes_the_gate() {
+        let mut gate = Gate::default();
+        (0..6).for_each(|partition| gate.judged(of(partition, Op::Delete), true, Tick(5)));
+        (0..6).for_each(|partition| {
+            assert_eq!(gate.passage(of(partition, Op::Delete), Tick(0)), Passage::Closed);
+        });
     }
 
     #[test]

@@ -276,6 +276,12 @@ impl Bench {
                 self.step(change);
             }
             ["revoke"] => self.give(Input::Revoked { partition: PartitionId(0) }),
+            _ => self.step_of_rows(words),
+        }
+    }
+
+    fn step_of_rows(&mut self, words: &[&str]) {
+        match words {
             ["put", key, values] => {
                 self.target_holds(key, Some(values), |row, hashes| Seen::Row { hashes, row, placeholder: false })
             }

@@ -253,6 +253,20 @@ fn what_is_read_after_a_truncate_and_stands_before_it_is_expected_gone() {
 }
 
 #[test]
+fn a_truncate_is_not_committed_before_what_other_partitions_held_when_it_was_read() {
+    for (change, held) in [("txn 900000 insert 1@1 10/20", true), ("applied insert 1@1 10/20", false)] {
+        let mut bench = pipeline(Bench::heartbeat());
+        bench.run(&format!(
+            "txn 5 truncate
+             {change}
+             wait 300"
+        ));
+        assert!(bench.said.is_empty(), "{:?}", bench.said);
+        assert_eq!(bench.commits.get(&0).is_none_or(|next| *next == 0), held, "{change}: {:?}", bench.commits);
+    }
+}
+
+#[test]
 fn a_truncate_orders_nothing_in_its_own_transaction() {
     for script in [
         "txn 9 insert 1@1 10/20
