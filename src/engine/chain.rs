@@ -55,7 +55,7 @@ impl Version {
             KeyChange::New => KEY_CHANGE_NEW,
         };
         Version {
-            fingerprint: [content.0 as u32, (content.0 >> 32) as u32, (content.0 >> 64) as u32],
+            fingerprint: words(content.0),
             committed_ms: packed_ms(marks.committed_at),
             offset: at.offset,
             order,
@@ -74,8 +74,7 @@ impl Version {
 
     /// The same version, leaving other content.
     pub(super) fn holding(self, fingerprint: u128) -> Version {
-        let fingerprint = [fingerprint as u32, (fingerprint >> 32) as u32, (fingerprint >> 64) as u32];
-        Version { fingerprint, ..self }
+        Version { fingerprint: words(fingerprint), ..self }
     }
 
     pub(super) fn at(&self) -> Position {
@@ -108,6 +107,11 @@ impl Version {
 /// sum of the low bits.
 pub(super) fn kept(fingerprint: u128) -> u128 {
     fingerprint & (u128::MAX >> 32)
+}
+
+/// The words of a fingerprint that are kept, lowest first.
+fn words(fingerprint: u128) -> [u32; 3] {
+    [fingerprint as u32, (fingerprint >> 32) as u32, (fingerprint >> 64) as u32]
 }
 
 /// The pattern of a time that is not known: the lowest number of 48 bits.

@@ -7,7 +7,6 @@
 //! other workers' statements say nothing of its own.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::{Add, AddAssign};
 
 use crate::model::{Op, TableId, Tick};
 
@@ -40,12 +39,19 @@ impl Group {
     }
 }
 
-/// What an applier writes by statements of one kind: rows of a table, by one worker.
+/// What an applier writes by statements of one kind: rows of a table, by one worker, or by all where no scope is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Statements {
     pub(super) scope: Option<ScopeId>,
     pub(super) table: TableId,
     pub(super) group: Group,
+}
+
+impl Statements {
+    /// The same by all workers.
+    fn of_all(self) -> Statements {
+        Statements { scope: None, ..self }
+    }
 }
 
 /// Whether a row may be convicted.
@@ -87,20 +93,6 @@ impl Share {
     }
 }
 
-impl Add for Share {
-    type Output = Share;
-
-    fn add(self, other: Share) -> Share {
-        Share { all: self.all + other.all, wrong: self.wrong + other.wrong }
-    }
-}
-
-impl AddAssign for Share {
-    fn add_assign(&mut self, other: Share) {
-        *self = *self + other;
-    }
-}
-
 /// Those of an operation and of its table.
 #[derive(Debug, Clone, Copy, Default)]
 struct Shares {
@@ -127,19 +119,23 @@ const TABLE_OPENS: usize = 6;
 impl Gate {
     /// Counts the first judgement of a version.
     pub(super) fn judged(&mut self, of: Statements, wrong: bool, at: Tick) {
-        let recent = self.recent.entry(of).or_default();
-        recent.push_back(Judgement { at, wrong });
-        if recent.len() > GATE_JUDGEMENTS {
-            recent.pop_front();
+        let own = of.scope.is_some().then_some(of);
+        for of in own.into_iter().chain([of.of_all()]) {
+            let recent = self.recent.entry(of).or_default();
+            recent.push_back(Judgement { at, wrong });
+            if recent.len() > GATE_JUDGEMENTS {
+                recent.pop_front();
+            }
         }
     }
 
     /// Whether a suspect of such statements, first judged at `judged`, may be convicted: by what was judged after it.
     pub(super) fn passage(&self, of: Statements, judged: Tick) -> Passage {
-        let own = |since| Shares { op: self.op_share(of, since), table: self.table_share(of, since) };
-        let since = own(Some(judged));
-        let others = [self.shares(of, Some(judged)), self.shares(of, None)];
-        if [since, own(None)].into_iter().chain(others).any(Shares::are_of_a_mass) {
+        let shares = |of, since| Shares { op: self.op_share(of, since), table: self.table_share(of, since) };
+        let since = shares(of, Some(judged));
+        let all = of.of_all();
+        let seen = [since, shares(of, None), shares(all, Some(judged)), shares(all, None)];
+        if seen.into_iter().any(Shares::are_of_a_mass) {
             Passage::Closed
         } else if since.op.opens(OP_TENTHS, OP_OPENS) && since.table.opens(TABLE_TENTHS, TABLE_OPENS) {
             Passage::Open
@@ -150,10 +146,8 @@ impl Gate {
 
     /// Whether no judgement of this operation was ever right, of at least three.
     pub(super) fn never_applied(&self, table: TableId, op: Op) -> bool {
-        let group = Group::of(op);
-        let of = self.recent.iter().filter(|(of, _)| of.table == table && of.group == group);
-        let mut judgements = of.flat_map(|(_, recent)| recent);
-        judgements.clone().count() >= 3 && judgements.all(|judgement| judgement.wrong)
+        let share = self.op_share(Statements { scope: None, table, group: Group::of(op) }, None);
+        share.all >= 3 && share.wrong == share.all
     }
 
     fn op_share(&self, of: Statements, since: Option<Tick>) -> Share {
@@ -167,23 +161,11 @@ impl Gate {
         share
     }
 
-    /// The shares over all scopes.
-    fn shares(&self, of: Statements, since: Option<Tick>) -> Shares {
-        let mut shares = Shares::default();
-        for (statements, _) in self.recent.iter().filter(|(known, _)| known.table == of.table) {
-            let share = self.op_share(*statements, since);
-            shares.table += share;
-            if statements.group == of.group {
-                shares.op += share;
-            }
-        }
-        shares
-    }
-
     fn table_share(&self, of: Statements, since: Option<Tick>) -> Share {
-        [Group::Insert, Group::Update, Group::Delete]
-            .iter()
-            .fold(Share::default(), |sum, group| sum + self.op_share(Statements { group: *group, ..of }, since))
+        [Group::Insert, Group::Update, Group::Delete].iter().fold(Share::default(), |sum, group| {
+            let share = self.op_share(Statements { group: *group, ..of }, since);
+            Share { all: sum.all + share.all, wrong: sum.wrong + share.wrong }
+        })
     }
 }
 

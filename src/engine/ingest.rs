@@ -95,15 +95,8 @@ impl Engine {
             Base::Absent | Base::Unknown => None,
             Base::Version(_) | Base::Content(..) => Some(Box::new(More::new(base))),
         };
-        let ix = self.keys.insert(Entry {
-            key: change.key,
-            chain: Chain::of(version),
-            more,
-            role: change.role,
-            queued: false,
-            flight: 0,
-            base_absent: base == Base::Absent,
-        });
+        let base_absent = base == Base::Absent;
+        let ix = self.keys.insert(Entry { more, base_absent, ..Entry::of(change.key, version, change.role) });
         self.memory.versions += 1;
         if heartbeat {
             self.heartbeats.insert(ix);
@@ -403,15 +396,8 @@ impl Engine {
         let mut more = More::new(Base::Unknown);
         (more.settled_to, more.applied_to) = (Some(version.arrival), Some(version.arrival));
         more.reported = Some(Box::new(Reported { finding, content: None, floor: version.arrival, look }));
-        let ix = self.keys.insert(Entry {
-            key: expected.key,
-            chain: Chain::of(version),
-            more: Some(Box::new(more)),
-            role: Role::Rows,
-            queued: false,
-            flight: 0,
-            base_absent: false,
-        });
+        let entry = Entry { more: Some(Box::new(more)), ..Entry::of(expected.key, version, Role::Rows) };
+        let ix = self.keys.insert(entry);
         self.memory.versions += 1;
         self.again.insert((look, ix));
     }

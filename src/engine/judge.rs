@@ -260,7 +260,10 @@ impl Engine {
     /// Adds what was remembered of the key's versions when an older one was verified.
     fn remembered_before(&self, key: &Key, at: Position, earlier: &mut Vec<Earlier>) {
         let room = REMEMBERED.saturating_sub(earlier.len());
-        let Some(known) = self.images.recall(key).filter(|_| room > 0) else { return };
+        if room == 0 {
+            return;
+        }
+        let Some(known) = self.images.recall(key) else { return };
         let oldest = earlier.last().map_or(at, |(at, _, _)| *at);
         let is_older = |(at, _, _): &Earlier| at.partition == oldest.partition && at.offset < oldest.offset;
         let own = (known.at, known.op, known.fingerprint);

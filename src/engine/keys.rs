@@ -99,6 +99,11 @@ pub(super) struct Reported {
 }
 
 impl Entry {
+    /// A key of which one version is known, and nothing before it.
+    pub(super) fn of(key: Key, version: Version, role: Role) -> Entry {
+        Entry { key, chain: Chain::of(version), more: None, role, queued: false, flight: 0, base_absent: false }
+    }
+
     pub(super) fn base(&self) -> Base {
         match &self.more {
             Some(more) => more.base,

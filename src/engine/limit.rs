@@ -34,7 +34,7 @@ pub const SURE_READS: u32 = 2;
 /// Truncates of one partition that wait for the others; past it a newer one stands for the last, which holds commits longer.
 pub const TRUNCATES_HELD: usize = 16;
 
-/// Judgements remembered for each (table, op) by the group gate.
+/// Judgements remembered for each (table, op) by the group gate, of each worker and of all.
 pub const GATE_JUDGEMENTS: usize = 64;
 
 /// Keys named in one finding about a table.

@@ -61,12 +61,15 @@ impl Engine {
 
     /// A key was verified and is tracked no more.
     pub(super) fn enlist(&mut self, mut entry: Entry, observation: &Observation<'_>) {
+        if !self.patrols() {
+            return;
+        }
         let known = self.patrol.roster.leave(&entry.key);
         let (patrolled, newest) = (entry.is_patrolled(), *entry.chain.newest());
         // A truncate is no change of this key: nothing tells when another of its table undoes what was seen.
         let several = entry.more().unordered.is_some()
             || known.as_ref().is_some_and(|known| known.version.partition != newest.partition);
-        if !self.patrols() || several || newest.op == Op::Truncate || entry.role != Role::Rows {
+        if several || newest.op == Op::Truncate || entry.role != Role::Rows {
             return;
         }
         let version = self.as_read(newest, &observation.content);
@@ -147,15 +150,8 @@ impl Engine {
         let verified = Some(version.arrival);
         (more.settled_to, more.applied_to, more.seen_last, more.seen_best) = (verified, verified, verified, verified);
         more.patrolled = true;
-        let ix = self.keys.insert(Entry {
-            key: known.key,
-            chain: Chain::of(version),
-            more: Some(Box::new(more)),
-            role: Role::Rows,
-            queued: true,
-            flight: 0,
-            base_absent: false,
-        });
+        let entry = Entry { more: Some(Box::new(more)), ..Entry::of(known.key, version, Role::Rows) };
+        let ix = self.keys.insert(Entry { queued: true, ..entry });
         self.memory.versions += 1;
         self.patrol.out.insert(ix, known.entered);
         ix

@@ -94,9 +94,8 @@ impl Roster {
         self.index.find(hash(key), |slot| self.get(*slot).is_some_and(|known| known.key == *key)).copied()
     }
 
-    /// Enters a key that was verified at `look`, in the place of what was known of it.
+    /// Enters a key that was verified at `look`, and is not in it.
     pub(super) fn enter(&mut self, key: Key, version: Version, changes: u32, look: Tick) {
-        self.leave(&key);
         if self.most == 0 {
             return;
         }

@@ -77,6 +77,11 @@ pub(super) struct Suspect {
 }
 
 impl Suspect {
+    /// Whether a read that agrees counts, which was wrong against the settled floor as well, or was not.
+    fn may_count(&self, settled: bool) -> bool {
+        self.ready || settled && self.settled_ready
+    }
+
     /// One more read agrees.
     fn agreed(self, settled: bool, observation: &Observation<'_>) -> Suspect {
         let settled = settled && self.settled_ready;
@@ -109,10 +114,10 @@ impl Engine {
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let known = entry.more().suspect.take();
         let next = match known {
-            Some(suspect) if same && !suspect.ready && (frozen || !(settled && suspect.settled_ready)) => {
+            Some(suspect) if same && !frozen && suspect.may_count(settled) => suspect.agreed(settled, observation),
+            Some(suspect) if same && !suspect.ready => {
                 Suspect { settled_ready: false, looked: observation.ended, ..*suspect }
             }
-            Some(suspect) if same && !frozen => suspect.agreed(settled, observation),
             known => Suspect {
                 floor,
                 content: observation.content.clone(),

@@ -8,7 +8,7 @@ use afterimage::model::Op;
 use crate::model::{Label, Truth};
 use crate::plan::{Plan, Second, Workers};
 use crate::rng::Rng;
-use crate::source::{ALL, Bits, COLUMNS, Cells, KeyId, Source, TABLES};
+use crate::source::{ALL, Bits, COLUMNS, Cells, Change, KeyId, Source, TABLES};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Put {
@@ -72,6 +72,18 @@ pub(crate) struct Applier {
     watch: Option<KeyId>,
 }
 
+impl Workers {
+    /// Which of them writes a change.
+    pub(crate) fn of(self, source: &Source, change: &Change, count: usize) -> usize {
+        match self {
+            Workers::One => 0,
+            Workers::Partitions => usize::from(change.partition),
+            Workers::Tables => source.table(change.key).0 as usize % count,
+            Workers::Keys(_) => Rng::new(u64::from(change.key) << 20).below(count as u64) as usize,
+        }
+    }
+}
+
 impl Applier {
     pub(crate) fn new(plan: &Plan, source: &Source) -> Applier {
         let count = match plan.workers {
@@ -82,13 +94,7 @@ impl Applier {
         };
         let mut workers: Vec<Worker> = (0..count).map(|_| Worker::default()).collect();
         for (index, change) in source.changes.iter().enumerate() {
-            let worker = match plan.workers {
-                Workers::One => 0,
-                Workers::Partitions => usize::from(change.partition),
-                Workers::Tables => source.table(change.key).0 as usize % count,
-                Workers::Keys(_) => Rng::new(u64::from(change.key) << 20).below(count as u64) as usize,
-            };
-            workers[worker].queue.push(index);
+            workers[plan.workers.of(source, change, count)].queue.push(index);
         }
         Applier {
             workers,

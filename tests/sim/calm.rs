@@ -7,6 +7,7 @@ use afterimage::engine::Options;
 use afterimage::engine::limit::{Applier, Commits, Evidence};
 
 use crate::plan::{Lag, Mode, Plan, SECOND, Skew, Workers, Wrongs};
+use crate::rng::Rng;
 
 /// What is varied: the evidence, the interval of commits, and the shape of the applier's batches.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +71,6 @@ pub(crate) fn plan(arm: Arm, lag: Lag, seed: u64) -> Plan {
         group_gap: if transactional { 0 } else { 100 },
         checkpoint: arm.commits * SECOND,
         stalls: 0.0,
-        refusals: 0.0,
         source_log: false,
         tap_delay: 5,
         heartbeat: arm.heartbeat.then_some(5 * SECOND),
@@ -80,15 +80,6 @@ pub(crate) fn plan(arm: Arm, lag: Lag, seed: u64) -> Plan {
         rebalances: 0,
         images: 100_000,
         generations: true,
-        second: None,
-        truncates: 0.0,
-        duplicated: 0.0,
-        unreadable: 0.0,
-        clock_steps: 0.0,
-        redelivered: 0.0,
-        gaps: 0.0,
-        replica: None,
-        rejected: false,
         options: Options {
             evidence,
             commits: if arm.mode == Mode::Committed { Commits::AfterWrite } else { Commits::Unknown },
@@ -96,7 +87,7 @@ pub(crate) fn plan(arm: Arm, lag: Lag, seed: u64) -> Plan {
             settle: Duration::from_secs(30),
             ..Options::default()
         },
-        ..Plan::of(seed)
+        ..Plan::plain(seed, &mut Rng::new(seed))
     }
 }
 

@@ -128,13 +128,10 @@ impl Check {
         let change = &source.changes[loss.change.filter(|_| loss.label == Label::Damaged && rate > 0)?];
         let sweep = u64::from(plan.keys) * SECOND / rate + 2 * STRETCH + u64::from(TABLES) * SECOND;
         let again = if plan.failed_reads > 0.0 { 3 } else { 1 };
-        let worker = match plan.workers {
-            Workers::One => 0,
-            Workers::Partitions => usize::from(change.partition),
-            Workers::Tables => source.table(loss.key).0 as usize % applier.workers.len(),
-            Workers::Keys(_) => return None,
-        };
-        let worker = &applier.workers[worker];
+        if matches!(plan.workers, Workers::Keys(_)) {
+            return None;
+        }
+        let worker = &applier.workers[plan.workers.of(source, change, applier.workers.len())];
         let after = &worker.lags[worker.lags.partition_point(|(at, _)| *at < loss.start)..];
         let lag = after.iter().map(|(_, lag)| *lag).max()?.max(worker.waits(source, plan.end()));
         let within = again * sweep + confirmation(plan, lag);

@@ -90,6 +90,15 @@ impl Detections {
         self.by_setup.entry(setup).or_default().extend(detections);
     }
 
+    /// How long each took, by lag.
+    pub(crate) fn by_lag(&self) -> BTreeMap<Lag, Vec<u64>> {
+        let mut took: BTreeMap<Lag, Vec<u64>> = BTreeMap::new();
+        for ((lag, _, _), detections) in &self.by_setup {
+            took.entry(*lag).or_default().extend(detections.iter().map(|detection| detection.took));
+        }
+        took
+    }
+
     /// One JSON object: regime, then evidence, then `calm` or `disturbed`; times in seconds.
     pub(crate) fn json(&self) -> String {
         let mut regimes: BTreeMap<Lag, Vec<String>> = BTreeMap::new();
@@ -118,14 +127,14 @@ fn spread(detections: &[Detection]) -> String {
     )
 }
 
-fn sorted(times: impl Iterator<Item = u64>) -> Vec<u64> {
+pub(crate) fn sorted(times: impl Iterator<Item = u64>) -> Vec<u64> {
     let mut times: Vec<u64> = times.collect();
     times.sort_unstable();
     times
 }
 
 /// A percentile, in seconds.
-fn at(sorted: &[u64], part: usize) -> f64 {
+pub(crate) fn at(sorted: &[u64], part: usize) -> f64 {
     let index = (sorted.len() * part / 100).min(sorted.len().saturating_sub(1));
     sorted.get(index).copied().unwrap_or(0) as f64 / 1000.0
 }

@@ -160,6 +160,11 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn of(seed: u64) -> Plan {
         let rng = &mut Rng::new(seed);
+        Plan::plain(seed, rng).widened(rng).fitting().patrolled(&mut Rng::new(seed ^ 0x50_41_54_52))
+    }
+
+    /// Without the rarer models.
+    pub(crate) fn plain(seed: u64, rng: &mut Rng) -> Plan {
         let modes = [Mode::Committed, Mode::UnknownCommitsAndHeartbeat, Mode::Heartbeat, Mode::Inferred, Mode::Assumed];
         let mode = *rng.pick(&modes);
         let source_log = matches!(mode, Mode::Heartbeat | Mode::Inferred) && rng.chance(0.3);
@@ -220,9 +225,6 @@ impl Plan {
             traced: false,
             options: options(mode, order, batches, source_log, rng),
         }
-        .widened(rng)
-        .fitting()
-        .patrolled(&mut Rng::new(seed ^ 0x50_41_54_52))
     }
 
     /// Draws the rarer models, so that a seed has a few of them.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::check::{Outcome, Property};
 use crate::damage::Damage;
-use crate::detect::Detections;
+use crate::detect::{Detections, at, sorted};
 use crate::plan::{Lag, Plan};
 
 /// Sums over many seeds.
@@ -17,7 +17,6 @@ pub(crate) struct Record {
     wrong: BTreeMap<Property, usize>,
     guaranteed: usize,
     unverifiable: u64,
-    detected: BTreeMap<Lag, Vec<u64>>,
     detections: Detections,
     over_earliest: BTreeMap<Lag, Vec<u64>>,
     memory: f64,
@@ -45,8 +44,6 @@ impl Record {
         self.guaranteed += outcome.guaranteed;
         self.unverifiable += counters.unverifiable;
         self.reads += counters.reads - counters.patrolled;
-        let took = outcome.detections.iter().map(|detection| detection.took);
-        self.detected.entry(plan.lag).or_default().extend(took);
         self.detections.add(plan.setup(), &outcome.detections);
         self.over_earliest.entry(plan.lag).or_default().extend(&outcome.over_earliest);
         self.memory = self.memory.max(outcome.bytes_per_version);
@@ -95,7 +92,7 @@ impl Record {
             self.count(Property::NothingMissed),
             self.guaranteed,
             self.unverifiable,
-            times(&self.detected),
+            times(&self.detections.by_lag()),
             self.memory,
             self.count(Property::RightName),
             self.count(Property::Liveness),
@@ -129,10 +126,8 @@ fn precision((opened, wrong, repaired): (usize, usize, usize)) -> String {
 
 fn times(of: &BTreeMap<Lag, Vec<u64>>) -> String {
     let regimes = of.iter().filter(|(_, times)| !times.is_empty()).map(|(lag, times)| {
-        let mut sorted = times.clone();
-        sorted.sort_unstable();
-        let at = |part: usize| sorted[(sorted.len() * part / 100).min(sorted.len() - 1)] as f64 / 1000.0;
-        format!("\"{}\":{{\"p50\":{:.1},\"p99\":{:.1}}}", lag.word(), at(50), at(99))
+        let times = sorted(times.iter().copied());
+        format!("\"{}\":{{\"p50\":{:.1},\"p99\":{:.1}}}", lag.word(), at(&times, 50), at(&times, 99))
     });
     format!("{{{}}}", regimes.collect::<Vec<_>>().join(","))
 }
