@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{Key, Op, TableId, Tick};
 
-use super::chain::{Arrival, Base, Chain, Content, Version};
+use super::chain::{Arrival, Base, Content, Version};
 use super::event::Role;
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx, More};
