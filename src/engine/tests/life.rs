@@ -338,3 +338,31 @@ fn a_change_that_comes_again_changes_nothing() {
         &[],
     );
 }
+
+#[test]
+fn what_is_found_early_does_not_become_final_while_verdicts_are_held() {
+    let mut held = 0;
+    for seconds in 20..30 {
+        let mut bench = Bench::heartbeat();
+        bench.run("insert 1 10/20");
+        while !bench.said.iter().any(|line| line.contains("early")) {
+            bench.run("wait 1");
+        }
+        bench.run(&format!(
+            "wait {seconds}
+             fail
+             wait 1"
+        ));
+        let known = bench.said.clone();
+        bench.run(
+            "old beat
+             heed
+             wait 12",
+        );
+        if bench.notes.iter().any(|note| note.contains("Frozen")) {
+            held += 1;
+            assert_eq!(bench.said, known, "after {seconds} s");
+        }
+    }
+    assert!(held > 0);
+}

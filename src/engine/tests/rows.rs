@@ -378,3 +378,20 @@ fn what_came_back_to_an_earlier_value_is_no_loss() {
         &[],
     );
 }
+
+#[test]
+fn what_a_forgotten_version_may_have_left_is_nobody_elses() {
+    check(
+        Bench::heartbeat(),
+        "insert 1 10/20
+         no images
+         update 1 11/21
+         put 1 10/21
+         wait 100",
+        &[
+            "suspected diverged_row unknown @1",
+            "open diverged_row unknown early @1",
+            "open diverged_row unknown settled @1",
+        ],
+    );
+}
