@@ -5,7 +5,7 @@
 //! | `placeholder_written` | the connector's "unavailable value" marker stands in the row |
 //! | `op_not_applied` | every delete (truncate) of the table judged lately was unapplied, three at least |
 //! | `key_change_split` | the lost version is one half of a key change |
-//! | `replayed_batch` | the scope stepped backward between the version and the verdict |
+//! | `replayed_batch` | the scope stepped backward between the version and the verdict, and the row was once read right, or no rule below fits |
 //! | `skipped_batch` | three or more adjacent positions of several keys are lost, none applied |
 //! | `insert_update_merge` | an insert is seen, and only updates follow it up to the lost version |
 //! | `insert_delete_merge` | an insert (or re-insert) is followed by the lost delete, and the row is still there |
@@ -49,13 +49,21 @@ pub(super) fn cause(history: &History) -> Cause {
         Cause::OpNotApplied
     } else if history.key_change {
         Cause::KeyChangeSplit
-    } else if history.back_step {
+    } else if history.back_step && was_right(history.kind) {
         Cause::ReplayedBatch
     } else if history.lost_run >= SKIPPED_RUN && history.lost_run_keys > 1 {
         Cause::SkippedBatch
     } else {
-        merge_cause(history, lost_removal)
+        match merge_cause(history, lost_removal) {
+            Cause::Unknown if history.back_step => Cause::ReplayedBatch,
+            cause => cause,
+        }
     }
+}
+
+/// Whether the row was once read as it should be: no merge lost it.
+fn was_right(kind: Kind) -> bool {
+    matches!(kind, Kind::RegressedRow | Kind::ResurrectedRow | Kind::VanishedRow)
 }
 
 fn merge_cause(history: &History, lost_removal: bool) -> Cause {
@@ -140,6 +148,8 @@ mod tests {
                 Cause::KeyChangeSplit,
             ),
             (History { back_step: true, ..plain(Kind::RegressedRow, Some(Insert), &[Update]) }, Cause::ReplayedBatch),
+            (History { back_step: true, ..plain(Kind::MissingRow, None, &[Insert]) }, Cause::ReplayedBatch),
+            (History { back_step: true, ..plain(Kind::LostUpdate, Some(Insert), &[Update]) }, Cause::InsertUpdateMerge),
             (
                 History { lost_run: 3, lost_run_keys: 2, ..plain(Kind::MissingRow, None, &[Insert]) },
                 Cause::SkippedBatch,
