@@ -25,8 +25,8 @@ const SOON: Duration = Duration::from_secs(8);
 /// After the last commit of a row that is forgotten.
 const QUIET: Duration = Duration::from_secs(100);
 
-/// How often a row is damaged.
-pub(crate) const EVERY: Duration = Duration::from_millis(1200);
+/// How often a row is damaged: enough of each kind in a few minutes, and too seldom to look like a mass.
+pub(crate) const EVERY: Duration = Duration::from_secs(3);
 
 /// Rows that wait for their damage.
 const WAITING: usize = 4000;

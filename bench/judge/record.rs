@@ -21,7 +21,6 @@ use crate::wall::seconds;
 /// What the sidecar says it did, and what it used.
 pub(crate) struct SidecarCost {
     reads: f64,
-    events: f64,
     transients: f64,
     retractions: f64,
     cpu_s: f64,
@@ -33,7 +32,6 @@ impl SidecarCost {
         let (cpu_s, resident_bytes) = sidecar.cost();
         SidecarCost {
             reads: sidecar.metric("afterimage_target_batch_keys_sum").await.unwrap_or(f64::NAN),
-            events: sidecar.metric("afterimage_events_consumed_total").await.unwrap_or(f64::NAN),
             transients: sidecar.metric("afterimage_transients_total").await.unwrap_or(f64::NAN),
             retractions: sidecar.metric("afterimage_retractions_total").await.unwrap_or(f64::NAN),
             cpu_s,
@@ -101,8 +99,7 @@ impl Regime<'_> {
         let cost = &self.sidecar;
         json!({
             "reads": cost.reads,
-            "changes": cost.events,
-            "reads_per_change": rounded(cost.reads / cost.events),
+            "reads_per_change": rounded(cost.reads / self.book.counts.changes as f64),
             "transients": cost.transients,
             "retractions": cost.retractions,
             "cpu_s": rounded(cost.cpu_s),

@@ -154,7 +154,11 @@ pub(crate) fn rival(truth: &Truth, outcome: &Outcome, share_judged: u64, changes
             *known = (*known).min(alarm.at);
         }
     }
-    let judged = |wrong: &Wrong| wrong.until.is_none() && is_sampled(&wrong.row, share_judged);
+    let judged = |wrong: &Wrong| {
+        wrong.until.is_none()
+            && is_sampled(&wrong.row, share_judged)
+            && outcome.looked_at.is_none_or(|looked_at| wrong.from <= looked_at)
+    };
     let class = |wanted: &dyn Fn(&Wrong) -> bool| {
         let of_class: Vec<usize> =
             (0..truth.all.len()).filter(|index| judged(&truth.all[*index]) && wanted(&truth.all[*index])).collect();

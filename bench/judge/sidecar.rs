@@ -89,7 +89,8 @@ impl Sidecar {
         let text = self.text("metrics").await?;
         let series =
             text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
-        series.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok())).sum()
+        let mut values = series.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()));
+        values.try_fold(0.0, |sum, value| Some(sum + value?))
     }
 
     /// Processor seconds and resident bytes so far.

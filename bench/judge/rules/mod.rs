@@ -80,6 +80,8 @@ pub(crate) struct Outcome {
     pub(crate) name: String,
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) reads: u64,
+    /// When it looked, if it did so once: it is asked for nothing that was lost later.
+    pub(crate) looked_at: Option<Wall>,
 }
 
 /// Whether a row is among those that the timed rules judge.

@@ -28,6 +28,7 @@ type Reported = Vec<(RowId, Wall, Wall)>;
 impl Reladiff {
     /// Runs it twice: what the first run says, and what both say.
     pub(crate) async fn run(self) -> [Outcome; 2] {
+        let looked_at = Some(wall::now());
         let (first, second) = (self.once().await, self.once().await);
         let again: BTreeSet<&RowId> = second.iter().map(|(row, ..)| row).collect();
         let ended = second.iter().map(|(.., at)| *at).max().unwrap_or_else(wall::now);
@@ -35,8 +36,8 @@ impl Reladiff {
         let both = both.map(|(row, from, _)| Alarm { row: row.clone(), from: *from, at: ended }).collect();
         let once = first.iter().map(|(row, from, at)| Alarm { row: row.clone(), from: *from, at: *at }).collect();
         [
-            Outcome { name: "reladiff, once".into(), alarms: once, reads: 0 },
-            Outcome { name: "reladiff, twice and intersected".into(), alarms: both, reads: 0 },
+            Outcome { name: "reladiff, once".into(), alarms: once, reads: 0, looked_at },
+            Outcome { name: "reladiff, twice and intersected".into(), alarms: both, reads: 0, looked_at },
         ]
     }
 
