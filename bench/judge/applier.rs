@@ -27,7 +27,7 @@ const POLL: Duration = Duration::from_millis(10);
 /// The faults, per thousand windows: a restart between the write and the commit, and merged updates that set the columns of
 /// their last change alone. A skipped batch loses hundreds of rows at once, which is told as one mass divergence: it is
 /// no loss of rows to be counted here. The first windows hold the rows that exist from the beginning.
-pub(crate) const RATES: Rates = Rates { restart: 350, skipped_batch: 0, torn_update: 200, calm_windows: 20 };
+pub(crate) const RATES: Rates = Rates { restart: 350, skipped_batch: 0, torn_update: 250, calm_windows: 20 };
 
 /// What the applier works on.
 pub(crate) struct Settings {

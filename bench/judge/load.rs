@@ -153,7 +153,7 @@ impl Load {
             _ => Table::Events,
         };
         match table {
-            Table::Orders if self.dice.chance(12) => {
+            Table::Orders if self.dice.chance(16) => {
                 let (first, apart) = (self.dice.between(APART / 2, APART), self.dice.between(1, 4));
                 self.live(table, id, &[(first, Act::Pay), (apart, Act::Note)], End::Changed);
             }

@@ -104,6 +104,12 @@ impl Pipeline {
     /// Connectors first: they hold the slot of the source and would make their topics again.
     pub(crate) async fn clear(self) {
         self.connect.delete(&self.connector()).await;
+        wait::until("the connector lets go of its slot", PATIENCE, || async {
+            let sql = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active";
+            let held = sqlx::query_scalar::<_, i64>(sql).bind(&self.name).fetch_one(self.source.pool()).await;
+            held.is_ok_and(|held| held == 0).then_some(())
+        })
+        .await;
         self.source.drop_database().await;
         self.target.drop_database().await;
         let topics = self.kafka.topics(&self.name);

@@ -59,9 +59,55 @@ pub(crate) struct Planter {
     turn: usize,
 }
 
-/// What it does, in turn.
-const KINDS: [Kind; 5] =
-    [Kind::RegressedRow, Kind::VanishedRow, Kind::DivergedRow, Kind::ResurrectedRow, Kind::DuplicateRow];
+/// What it does to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    Regress,
+    Vanish,
+    Diverge,
+    Resurrect,
+    Duplicate,
+}
+
+impl Damage {
+    /// All of them, in turn.
+    const ALL: [Damage; 5] = [Damage::Regress, Damage::Vanish, Damage::Diverge, Damage::Resurrect, Damage::Duplicate];
+
+    /// What a finding should call it.
+    fn kind(self) -> Kind {
+        match self {
+            Damage::Regress => Kind::RegressedRow,
+            Damage::Vanish => Kind::VanishedRow,
+            Damage::Diverge => Kind::DivergedRow,
+            Damage::Resurrect => Kind::ResurrectedRow,
+            Damage::Duplicate => Kind::DuplicateRow,
+        }
+    }
+
+    fn fits(self, row: Finished) -> bool {
+        match self {
+            Damage::Resurrect => row.table == Table::Events && row.end == End::Deleted,
+            Damage::Duplicate => row.table == Table::Items && row.end == End::Changed,
+            Damage::Regress | Damage::Vanish | Damage::Diverge => row.table == Table::Orders && row.end == End::Changed,
+        }
+    }
+
+    fn sql(self, row: Finished) -> String {
+        let (table, at) = (row.table.name(), load::at(row.table, row.id));
+        match self {
+            Damage::Regress => {
+                format!("UPDATE orders SET status = 'new', note = NULL, rev = 0 WHERE {at} AND status = 'paid'")
+            }
+            Damage::Vanish => format!("DELETE FROM {table} WHERE {at} AND status = 'paid'"),
+            Damage::Diverge => format!("UPDATE orders SET status = 'forged' WHERE {at} AND status = 'paid'"),
+            Damage::Duplicate => format!("INSERT INTO {table} SELECT * FROM {table} WHERE {at}"),
+            Damage::Resurrect => {
+                let insert = load::insert(row.table, row.id);
+                format!("{} ON CONFLICT DO NOTHING", insert.trim_end_matches(';'))
+            }
+        }
+    }
+}
 
 impl Planter {
     pub(crate) fn new(target: PgConnection, shelf: Shelf) -> Planter {
@@ -81,14 +127,14 @@ impl Planter {
 
     /// Damages one row, if there is one that fits.
     pub(crate) async fn step(&mut self) {
-        let kind = KINDS[self.turn % KINDS.len()];
-        let age = if (self.turn / KINDS.len()) % 8 == 7 { Age::Forgotten } else { Age::Watched };
+        let damage = Damage::ALL[self.turn % Damage::ALL.len()];
+        let age = if (self.turn / Damage::ALL.len()) % 8 == 7 { Age::Forgotten } else { Age::Watched };
         self.turn += 1;
-        let Some((finished, row, applied)) = self.pick(kind, age) else { return };
-        let sql = damage(kind, finished);
+        let Some((finished, row, applied)) = self.pick(damage, age) else { return };
+        let sql = damage.sql(finished);
         let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut self.target).await.expect("the target takes it");
         if done.rows_affected() == 1 {
-            self.planted.push(Planted { row, kind, age, applied, at: wall::now() });
+            self.planted.push(Planted { row, kind: damage.kind(), age, applied, at: wall::now() });
         }
     }
 
@@ -97,7 +143,7 @@ impl Planter {
     }
 
     /// The oldest row that fits, is right, and was committed at the right time. Those that are too old are dropped.
-    fn pick(&mut self, kind: Kind, age: Age) -> Option<(Finished, RowId, Applied)> {
+    fn pick(&mut self, damage: Damage, age: Age) -> Option<(Finished, RowId, Applied)> {
         let book = self.shelf.book();
         let lost: BTreeSet<&RowId> =
             book.losses.iter().filter(|loss| loss.healed_at.is_none()).map(|loss| &loss.id).collect();
@@ -113,7 +159,7 @@ impl Planter {
             let age = applied.map(|applied| wall::seconds(applied.committed, now));
             let is_old = age.is_some_and(|age| age > to.as_secs_f64());
             let is_ripe = age.is_some_and(|age| age >= from.as_secs_f64()) && !lost.contains(&row);
-            if is_ripe && !is_old && fits(kind, finished) {
+            if is_ripe && !is_old && damage.fits(finished) {
                 queue.remove(at);
                 return applied.map(|applied| (finished, row, applied.clone()));
             }
@@ -124,29 +170,5 @@ impl Planter {
             }
         }
         None
-    }
-}
-
-fn fits(kind: Kind, row: Finished) -> bool {
-    match kind {
-        Kind::ResurrectedRow => row.table == Table::Events && row.end == End::Deleted,
-        Kind::DuplicateRow => row.table == Table::Items && row.end == End::Changed,
-        _ => row.table == Table::Orders && row.end == End::Changed,
-    }
-}
-
-fn damage(kind: Kind, row: Finished) -> String {
-    let (table, at) = (row.table.name(), load::at(row.table, row.id));
-    match kind {
-        Kind::RegressedRow => {
-            format!("UPDATE orders SET status = 'new', note = NULL, rev = 0 WHERE {at} AND status = 'paid'")
-        }
-        Kind::VanishedRow => format!("DELETE FROM {table} WHERE {at} AND status = 'paid'"),
-        Kind::DivergedRow => format!("UPDATE orders SET status = 'forged' WHERE {at} AND status = 'paid'"),
-        Kind::DuplicateRow => format!("INSERT INTO {table} SELECT * FROM {table} WHERE {at}"),
-        _ => {
-            let insert = load::insert(row.table, row.id);
-            format!("{} ON CONFLICT DO NOTHING", insert.trim_end_matches(';'))
-        }
     }
 }
