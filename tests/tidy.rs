@@ -407,6 +407,43 @@ fn every_file_says_what_it_is_for() {
     report(&problems);
 }
 
+/// A metric that nothing moves says that all is well.
+#[test]
+fn every_metric_is_moved() {
+    let files = rust_files("src");
+    let (telemetry, others): (Vec<_>, Vec<_>) =
+        files.iter().partition(|file| file.path.starts_with("src/telemetry/event"));
+    let mentions = |files: &[&Source], word: &str| files.iter().any(|file| words(&file.code, word).next().is_some());
+    let mut problems = Vec::new();
+    for file in &telemetry {
+        for name in following(&file.code, "struct").filter(|name| !mentions(&others, name)) {
+            problems.push(format!("{}: nothing emits `{name}`", file.path.display()));
+        }
+    }
+    let named = |path: &str| files.iter().find(|file| file.path.ends_with(path)).expect("the file of the names");
+    let names = named("telemetry/name.rs");
+    let users: Vec<&Source> = files.iter().filter(|file| file.path != names.path).collect();
+    let kinds = ["counter", "gauge", "histogram"];
+    let all: Vec<&str> =
+        kinds.iter().flat_map(|kind| following(&names.code, kind)).filter(|name| is_constant(name)).collect();
+    assert!(all.len() > 20, "{all:?}");
+    let idle = all.into_iter().filter(|name| !mentions(&users, name));
+    problems.extend(idle.map(|name| format!("{}: nothing moves `{name}`", names.path.display())));
+    report(&problems);
+}
+
+/// The words that stand behind a word.
+fn following<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> + 'a {
+    words(code, word).map(move |at| {
+        let rest = code[at + word.len()..].trim_start();
+        &rest[..rest.bytes().position(|byte| !is_word(byte)).unwrap_or(rest.len())]
+    })
+}
+
+fn is_constant(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+}
+
 #[test]
 fn the_rules_would_notice() {
     let code =

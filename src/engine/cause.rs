@@ -54,10 +54,8 @@ pub(super) fn cause(history: &History) -> Cause {
     } else if history.lost_run >= SKIPPED_RUN && history.lost_run_keys > 1 {
         Cause::SkippedBatch
     } else {
-        match merge_cause(history, lost_removal) {
-            Cause::Unknown if history.back_step => Cause::ReplayedBatch,
-            cause => cause,
-        }
+        let cause = merge_cause(history, lost_removal);
+        if cause == Cause::Unknown && history.back_step { Cause::ReplayedBatch } else { cause }
     }
 }
 

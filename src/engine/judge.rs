@@ -77,7 +77,10 @@ impl Engine {
             return;
         };
         match self.standing(entry, index, observation) {
-            Standing::Allowed => self.right(ix, floor, observation),
+            Standing::Allowed => {
+                self.counters.right += 1;
+                self.right(ix, floor, observation);
+            }
             Standing::Wrong if self.may_be_rejected(entry, index, observation) => {
                 self.unclear(ix, "a record that could not be read may have changed it", floor, observation.floors);
             }
@@ -89,7 +92,10 @@ impl Engine {
                     observation.floors,
                 );
             }
-            Standing::Wrong => self.wrong(ix, floor, index, observation),
+            Standing::Wrong => {
+                self.counters.wrong += 1;
+                self.wrong(ix, floor, index, observation);
+            }
             Standing::Mixed => self.schedule_rest(ix),
             Standing::Unclear(why) => self.unclear(ix, why, floor, observation.floors),
         }

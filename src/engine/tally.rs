@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::model::finding::{Finding, Kind, Proof, State};
-use crate::model::{Key, PartitionId, Tick};
+use crate::model::{Key, PartitionId, SourceTime, Tick};
 
 use super::state::{Engine, ScopeId};
+use super::track::Tracked;
 
 /// Keys named in a picture.
 const SAMPLES: usize = 5;
@@ -25,6 +26,10 @@ pub struct Counters {
     pub patrolled: u64,
     /// Keys whose read failed.
     pub failed_reads: u64,
+    /// Reads whose row was right by what had to be applied.
+    pub right: u64,
+    /// Reads whose row was wrong by what had to be applied.
+    pub wrong: u64,
     /// Versions verified by being seen, or by a newer one being seen.
     pub matched: u64,
     /// Versions that a newer one replaced before they were seen themselves.
@@ -86,6 +91,8 @@ pub struct PartitionTally {
     pub pending: usize,
     /// Versions that nothing proves due yet.
     pub unproven: usize,
+    /// When the source committed the oldest version without a verdict, where the record told.
+    pub oldest: Option<SourceTime>,
     /// Verdicts are held since a backward step.
     pub frozen: bool,
 }
@@ -166,6 +173,11 @@ impl Engine {
         &self.counters
     }
 
+    fn committed_at(&self, tracked: Tracked) -> Option<SourceTime> {
+        let chain = &self.keys.get(tracked.key)?.chain;
+        chain.versions()[chain.at_or_before(tracked.arrival)?].committed_at()
+    }
+
     fn partition_tallies(&self) -> Vec<PartitionTally> {
         let tally = |(id, partition): (&PartitionId, &super::partition::Partition)| {
             let scope = match self.options.order {
@@ -191,6 +203,7 @@ impl Engine {
                 verified: partition.low_watermark(),
                 pending: partition.tracked(),
                 unproven: partition.unproven(),
+                oldest: partition.oldest().and_then(|oldest| self.committed_at(oldest)),
                 frozen: horizon.is_some_and(|horizon| horizon.frozen(self.now, self.options.settle)),
             }
         };

@@ -22,7 +22,7 @@ pub(super) struct PipelineContext {
     severities: Vec<(TableMatch, BTreeMap<Kind, Severity>)>,
     tables: Arc<Tables>,
     partitions: Partitions,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 impl PipelineContext {

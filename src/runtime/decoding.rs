@@ -30,7 +30,7 @@ pub(super) struct Decoded {
     pub(super) not_judged_tables: BTreeSet<TableId>,
     /// The next offset of each of its partitions.
     pub(super) reached: BTreeMap<PartitionId, u64>,
-    pub(super) changes: u64,
+    pub(super) changes: BTreeMap<Op, u64>,
     pub(super) rejects: u64,
     pub(super) not_judged: u64,
     /// It holds records that are understood by those before them, in whatever batch.
@@ -100,7 +100,7 @@ impl Decoding {
     }
 
     fn change(&mut self, place: &Place<'_>, change: Change<'_>, out: &mut Decoded) {
-        out.changes += 1;
+        *out.changes.entry(change.op).or_default() += 1;
         let key_shape = change.key.as_ref().map(|key| &*key.columns);
         let table = match self.mapper.mapped(&change.table, place.topic, key_shape) {
             (_, Mapped::Judged(table)) => table,

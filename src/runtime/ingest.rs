@@ -13,6 +13,7 @@ use crate::engine::Input;
 use crate::engine::event::Tracked;
 use crate::model::{Batch, Key, Op, PartitionId, TableId};
 use crate::tap::{Partitions, TapError, TapEvent};
+use crate::telemetry::event;
 
 use super::decoding::{Decoded, Decoding};
 use super::driver::Fed;
@@ -39,7 +40,7 @@ pub(super) struct Counts {
 impl Counts {
     fn add(&self, decoded: &Decoded) {
         self.records.fetch_add(decoded.batch.len() as u64, Ordering::Relaxed);
-        self.changes.fetch_add(decoded.changes, Ordering::Relaxed);
+        self.changes.fetch_add(decoded.changes.values().sum(), Ordering::Relaxed);
         self.rejects.fetch_add(decoded.rejects, Ordering::Relaxed);
         self.not_judged.fetch_add(decoded.not_judged, Ordering::Relaxed);
     }
@@ -106,6 +107,7 @@ impl Window {
 
 /// The stage.
 pub(super) struct Ingest {
+    pub(super) pipeline: Arc<str>,
     pub(super) decoding: Ordered<Batch, Decoded>,
     /// Decodes on this thread what must be decoded in order.
     pub(super) one_by_one: Decoding,
@@ -197,21 +199,48 @@ impl Ingest {
             }
             TapEvent::Assigned { partition, next } => {
                 let continues = self.next.insert(partition, next) == Some(next) && self.window.is_some();
+                if !continues {
+                    self.tell_assignment(partition, Some(next));
+                }
                 let assigned = (!continues).then_some(Input::Assigned { partition, next });
                 Fed::Inputs(assigned.into_iter().collect())
             }
             TapEvent::Revoked { partition } => {
+                self.tell_assignment(partition, None);
                 self.next.remove(&partition);
                 Fed::Inputs(vec![Input::Revoked { partition }])
             }
-            TapEvent::Gap { partition, from, to } => Fed::Inputs(vec![Input::Gap { partition, from, to }]),
+            TapEvent::Gap { partition, from, to } => {
+                let name = self.partitions.name(partition);
+                event::GapSeen { pipeline: &self.pipeline, partition: &name, from, to }.emit();
+                Fed::Inputs(vec![Input::Gap { partition, from, to }])
+            }
             TapEvent::Ended => Fed::TapEnded,
             TapEvent::Failed(error) => Fed::TapFailed(error),
         }
     }
 
+    fn tell_rejects(&self, decoded: &Decoded) {
+        for input in &decoded.inputs {
+            if let Input::Reject { at, reason, .. } = input {
+                let partition = self.partitions.name(at.partition);
+                let (pipeline, offset) = (&*self.pipeline, at.offset);
+                event::RecordRejected { pipeline, partition: &partition, offset, reason }.emit();
+            }
+        }
+    }
+
+    fn tell_assignment(&self, partition: PartitionId, next: Option<u64>) {
+        let partition = self.partitions.name(partition);
+        event::Rebalanced { pipeline: &self.pipeline, partition: &partition, next }.emit();
+    }
+
     fn batch(&mut self, mut decoded: Decoded) -> Vec<Input> {
         self.counts.add(&decoded);
+        for (op, count) in &decoded.changes {
+            event::ChangesConsumed { pipeline: &self.pipeline, op: *op, count: *count }.emit();
+        }
+        self.tell_rejects(&decoded);
         if let Some(window) = &mut self.window {
             window.narrow(&mut decoded, &self.partitions);
             self.counts.keys.store(window.keys.len() as u64, Ordering::Relaxed);
@@ -313,6 +342,7 @@ mod tests {
         };
         let mut worker = decoding();
         Ingest {
+            pipeline: "p".into(),
             decoding: Ordered::start("decode", [move |batch| worker.decode(batch)]).expect("a thread"),
             one_by_one: decoding(),
             in_sequence: false,

@@ -20,7 +20,7 @@ use crate::report::webhook::Alerts;
 use crate::tap::kafka::Brokers;
 use crate::tap::kafka::evidence;
 use crate::tap::{self, Control, Partitions, TapEvent};
-use crate::target::Target;
+use crate::target::{Target, TargetError};
 
 use super::clock::Clock;
 use super::context::PipelineContext;
@@ -35,7 +35,7 @@ use super::look::Looker;
 use super::mapping::{Finder, Mapper, PlanRules, Remap};
 use super::ordered::{self, Ordered};
 use super::poison::Reasons;
-use super::record::{Recorder, Sink, StoreState};
+use super::record::{CommitTimes, OpenFindings, Recorder, Sink, StoreState};
 use super::restore::Restore;
 use super::settings::{self, Read};
 use super::tables::Tables;
@@ -52,6 +52,7 @@ pub(super) struct Running {
     pub(super) tally: watch::Receiver<Tally>,
     pub(super) tap: watch::Receiver<TapState>,
     pub(super) store: watch::Receiver<StoreState>,
+    pub(super) committed: CommitTimes,
     pub(super) target: Target,
     pub(super) control: Arc<dyn Control>,
     failing: Arc<AtomicBool>,
@@ -78,6 +79,10 @@ pub(super) struct Start<'a> {
     pub(super) clock: Clock,
 }
 
+fn no_target(error: TargetError) -> Failure {
+    Failure { source: Some(Box::new(error)), ..Failure::new("the target cannot be used") }
+}
+
 fn no_thread(error: std::io::Error) -> Failure {
     Failure { source: Some(Box::new(error)), ..Failure::new("no thread can be started") }
 }
@@ -94,9 +99,7 @@ impl Running {
     pub(super) async fn start(start: Start<'_>) -> Result<Running, Failure> {
         let Start { pipeline, read, sink, alerts, window, clock } = start;
         let name: Arc<str> = pipeline.name.as_str().into();
-        let target = Target::connect(settings::target(&pipeline.target)).await;
-        let target = target
-            .map_err(|error| Failure { source: Some(Box::new(error)), ..Failure::new("the target cannot be used") })?;
+        let target = Target::connect(settings::target(&pipeline.target)).await.map_err(no_target)?;
         let partitions = Partitions::default();
         let options =
             settings::tap(&pipeline.tap, read, clock.wall(clock.now())).map_err(|error| refused(error, None))?;
@@ -125,6 +128,7 @@ impl Running {
             tally,
             tap,
             store,
+            committed: CommitTimes::default(),
             target,
             control,
             failing: Arc::default(),
@@ -238,7 +242,8 @@ impl Running {
             said: String::new(),
         };
         let (context, control) = (self.context(pipeline), Arc::clone(&self.control));
-        let recorder = Recorder { context, sink, control, alerts, state, reasons };
+        let (open, committed) = (OpenFindings::default(), Arc::clone(&self.committed));
+        let recorder = Recorder { context, sink, control, alerts, state, reasons, open, committed };
         self.tasks.spawn(recorder.run(records));
     }
 
@@ -278,6 +283,7 @@ impl Running {
             move |batch| decoding.decode(batch)
         });
         Ok(Ingest {
+            pipeline: Arc::clone(&self.name),
             decoding: Ordered::start(&format!("decode-{}", self.name), workers).map_err(no_thread)?,
             one_by_one: decoding(),
             in_sequence: options.format.depends_on_order(),

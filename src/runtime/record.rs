@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::model::PartitionId;
+use crate::model::finding::{Kind, State};
+use crate::model::{PartitionId, Tick};
 use crate::report::compose::Context as _;
 use crate::report::document::Document;
 use crate::report::webhook::Alerts;
-use crate::store::{Store, StoreError, Watermark};
+use crate::store::{Outcome, Store, StoreError, Watermark};
 use crate::tap::Control;
+use crate::telemetry::event;
 
 use super::context::PipelineContext;
 use super::driver::Record;
@@ -48,6 +50,41 @@ pub(super) enum StoreState {
     Failing,
 }
 
+/// When each partition was last committed.
+pub(super) type CommitTimes = Arc<Mutex<BTreeMap<PartitionId, Tick>>>;
+
+/// Open findings of a pipeline by kind, as its gauge shows them.
+#[derive(Default)]
+pub(super) struct OpenFindings(BTreeMap<Kind, u64>);
+
+impl OpenFindings {
+    /// Those an earlier process left.
+    async fn load(&mut self, store: &Store, pipeline: &str) -> Result<(), StoreError> {
+        for count in store.counts(Some(pipeline)).await? {
+            if count.state == State::Open {
+                *self.0.entry(count.kind).or_default() += count.count;
+            }
+        }
+        self.0.keys().for_each(|kind| self.show(pipeline, *kind));
+        Ok(())
+    }
+
+    fn changed(&mut self, finding: &Document, outcome: Outcome) {
+        let count = self.0.entry(finding.kind).or_default();
+        match outcome {
+            Outcome::New { state: State::Open } | Outcome::StateChanged { to: State::Open, .. } => *count += 1,
+            Outcome::StateChanged { from: State::Open, .. } => *count = count.saturating_sub(1),
+            Outcome::New { .. } | Outcome::StateChanged { .. } | Outcome::Updated | Outcome::Unchanged => return,
+        }
+        self.show(&finding.pipeline, finding.kind);
+    }
+
+    fn show(&self, pipeline: &str, kind: Kind) {
+        let count = self.0.get(&kind).copied().unwrap_or_default();
+        event::FindingsOpen { pipeline, kind, count }.emit();
+    }
+}
+
 /// The stage.
 pub(super) struct Recorder {
     pub(super) context: PipelineContext,
@@ -56,11 +93,18 @@ pub(super) struct Recorder {
     pub(super) alerts: Vec<Alerts>,
     pub(super) state: watch::Sender<StoreState>,
     pub(super) reasons: Reasons,
+    pub(super) open: OpenFindings,
+    pub(super) committed: CommitTimes,
 }
 
 impl Recorder {
     /// Runs until the engine's loop is gone and everything it said is durable.
     pub(super) async fn run(mut self, mut records: mpsc::Receiver<Record>) {
+        if let Sink::Store(store) = &self.sink
+            && let Err(error) = self.open.load(store, self.context.pipeline()).await
+        {
+            event::StoreFailed { error: &error }.emit();
+        }
         let mut taken = Vec::with_capacity(AT_ONCE);
         while records.recv_many(&mut taken, AT_ONCE).await > 0 {
             let mut findings = Vec::new();
@@ -95,7 +139,7 @@ impl Recorder {
     }
 
     /// Writes findings, for as long as it takes. Positions above them are not committed meanwhile.
-    async fn write(&self, findings: Vec<Document>) {
+    async fn write(&mut self, findings: Vec<Document>) {
         if findings.is_empty() {
             return;
         }
@@ -109,15 +153,22 @@ impl Recorder {
                     gathered.findings.insert(finding.id.clone(), finding);
                 }
             }
-            Sink::Store(store) => self.write_store(store, findings).await,
+            Sink::Store(store) => {
+                let store = store.clone();
+                self.write_store(&store, findings).await;
+            }
         }
     }
 
-    async fn write_store(&self, store: &Store, findings: Vec<Document>) {
+    async fn write_store(&mut self, store: &Store, findings: Vec<Document>) {
         let mut wait = RETRY.0;
         let recorded = loop {
+            let began = self.context.clock.elapsed();
             match store.record(&findings).await {
-                Ok(recorded) => break recorded,
+                Ok(recorded) => {
+                    event::StoreWritten { took: self.context.clock.elapsed().saturating_sub(began) }.emit();
+                    break recorded;
+                }
                 Err(error) => self.store_failed(&error),
             }
             tokio::time::sleep(wait).await;
@@ -128,8 +179,9 @@ impl Recorder {
             findings.into_iter().map(|finding| (finding.id.clone(), finding)).collect();
         for one in recorded {
             let Some(document) = by_id.get(&one.id) else { continue };
+            self.open.changed(document, one.outcome);
             if one.outcome.opened() {
-                tell::opened(document);
+                tell::opened(document, self.context.now());
                 self.alerts.iter().for_each(|channel| channel.opened(document));
             } else if one.outcome.closed() {
                 tell::closed(document);
@@ -140,12 +192,8 @@ impl Recorder {
 
     fn store_failed(&self, error: &StoreError) {
         self.state.send_replace(StoreState::Failing);
-        metrics::counter!("afterimage_store_errors_total").increment(1);
-        tracing::error!(
-            pipeline = self.context.pipeline(),
-            "findings wait, and commits with them: {}",
-            tell::chain(error)
-        );
+        event::StoreFailed { error }.emit();
+        tracing::error!(pipeline = self.context.pipeline(), "findings wait, and commits with them");
     }
 
     async fn commit(&self, commits: BTreeMap<PartitionId, u64>) {
@@ -155,7 +203,12 @@ impl Recorder {
         for (partition, next) in &commits {
             if let Err(error) = self.control.commit(*partition, *next) {
                 tell::tap_failed(self.context.pipeline(), &error);
+                continue;
             }
+            let name = self.context.partition(*partition);
+            event::Committed { pipeline: self.context.pipeline(), partition: &name, next: *next }.emit();
+            let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+            committed.insert(*partition, self.context.clock.now());
         }
         if let Sink::Store(store) = &self.sink {
             let marks: Vec<Watermark> =

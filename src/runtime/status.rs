@@ -1,6 +1,6 @@
 //! The picture of all pipelines: what the web port shows and the gauges say. Read-only; nothing is decided by it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -8,11 +8,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Pipeline};
-use crate::engine::tally::Tally;
+use crate::engine::tally::{Counters, Tally};
+use crate::model::SourceTime;
 use crate::report::compose::Context as _;
 use crate::store::Store;
 use crate::tap::Partitions;
-use crate::telemetry::{Metrics, event};
+use crate::telemetry::Metrics;
+use crate::telemetry::event::{self, CheckResult};
 use crate::web::view::{Check, CheckState, Health, PartitionStatus, PipelineStatus, Status};
 use crate::web::{self, Site};
 
@@ -88,7 +90,7 @@ impl Board {
         let mut health = Health { live: Vec::new(), ready: Vec::new(), started: Vec::new() };
         for (pipeline, running) in running {
             let tally = running.tally.borrow().clone();
-            gauges(&pipeline.name, &tally, &running.partitions);
+            gauges(&pipeline.name, running, &tally);
             check(&pipeline.name, running, &tally, &mut health);
             let one = pipeline_status(pipeline, running, &tally);
             self.warn_once(&one);
@@ -145,25 +147,47 @@ fn check(name: &str, running: &Running, tally: &Tally, health: &mut Health) {
     health.ready.push(one("store", taking, detail.to_owned()));
 }
 
-fn gauges(pipeline: &str, tally: &Tally, partitions: &Partitions) {
+fn gauges(pipeline: &str, running: &Running, tally: &Tally) {
     let unproven: usize = tally.partitions.iter().map(|partition| partition.unproven).sum();
+    let now = running.clock.now();
+    let age = |at: SourceTime| u64::try_from(running.clock.wall(now).0 - at.0).unwrap_or_default();
+    let oldest = tally.partitions.iter().filter_map(|mark| mark.oldest).min();
+    let oldest = oldest.map(|at| Duration::from_millis(age(at)));
+    let all_verified = tally.partitions.iter().all(|mark| mark.pending == 0 && mark.consumed >= mark.end);
     event::PipelineState {
         pipeline,
         keys_pending: tally.keys as u64,
         keys_suspect: tally.suspects as u64,
         overdue_unproven: unproven as u64,
         lookups_in_flight: tally.lookups as u64,
-        oldest_pending: None,
-        verified_age: None,
+        oldest_pending: Some(oldest.unwrap_or_default()),
+        verified_age: oldest.or(all_verified.then_some(Duration::ZERO)),
         apply_lag: Some(tally.counters.lag),
         patrolled_keys: tally.patrolled_keys as u64,
         oldest_look: tally.oldest_look,
     }
     .emit();
+    checks(pipeline, &tally.counters);
+    let committed = running.committed.lock().unwrap_or_else(PoisonError::into_inner);
     for mark in &tally.partitions {
-        let name = partitions.name(mark.partition);
+        let name = running.partitions.name(mark.partition);
         let lag = mark.end.saturating_sub(mark.consumed);
-        event::PartitionState { pipeline, partition: &name, lag, commit_age: None }.emit();
+        let commit_age = committed.get(&mark.partition).map(|at| now.since(*at));
+        event::PartitionState { pipeline, partition: &name, lag, commit_age }.emit();
+    }
+}
+
+fn checks(pipeline: &str, counters: &Counters) {
+    event::ChangesSuperseded { pipeline, total: counters.superseded }.emit();
+    let judged = counters.right + counters.wrong + counters.failed_reads;
+    let results = [
+        (CheckResult::Match, counters.right),
+        (CheckResult::Mismatch, counters.wrong),
+        (CheckResult::Error, counters.failed_reads),
+        (CheckResult::Inconclusive, counters.reads.saturating_sub(judged)),
+    ];
+    for (result, total) in results {
+        event::KeysChecked { pipeline, result, total }.emit();
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the runtime tells the log and the counters: the engine's notes and the adapters' troubles, as telemetry events.
 
 use std::error::Error;
+use std::time::Duration;
 
 use crate::engine::event::Note;
+use crate::model::Wall;
 use crate::report::document::Document;
 use crate::tap::{Partitions, TapError};
 use crate::target::TargetError;
@@ -55,8 +57,8 @@ pub(super) fn noted(pipeline: &str, note: &Note, partitions: &Partitions, tables
     }
 }
 
-/// A finding became open.
-pub(super) fn opened(finding: &Document) {
+/// A finding became open at `now`.
+pub(super) fn opened(finding: &Document, now: Wall) {
     let position = finding.position();
     event::FindingOpened {
         pipeline: &finding.pipeline,
@@ -67,8 +69,15 @@ pub(super) fn opened(finding: &Document) {
         table: finding.table.as_deref(),
         position: Some(position.as_str()).filter(|position| !position.is_empty()),
         evidence: &finding.evidence,
+        after: since_commit(finding, now),
     }
     .emit();
+}
+
+/// How long ago the source committed what a finding is about, where the record told; zero by a clock that is ahead of ours.
+fn since_commit(finding: &Document, now: Wall) -> Option<Duration> {
+    let committed = chrono::DateTime::parse_from_rfc3339(finding.expected.as_ref()?.at.committed_at.as_ref()?).ok()?;
+    Some(Duration::from_millis(u64::try_from(now.0 - committed.timestamp_millis()).unwrap_or_default()))
 }
 
 /// A finding healed.

@@ -38,7 +38,7 @@ names! {
     gauge OVERDUE_UNPROVEN = "afterimage_overdue_unproven", Count,
         "Changes that differ or wait and that nothing proves had to be applied yet.";
     counter CHECKS = "afterimage_checks_total", Count, "Reads of keys that were judged, by result.";
-    histogram CHECK_DELAY = "afterimage_check_delay_seconds", Seconds, "From the commit at the source to the verdict.";
+    histogram CHECK_DELAY = "afterimage_check_delay_seconds", Seconds, "From the commit at the source to its finding.";
     counter FINDINGS = "afterimage_findings_total", Count, "Findings opened, by kind and severity.";
     gauge FINDINGS_OPEN = "afterimage_findings_open", Count, "Findings open now, by kind.";
     counter RETRACTIONS = "afterimage_retractions_total", Count, "Findings that were never true. The goal is 0.";
@@ -72,8 +72,6 @@ names! {
         "News of findings counted in a pipeline's common group, because there were too many groups of alerts.";
     histogram STORE_WRITE_DURATION = "afterimage_store_write_duration_seconds", Seconds, "Time of one write of the store.";
     counter STORE_ERRORS = "afterimage_store_errors_total", Count, "Writes and reads of the store that failed.";
-    gauge AUDIT_LAST_SUCCESS = "afterimage_audit_last_success_timestamp_seconds", Seconds,
-        "When an audit last ended complete and clean.";
 }
 
 /// Label: name of the pipeline.

@@ -37,6 +37,28 @@ pub(crate) async fn names_every_delete_by_committed_offsets(plan: Plan) {
     let findings = assert_exactly(&sidecar, &expected).await;
     assert_eq!(count_by(&findings, "severity"), BTreeMap::from([("critical".to_owned(), expected.len())]));
     assert_eq!(count_by(&findings, "cause"), BTreeMap::from([("op_not_applied".to_owned(), expected.len())]));
+    shows_by_metrics(&sidecar, expected.len() as f64).await;
+}
+
+/// What an alert rule sees of it.
+async fn shows_by_metrics(sidecar: &Sidecar, deletes: f64) {
+    let metric = async |name, label| sidecar.metric(name, label).await.expect("the page of metrics");
+    assert_eq!(metric("afterimage_findings_open", "kind=\"unapplied_delete\"").await, deletes);
+    assert_eq!(metric("afterimage_check_delay_seconds_count", "").await, deletes);
+    assert_eq!(metric("afterimage_verified_watermark_age_seconds", "").await, 0.0);
+    for (name, label) in [
+        ("afterimage_events_consumed_total", "op=\"delete\""),
+        ("afterimage_checks_total", "result=\"mismatch\""),
+        ("afterimage_checks_total", "result=\"match\""),
+    ] {
+        let seen = metric(name, label).await;
+        assert!(seen >= deletes, "{name} {label}: {seen} for {deletes} deletes");
+    }
+    for name in
+        ["afterimage_checkpoint_offset", "afterimage_rebalances_total", "afterimage_store_write_duration_seconds_count"]
+    {
+        assert!(metric(name, "").await > 0.0, "{name}");
+    }
 }
 
 /// Causal evidence cannot tell a stuck group of statements from lost rows: one finding a table stands for its deletes.

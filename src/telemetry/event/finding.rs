@@ -1,7 +1,9 @@
 //! What happens to findings.
 
-use metrics::counter;
-use tracing::{error, info, warn};
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+use tracing::{info, warn};
 
 use crate::model::finding::{Kind, Severity};
 use crate::telemetry::name;
@@ -25,15 +27,20 @@ pub struct FindingOpened<'a> {
     pub position: Option<&'a str>,
     /// Why it is believed. Names positions, never values.
     pub evidence: &'a str,
+    /// How long after the commit at the source, where the record told of it.
+    pub after: Option<Duration>,
 }
 
 impl FindingOpened<'_> {
     /// Logs it and counts it.
     pub fn emit(self) {
-        let FindingOpened { pipeline, id, kind, cause, severity, table, position, evidence } = self;
+        let FindingOpened { pipeline, id, kind, cause, severity, table, position, evidence, after } = self;
         let (table, position) = (table.unwrap_or("-"), position.unwrap_or("-"));
         counter!(name::FINDINGS, name::PIPELINE => pipeline.to_owned(), name::KIND => kind.word(), name::SEVERITY => severity.word())
             .increment(1);
+        if let Some(after) = after {
+            histogram!(name::CHECK_DELAY, name::PIPELINE => pipeline.to_owned()).record(after.as_secs_f64());
+        }
         match severity {
             Severity::Critical | Severity::Warning => {
                 warn!(
@@ -80,26 +87,5 @@ impl FindingHealed<'_> {
     /// Logs it.
     pub fn emit(self) {
         info!(pipeline = self.pipeline, id = self.id, kind = self.kind.word(), "finding healed");
-    }
-}
-
-/// A finding that was never true: a mistake of ours.
-#[derive(Debug, Clone, Copy)]
-pub struct FindingRetracted<'a> {
-    /// Pipeline.
-    pub pipeline: &'a str,
-    /// Its id.
-    pub id: &'a str,
-    /// Kind.
-    pub kind: Kind,
-    /// What showed it.
-    pub why: &'a str,
-}
-
-impl FindingRetracted<'_> {
-    /// Logs it and counts it.
-    pub fn emit(self) {
-        counter!(name::RETRACTIONS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
-        error!(pipeline = self.pipeline, id = self.id, kind = self.kind.word(), why = self.why, "finding retracted");
     }
 }

@@ -9,13 +9,13 @@ mod verdict;
 
 use metrics::gauge;
 
-pub use self::finding::{FindingHealed, FindingOpened, FindingRetracted};
-pub use self::output::{AlertSent, AuditSucceeded, StoreFailed, StoreWritten};
+pub use self::finding::{FindingHealed, FindingOpened};
+pub use self::output::{AlertSent, StoreFailed, StoreWritten};
 pub use self::state::{FindingsOpen, PartitionState, PipelineState};
 pub use self::tap::{ChangesConsumed, Committed, GapSeen, Rebalanced, RecordRejected, TapEnd, TapFailed};
 pub use self::target::{TargetFailed, TargetRead};
 pub use self::verdict::{
-    ChangesSuperseded, CheckResult, Coalesced, Frozen, KeysChecked, SlowEqual, Transient, Unverifiable, VerdictGiven,
+    ChangesSuperseded, CheckResult, Coalesced, Frozen, KeysChecked, SlowEqual, Transient, Unverifiable,
 };
 use super::name;
 use crate::model::position::PartitionName;
@@ -62,6 +62,7 @@ mod tests {
                 table: None,
                 position: None,
                 evidence: "",
+                after: None,
             }
             .emit();
             Committed { pipeline: "p", partition: &partition, next: 991 }.emit();

@@ -1,8 +1,8 @@
-//! What happens to the store, to alerts and to audits.
+//! What happens to the store and to alerts.
 
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, histogram};
 use tracing::{error, info};
 
 use super::chain;
@@ -58,21 +58,5 @@ impl AlertSent<'_> {
             None => info!(sink, findings, "alert delivered"),
             Some(error) => error!(sink, findings, error = chain(error), "alert not delivered"),
         }
-    }
-}
-
-/// An audit that ended complete and clean.
-#[derive(Debug, Clone, Copy)]
-pub struct AuditSucceeded<'a> {
-    /// Pipeline.
-    pub pipeline: &'a str,
-    /// When, in milliseconds since the epoch.
-    pub at_ms: i64,
-}
-
-impl AuditSucceeded<'_> {
-    /// Sets the gauge.
-    pub fn emit(self) {
-        gauge!(name::AUDIT_LAST_SUCCESS, name::PIPELINE => self.pipeline.to_owned()).set(self.at_ms as f64 / 1000.0);
     }
 }

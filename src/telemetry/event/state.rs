@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::gauge;
+use metrics::{counter, gauge};
 
 use super::of_partition;
 use crate::model::finding::Kind;
@@ -68,6 +68,8 @@ impl PipelineState<'_> {
             (name::VERIFIED_WATERMARK_AGE, self.verified_age),
             (name::APPLY_LAG, self.apply_lag),
         ];
+        // A rule that alerts on it needs it before it first moves.
+        counter!(name::RETRACTIONS, name::PIPELINE => self.pipeline.to_owned()).increment(0);
         for (name, age) in ages {
             if let Some(age) = age {
                 set(name, age.as_secs_f64());

@@ -1,8 +1,6 @@
 //! What happens to changes and keys on their way to a verdict.
 
-use std::time::Duration;
-
-use metrics::{counter, histogram};
+use metrics::counter;
 use tracing::{debug, warn};
 
 use crate::model::position::PartitionName;
@@ -13,14 +11,14 @@ use crate::telemetry::name;
 pub struct ChangesSuperseded<'a> {
     /// Pipeline.
     pub pipeline: &'a str,
-    /// How many.
-    pub count: u64,
+    /// How many since the start.
+    pub total: u64,
 }
 
 impl ChangesSuperseded<'_> {
-    /// Counts them.
+    /// Sets the counter.
     pub fn emit(self) {
-        counter!(name::EVENTS_SUPERSEDED, name::PIPELINE => self.pipeline.to_owned()).increment(self.count);
+        counter!(name::EVENTS_SUPERSEDED, name::PIPELINE => self.pipeline.to_owned()).absolute(self.total);
     }
 }
 
@@ -55,31 +53,15 @@ pub struct KeysChecked<'a> {
     pub pipeline: &'a str,
     /// How.
     pub result: CheckResult,
-    /// How many.
-    pub count: u64,
+    /// How many since the start.
+    pub total: u64,
 }
 
 impl KeysChecked<'_> {
-    /// Counts them.
+    /// Sets the counter.
     pub fn emit(self) {
         counter!(name::CHECKS, name::PIPELINE => self.pipeline.to_owned(), name::RESULT => self.result.word())
-            .increment(self.count);
-    }
-}
-
-/// A change that got its verdict.
-#[derive(Debug, Clone, Copy)]
-pub struct VerdictGiven<'a> {
-    /// Pipeline.
-    pub pipeline: &'a str,
-    /// From its commit at the source.
-    pub after: Duration,
-}
-
-impl VerdictGiven<'_> {
-    /// Records the delay.
-    pub fn emit(self) {
-        histogram!(name::CHECK_DELAY, name::PIPELINE => self.pipeline.to_owned()).record(self.after.as_secs_f64());
+            .absolute(self.total);
     }
 }
 
