@@ -8,7 +8,7 @@
 //! | `replayed_batch` | the scope stepped backward between the version and the verdict, and the row was once read right, or no rule below fits |
 //! | `skipped_batch` | three or more adjacent positions of several keys are lost, none applied |
 //! | `insert_update_merge` | an insert is seen, and only updates follow it up to the lost version |
-//! | `insert_delete_merge` | an insert (or re-insert) is followed by the lost delete, and the row is still there |
+//! | `insert_delete_merge` | an insert (or re-insert) is followed by the lost delete, and the row is still there, though a later insert may have met it |
 //! | `delete_insert_merge` | a delete is followed by the lost insert, and there is no row |
 //! | `update_merge` | an update is seen and only updates follow it, or the columns of several are mixed |
 //! | `foreign_write` | a column holds what no version ever had there, all of them known |
@@ -67,11 +67,15 @@ fn was_right(kind: Kind) -> bool {
 fn merge_cause(history: &History, lost_removal: bool) -> Cause {
     let row_is_there = !matches!(history.kind, Kind::MissingRow | Kind::VanishedRow);
     let inserts = |op: &Op| matches!(op, Op::Insert | Op::Read);
+    let removes = |op: &Op| matches!(op, Op::Delete | Op::Truncate);
     let only_updates = !history.since.is_empty() && history.since.iter().all(|op| *op == Op::Update);
     let seen_insert = history.seen.as_ref().is_some_and(inserts);
+    let removed_last = lost_removal && (seen_insert || history.since.iter().any(inserts));
+    // The delete left the old row for the next insert to meet.
+    let met_by_another = seen_insert && !was_right(history.kind) && history.since.first().is_some_and(removes);
     if row_is_there && seen_insert && only_updates {
         Cause::InsertUpdateMerge
-    } else if row_is_there && lost_removal && (seen_insert || history.since.iter().any(inserts)) {
+    } else if row_is_there && (removed_last || met_by_another) {
         Cause::InsertDeleteMerge
     } else if !row_is_there && deleted_then_inserted(history) {
         Cause::DeleteInsertMerge
@@ -125,6 +129,9 @@ mod tests {
             (plain(Kind::UnappliedDelete, Some(Insert), &[Delete]), Cause::InsertDeleteMerge),
             (plain(Kind::UnappliedDelete, Some(Update), &[Delete, Insert, Delete]), Cause::InsertDeleteMerge),
             (plain(Kind::UnappliedDelete, Some(Update), &[Delete]), Cause::Unknown),
+            (plain(Kind::LostUpdate, Some(Insert), &[Delete, Insert]), Cause::InsertDeleteMerge),
+            (plain(Kind::LostUpdate, Some(Insert), &[Delete, Insert, Update]), Cause::InsertDeleteMerge),
+            (plain(Kind::LostUpdate, Some(Update), &[Delete, Insert]), Cause::Unknown),
             (plain(Kind::MissingRow, Some(Delete), &[Insert]), Cause::DeleteInsertMerge),
             (plain(Kind::VanishedRow, None, &[Delete, Insert, Update]), Cause::DeleteInsertMerge),
             (plain(Kind::MissingRow, None, &[Insert]), Cause::Unknown),

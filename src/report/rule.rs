@@ -14,7 +14,7 @@ pub fn of(cause: Cause) -> &'static str {
             "three or more adjacent positions of several keys are lost, and none between them applied"
         }
         Cause::InsertUpdateMerge => "the insert's row is there, and only updates follow it up to the lost one",
-        Cause::InsertDeleteMerge => "an insert is followed by the lost delete, and the row is still there",
+        Cause::InsertDeleteMerge => "an insert is followed by a lost delete, and the row is still there",
         Cause::DeleteInsertMerge => "a delete is followed by the lost insert, and there is no row",
         Cause::UpdateMerge => "an earlier update's row is there, or columns of several updates are mixed in one row",
         Cause::ForeignWrite => "the row holds content that no version ever had",
