@@ -14,10 +14,11 @@ use afterimage::demo::applier::{Applier, Batch, Event, FaultPlan, Place, Rates, 
 use afterimage::model::Wall;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::Message as _;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Runtime;
 
 use crate::book::{Shelf, Versions};
+use crate::feed::{Begin, Feed};
 use crate::target::Target;
 use crate::wall;
 
@@ -31,9 +32,7 @@ pub(crate) const RATES: Rates = Rates { restart: 350, skipped_batch: 0, torn_upd
 
 /// What the applier works on.
 pub(crate) struct Settings {
-    pub(crate) broker: String,
-    pub(crate) group: String,
-    pub(crate) topics: Vec<String>,
+    pub(crate) feed: Feed,
     pub(crate) target: String,
     pub(crate) window: Duration,
     pub(crate) lag: Duration,
@@ -101,15 +100,7 @@ struct Shell {
 
 impl Shell {
     fn new(settings: Settings, shelf: Shelf) -> Shell {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &settings.broker)
-            .set("group.id", &settings.group)
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "earliest")
-            .set("fetch.wait.max.ms", "100")
-            .create()
-            .expect("a consumer");
-        consumer.subscribe(&settings.topics.iter().map(String::as_str).collect::<Vec<_>>()).expect("topics");
+        let consumer = settings.feed.consumer(Begin::Earliest);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let target = runtime.block_on(Target::connect(&settings.target, "applier"));
         let applier = Applier::new(FaultPlan::new(settings.seed, RATES));

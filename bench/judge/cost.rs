@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use tokio::task::JoinHandle;
 
+use crate::process::cpu_of;
 use crate::target::connect;
 
 /// How often the server's processes are looked at; one that ends in between takes its last stretch with it.
@@ -31,7 +32,7 @@ impl Meter {
             loop {
                 clock.tick().await;
                 for (name, process) in backends(&mut connection).await {
-                    if let Some(seconds) = cpu(process) {
+                    if let Some(seconds) = cpu_of(process) {
                         let mut seen = there.lock().unwrap_or_else(PoisonError::into_inner);
                         seen.insert(process, (name, seconds));
                     }
@@ -55,12 +56,4 @@ async fn backends(connection: &mut PgConnection) -> Vec<(String, u32)> {
     let sql = "SELECT coalesce(nullif(application_name, ''), backend_type), pid FROM pg_stat_activity";
     let rows: Vec<(String, i32)> = sqlx::query_as(sql).fetch_all(connection).await.unwrap_or_default();
     rows.into_iter().filter_map(|(name, process)| Some((name, u32::try_from(process).ok()?))).collect()
-}
-
-/// User and system time of a process that may be gone.
-fn cpu(process: u32) -> Option<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
-    let ticks: f64 = [11, 12].iter().filter_map(|index| fields.get(*index)?.parse::<f64>().ok()).sum();
-    Some(ticks / 100.0)
 }

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::dice::Dice;
+use afterimage::demo::dice::Dice;
+
+use crate::dice::{chance, rank, shuffle};
 use crate::tables::{COUNTERS, CUSTOMERS, Table};
 
 /// Ticks of the load in a second.
@@ -100,7 +102,7 @@ impl Load {
         while (statements.len() as u64) < self.budget {
             statements.push(self.birth());
         }
-        self.dice.shuffle(&mut statements);
+        shuffle(&mut self.dice, &mut statements);
         (self.transactions(&statements), finished)
     }
 
@@ -128,11 +130,11 @@ impl Load {
     }
 
     fn hot(&mut self) -> String {
-        if self.dice.chance(60) {
-            let (id, by) = (self.dice.rank(COUNTERS), self.dice.between(1, 9));
+        if chance(&mut self.dice, 60) {
+            let (id, by) = (rank(&mut self.dice, COUNTERS), self.dice.between(1, 9));
             return format!("UPDATE counters SET total = total + {by}, hits = hits + 1 WHERE id = {id};");
         }
-        let (id, tick) = (self.dice.rank(CUSTOMERS), self.tick);
+        let (id, tick) = (rank(&mut self.dice, CUSTOMERS), self.tick);
         match self.dice.between(0, 99) {
             0..5 => format!("UPDATE customers SET active = NOT active WHERE id = {id};"),
             5..10 => format!("UPDATE customers SET city = 'city {}' WHERE id = {id};", tick % 97),
@@ -153,24 +155,26 @@ impl Load {
             _ => Table::Events,
         };
         match table {
-            Table::Orders if self.dice.chance(16) => {
+            Table::Orders if chance(&mut self.dice, 16) => {
                 let (first, apart) = (self.dice.between(APART / 2, APART), self.dice.between(1, 4));
                 self.live(table, id, &[(first, Act::Pay), (apart, Act::Note)], End::Changed);
             }
-            Table::Orders if self.dice.chance(25) => {
+            Table::Orders if chance(&mut self.dice, 25) => {
                 let apart = self.dice.between(1, APART);
                 self.live(table, id, &[(distance, Act::Pay), (apart, Act::Delete)], End::Deleted);
             }
             Table::Orders => self.live(table, id, &[(distance, Act::Pay)], End::Changed),
-            Table::Items if self.dice.chance(50) => self.live(table, id, &[(distance, Act::Delete)], End::Deleted),
+            Table::Items if chance(&mut self.dice, 50) => {
+                self.live(table, id, &[(distance, Act::Delete)], End::Deleted)
+            }
             Table::Items => self.live(table, id, &[(distance, Act::Amend)], End::Changed),
             Table::Events | Table::Customers | Table::Counters => {
                 let mut life = vec![(distance, Act::Delete)];
-                let again = self.dice.chance(60);
+                let again = chance(&mut self.dice, 60);
                 if again {
                     life.push((self.dice.between(1, APART), Act::Again));
                 }
-                if again && self.dice.chance(50) {
+                if again && chance(&mut self.dice, 50) {
                     life.push((self.dice.between(1, APART), Act::Amend));
                 }
                 self.live(table, id, &life, if again { End::Changed } else { End::Deleted });

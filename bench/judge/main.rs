@@ -51,6 +51,7 @@ mod load;
 mod tables;
 mod wall;
 
+mod feed;
 mod pipeline;
 
 mod applier;
@@ -73,12 +74,14 @@ mod record;
 mod table;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::book::Shelf;
 use crate::cost::Meter;
 use crate::drive::{Beside, Drive};
+use crate::feed::Feed;
 use crate::options::{Options, Task};
 use crate::pipeline::Pipeline;
 use crate::record::Regime;
@@ -177,9 +180,7 @@ fn tell_plan(options: &Options) {
 
 fn applier_settings(options: &Options, pipeline: &Pipeline) -> applier::Settings {
     applier::Settings {
-        broker: pipeline.broker().to_owned(),
-        group: pipeline.group(),
-        topics: pipeline.topics(),
+        feed: feed(pipeline, pipeline.group()),
         target: pipeline.target_url().to_owned(),
         window: Duration::from_millis(options.window_ms),
         lag: Duration::from_secs(options.lag_s),
@@ -189,12 +190,14 @@ fn applier_settings(options: &Options, pipeline: &Pipeline) -> applier::Settings
 
 fn rules_settings(options: &Options, pipeline: &Pipeline) -> rules::Settings {
     rules::Settings {
-        broker: pipeline.broker().to_owned(),
-        group: format!("rules-{}", pipeline.name()),
-        topics: pipeline.topics(),
+        feed: feed(pipeline, format!("rules-{}", pipeline.name())),
         target: pipeline.target_url().to_owned(),
         share: options.share,
     }
+}
+
+fn feed(pipeline: &Pipeline, group: String) -> Feed {
+    Feed { broker: pipeline.broker().to_owned(), group, topics: pipeline.topics() }
 }
 
 fn timed_rules() -> Vec<Box<dyn Rule>> {
@@ -202,8 +205,7 @@ fn timed_rules() -> Vec<Box<dyn Rule>> {
 }
 
 fn append(path: &Path, line: &str) {
-    let mut text = fs::read_to_string(path).unwrap_or_default();
-    text.push_str(line);
-    text.push('\n');
-    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let file = fs::OpenOptions::new().create(true).append(true).open(path);
+    let written = file.and_then(|mut file| writeln!(file, "{line}"));
+    written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }

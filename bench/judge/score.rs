@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::plant::Age;
 use crate::rules::{Outcome, is_sampled};
-use crate::sidecar::{Told, is_of_row};
+use crate::sidecar::Told;
 use crate::truth::{Hand, Truth, Wrong};
 use crate::wall::seconds;
 
@@ -34,7 +34,7 @@ impl Score {
         let mut score = Score::default();
         for one in told {
             let document = &one.document;
-            if !is_of_row(document.kind) {
+            if !document.is_about_row() {
                 *score.others.entry(document.kind.word()).or_default() += 1;
             } else if one.is_opened() {
                 score.take(truth, one);
@@ -113,20 +113,10 @@ impl Score {
     }
 
     fn class(&self, truth: &Truth, earliest: f64, wanted: &dyn Fn(&Wrong) -> bool) -> Value {
-        let of_class: Vec<usize> = (0..truth.all.len()).filter(|index| wanted(&truth.all[*index])).collect();
-        let times = of_class.iter().filter_map(|index| {
-            let at = self.found.get(index)?;
-            Some(seconds(truth.all[*index].from, *at))
-        });
-        let times = Times::new(times.collect());
-        let found = times.0.len() as u64;
-        json!({
-            "all": of_class.len(),
-            "found": found,
-            "recall": share(found, of_class.len() as u64),
-            "ttd_s": times.to_json(),
-            "p50_over_earliest": times.at(50).map(|p50| rounded(p50 / earliest)),
-        })
+        let class = Class::of(truth, &self.found, wanted);
+        let mut json = class.to_json();
+        json["p50_over_earliest"] = class.times.at(50).map(|p50| rounded(p50 / earliest)).into();
+        json
     }
 
     /// Rows that never heal, by what they are.
@@ -159,14 +149,8 @@ pub(crate) fn rival(truth: &Truth, outcome: &Outcome, share_judged: u64, changes
             && is_sampled(&wrong.row, share_judged)
             && outcome.looked_at.is_none_or(|looked_at| wrong.from <= looked_at)
     };
-    let class = |wanted: &dyn Fn(&Wrong) -> bool| {
-        let of_class: Vec<usize> =
-            (0..truth.all.len()).filter(|index| judged(&truth.all[*index]) && wanted(&truth.all[*index])).collect();
-        let times = of_class.iter().filter_map(|index| Some(seconds(truth.all[*index].from, *found.get(index)?)));
-        let times = Times::new(times.collect());
-        let recall = share(times.0.len() as u64, of_class.len() as u64);
-        json!({ "all": of_class.len(), "found": times.0.len(), "recall": recall, "ttd_s": times.to_json() })
-    };
+    let class =
+        |wanted: &dyn Fn(&Wrong) -> bool| Class::of(truth, &found, &|wrong| judged(wrong) && wanted(wrong)).to_json();
     let rows: BTreeSet<_> = outcome.alarms.iter().map(|alarm| &alarm.row).collect();
     let alarms = outcome.alarms.len() as u64;
     json!({
@@ -180,6 +164,28 @@ pub(crate) fn rival(truth: &Truth, outcome: &Outcome, share_judged: u64, changes
         "planted": class(&|wrong| wrong.hand == Hand::Planter(Age::Watched)),
         "reads_per_change": (changes > 0).then(|| rounded(outcome.reads as f64 / changes as f64)),
     })
+}
+
+/// Some of the wrong rows.
+struct Class {
+    all: usize,
+    /// From when it was wrong until it was told, of each that was.
+    times: Times,
+}
+
+impl Class {
+    fn of(truth: &Truth, found: &BTreeMap<usize, Wall>, wanted: &dyn Fn(&Wrong) -> bool) -> Class {
+        let of_class = || truth.all.iter().enumerate().filter(|(_, wrong)| wanted(wrong));
+        let times = of_class().filter_map(|(index, wrong)| Some(seconds(wrong.from, *found.get(&index)?)));
+        Class { all: of_class().count(), times: Times::new(times.collect()) }
+    }
+
+    fn to_json(&self) -> Value {
+        let found = self.times.0.len() as u64;
+        json!({
+            "all": self.all, "found": found, "recall": share(found, self.all as u64), "ttd_s": self.times.to_json(),
+        })
+    }
 }
 
 /// Seconds, shortest first.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use afterimage::demo::applier::{Fields, Place, RowId};
 use afterimage::model::Wall;
-use afterimage::model::finding::{Kind, State};
+use afterimage::model::finding::State;
 use afterimage::report::document::Document;
 use reqwest::Client;
 use serde_json::Value;
@@ -155,25 +155,4 @@ fn config(pipeline: &Pipeline, dir: &Path, listen: &str) -> String {
         pipeline.topics(),
         pipeline.target_url(),
     )
-}
-
-/// Kinds of findings about one row.
-pub(crate) fn is_of_row(kind: Kind) -> bool {
-    match kind {
-        Kind::UnappliedDelete
-        | Kind::MissingRow
-        | Kind::LostUpdate
-        | Kind::TornRow
-        | Kind::DivergedRow
-        | Kind::ResurrectedRow
-        | Kind::RegressedRow
-        | Kind::VanishedRow
-        | Kind::DuplicateRow => true,
-        Kind::Stalled
-        | Kind::Undecodable
-        | Kind::CoverageGap
-        | Kind::MassDivergence
-        | Kind::EvidenceUnsound
-        | Kind::JudgingSuspended => false,
-    }
 }

@@ -11,7 +11,7 @@
 pub mod applier;
 
 mod broker;
-mod dice;
+pub mod dice;
 mod live;
 mod report;
 mod score;

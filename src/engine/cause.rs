@@ -41,8 +41,7 @@ const SKIPPED_RUN: usize = 3;
 
 /// The rule that fits.
 pub(super) fn cause(history: &History) -> Cause {
-    let floor = history.since.last().copied();
-    let lost_removal = matches!(floor, Some(Op::Delete | Op::Truncate));
+    let lost_removal = history.since.last().is_some_and(removes);
     if history.placeholder {
         Cause::PlaceholderWritten
     } else if history.op_never_applied && lost_removal {
@@ -66,8 +65,6 @@ fn was_right(kind: Kind) -> bool {
 
 fn merge_cause(history: &History, lost_removal: bool) -> Cause {
     let row_is_there = !matches!(history.kind, Kind::MissingRow | Kind::VanishedRow);
-    let inserts = |op: &Op| matches!(op, Op::Insert | Op::Read);
-    let removes = |op: &Op| matches!(op, Op::Delete | Op::Truncate);
     let only_updates = !history.since.is_empty() && history.since.iter().all(|op| *op == Op::Update);
     let seen_insert = history.seen.as_ref().is_some_and(inserts);
     let removed_last = lost_removal && (seen_insert || history.since.iter().any(inserts));
@@ -90,15 +87,15 @@ fn merge_cause(history: &History, lost_removal: bool) -> Cause {
 
 fn deleted_then_inserted(history: &History) -> bool {
     let ops = history.seen.iter().chain(&history.since);
-    let mut deleted = false;
-    for op in ops {
-        match op {
-            Op::Delete | Op::Truncate => deleted = true,
-            Op::Insert | Op::Read if deleted => return true,
-            Op::Insert | Op::Read | Op::Update => {}
-        }
-    }
-    false
+    ops.skip_while(|op| !removes(op)).any(inserts)
+}
+
+fn inserts(op: &Op) -> bool {
+    matches!(op, Op::Insert | Op::Read)
+}
+
+fn removes(op: &Op) -> bool {
+    matches!(op, Op::Delete | Op::Truncate)
 }
 
 #[cfg(test)]

@@ -197,6 +197,12 @@ fn schema_word(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 impl Document {
+    /// Whether it is about one row.
+    #[must_use]
+    pub fn is_about_row(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Where it stands, as people write it: `orders/3:991`. Empty where no position is concerned.
     #[must_use]
     pub fn position(&self) -> String {

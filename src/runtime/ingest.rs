@@ -221,6 +221,9 @@ impl Ingest {
     }
 
     fn tell_rejects(&self, decoded: &Decoded) {
+        if decoded.rejects == 0 {
+            return;
+        }
         for input in &decoded.inputs {
             if let Input::Reject { at, reason, .. } = input {
                 let partition = self.partitions.name(at.partition);

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Pipeline};
 use crate::engine::tally::{Counters, Tally};
-use crate::model::SourceTime;
 use crate::report::compose::Context as _;
 use crate::store::Store;
 use crate::tap::Partitions;
@@ -150,9 +149,8 @@ fn check(name: &str, running: &Running, tally: &Tally, health: &mut Health) {
 fn gauges(pipeline: &str, running: &Running, tally: &Tally) {
     let unproven: usize = tally.partitions.iter().map(|partition| partition.unproven).sum();
     let now = running.clock.now();
-    let age = |at: SourceTime| u64::try_from(running.clock.wall(now).0 - at.0).unwrap_or_default();
     let oldest = tally.partitions.iter().filter_map(|mark| mark.oldest).min();
-    let oldest = oldest.map(|at| Duration::from_millis(age(at)));
+    let oldest = oldest.map(|at| running.clock.wall(now).after(at));
     let all_verified = tally.partitions.iter().all(|mark| mark.pending == 0 && mark.consumed >= mark.end);
     event::PipelineState {
         pipeline,

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::engine::event::Note;
-use crate::model::Wall;
+use crate::model::{SourceTime, Wall};
 use crate::report::document::Document;
 use crate::tap::{Partitions, TapError};
 use crate::target::TargetError;
@@ -74,10 +74,10 @@ pub(super) fn opened(finding: &Document, now: Wall) {
     .emit();
 }
 
-/// How long ago the source committed what a finding is about, where the record told; zero by a clock that is ahead of ours.
+/// How long ago the source committed what a finding is about, where the record told.
 fn since_commit(finding: &Document, now: Wall) -> Option<Duration> {
     let committed = chrono::DateTime::parse_from_rfc3339(finding.expected.as_ref()?.at.committed_at.as_ref()?).ok()?;
-    Some(Duration::from_millis(u64::try_from(now.0 - committed.timestamp_millis()).unwrap_or_default()))
+    Some(now.after(SourceTime(committed.timestamp_millis())))
 }
 
 /// A finding healed.

@@ -115,7 +115,7 @@ impl Stored {
             kind: document.kind.word(),
             severity: rank(document.severity),
             state: document.state.word(),
-            about_row: i64::from(document.key.is_some()),
+            about_row: i64::from(document.is_about_row()),
             first_seen: document.first_seen.0,
             last_seen: document.last_seen.0,
             document: serde_json::to_string(document)?,

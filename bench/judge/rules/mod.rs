@@ -22,16 +22,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use afterimage::demo::applier::{Fields, RowId, debezium};
+use afterimage::demo::dice::mix;
 use afterimage::model::Wall;
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::Message as _;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use tokio::runtime::Runtime;
 
-use crate::dice::mix;
+use crate::feed::{Begin, Feed};
 use crate::tables::Table;
 use crate::target::connect;
 use crate::wall;
@@ -93,9 +93,7 @@ pub(crate) fn is_sampled(row: &RowId, share: u64) -> bool {
 
 /// What the rules look at.
 pub(crate) struct Settings {
-    pub(crate) broker: String,
-    pub(crate) group: String,
-    pub(crate) topics: Vec<String>,
+    pub(crate) feed: Feed,
     pub(crate) target: String,
     pub(crate) share: u64,
 }
@@ -137,15 +135,7 @@ struct Bench {
 
 impl Bench {
     fn new(settings: Settings, rules: Vec<Box<dyn Rule>>) -> Bench {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &settings.broker)
-            .set("group.id", &settings.group)
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "latest")
-            .set("fetch.wait.max.ms", "100")
-            .create()
-            .expect("a consumer");
-        consumer.subscribe(&settings.topics.iter().map(String::as_str).collect::<Vec<_>>()).expect("topics");
+        let consumer = settings.feed.consumer(Begin::Latest);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let target = runtime.block_on(connect(&settings.target, "rules"));
         let named = |rule: Box<dyn Rule>| {

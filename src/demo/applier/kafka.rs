@@ -318,7 +318,7 @@ impl Shell {
         self.committed.clone_from(&self.next);
         self.reach.clear();
         for committed_at in self.fresh.drain(..) {
-            self.lags.push(Duration::from_millis(u64::try_from(now.0 - committed_at.0).unwrap_or_default()));
+            self.lags.push(now.after(committed_at));
         }
     }
 
