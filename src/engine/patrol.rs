@@ -180,11 +180,17 @@ impl Engine {
         }
     }
 
-    /// A change of a key that was called back: from now on the key is judged by it, as if the patrol had not been there.
+    /// A change of a key that was called back: from now on the key is judged by it, as if the patrol had not been there. One
+    /// that was found wrong goes on as any other that has a finding.
     pub(super) fn take_over(&mut self, ix: KeyIx) {
-        let Some(entry) = self.keys.get_mut(ix).filter(|entry| entry.is_patrolled() && entry.chain.len() > 1) else {
+        let Some(entry) = self.keys.get_mut(ix).filter(|entry| entry.chain.len() > 1) else { return };
+        let called_back = entry.is_patrolled();
+        if let Some(more) = &mut entry.more {
+            more.patrolled = false;
+        }
+        if !called_back {
             return;
-        };
+        }
         let (verified, partition) = (entry.chain.versions()[0], entry.chain.newest().partition);
         let known = self.partitions.get(&partition);
         let unbroken = verified.partition == partition
@@ -192,7 +198,7 @@ impl Engine {
         self.memory.versions -= entry.chain.drop_first(entry.chain.len() - 1);
         let more = entry.more();
         more.base = if unbroken { Base::Version(verified) } else { Base::Unknown };
-        (more.patrolled, more.seen_last, more.seen_best) = (false, None, None);
+        (more.seen_last, more.seen_best) = (None, None);
         let suspicion = more.suspect.take().and_then(|suspect| suspect.stated);
         self.suspects.remove(&ix);
         if let Some(suspicion) = suspicion {

@@ -98,6 +98,26 @@ fn what_is_repaired_heals_and_is_covered_again() {
 }
 
 #[test]
+fn changes_that_came_while_the_damage_stood_are_judged_after_it_healed() {
+    let mut bench = patrolling(Bench::heartbeat());
+    bench.run(
+        "applied insert 1 10/20
+         wait 100
+         gone 1
+         wait 40
+         applied update 1 11/21
+         update 1 12/22
+         wait 10
+         update 1 13/23
+         wait 20",
+    );
+    let pending = bench.engine().tally().partitions[0].pending;
+    assert_eq!(pending, 3, "neither loss has its verdict: {:?}", bench.said);
+    bench.run("wait 100");
+    assert_eq!(bench.said.last().map(String::as_str), Some("open lost_update update_merge settled @30"));
+}
+
+#[test]
 fn damage_that_is_repaired_before_it_is_confirmed_is_no_finding() {
     let mut bench = patrolling(Bench::heartbeat());
     bench.run(
