@@ -112,7 +112,8 @@ impl Engine {
             None if hole.is_some_and(|hole| hole.may_hold(&Content::Absent, &self.masks, Arrival(0))) => false,
             None => {
                 let verified = case.verified.as_ref();
-                seen.is_some() || verified.is_some_and(|verified| !matches!(verified.op, Op::Delete | Op::Truncate))
+                let was_row = |verified: &Verified| !matches!(verified.op, Op::Delete | Op::Truncate);
+                seen.is_some() || verified.is_some_and(|verified| verified.seen && was_row(verified))
             }
         }
     }
@@ -129,6 +130,7 @@ impl Engine {
             (None, Base::Version(version)) => Some(version.op),
             (Some(_), _) | (None, Base::Unknown | Base::Absent | Base::Content(..)) => None,
         };
+        let row = case.observation.row.as_deref();
         // What was verified once was not lost by a merge.
         let verified = case.entry.is_patrolled();
         let (lost_run, lost_run_keys) = if verified { (1, 1) } else { (lost_run, lost_run_keys) };
@@ -141,7 +143,7 @@ impl Engine {
             lost_run,
             lost_run_keys,
             seen: seen.named.map(|version| version.op),
-            stranger: case.observation.row.as_deref().is_some_and(|row| self.was_never_written(case.entry, row)),
+            stranger: row.is_some_and(|row| self.was_never_written(case.entry, (row, &case.observation.content))),
             since: before_base.into_iter().chain(seen.since.iter().copied()).collect(),
         }
     }
@@ -184,7 +186,8 @@ fn was_read_so(case: &Case<'_>) -> bool {
     let verified = case
         .verified
         .as_ref()
-        .is_some_and(|verified| verified.at.partition == expected.partition && verified.at.offset >= expected.offset);
+        .filter(|verified| verified.seen && verified.at.partition == expected.partition)
+        .is_some_and(|verified| verified.at.offset >= expected.offset);
     seen || verified
 }
 

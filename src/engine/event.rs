@@ -318,12 +318,14 @@ pub struct ColumnVerdict {
     pub placeholder: bool,
 }
 
-/// What a key was last read as, verified. Kept after the key is forgotten, so that a row seen right and later wrong can
+/// What a key was at when it was last passed. Kept after the key is forgotten, so that a row seen right and later wrong can
 /// be told from one that never was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// The version it equalled.
+    /// The version it equalled, or that ended without a verdict.
     pub at: Position,
+    /// Whether the row was read as this version.
+    pub seen: bool,
     /// That version's operation.
     pub op: Op,
     /// That version's fingerprint (0 for absence) over its mask.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::finding::{Cause, Finding, Kind, Proof, State, Subject};
 use crate::model::{Op, Row, TableId};
 
-use super::chain::Base;
+use super::chain::{Base, Content};
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx};
 use super::state::Engine;
@@ -67,7 +67,7 @@ impl Engine {
         let Some(row) = observation.row.as_deref().filter(|_| !observation.content.has_placeholder()) else {
             return false;
         };
-        self.was_never_written(entry, row)
+        self.was_never_written(entry, (row, &observation.content))
             && self.case(entry, floor, observation).is_some_and(|case| {
                 let seen = self.seen_version(&case);
                 self.kind(&case, &seen) == Kind::DivergedRow
@@ -76,8 +76,13 @@ impl Engine {
 
     /// Whether some column holds what no version of the key ever had there: all of them are known, from the first on or from
     /// one that was judged. What such an update did not carry is as older ones left it.
-    pub(super) fn was_never_written(&self, entry: &Entry, row: &Row) -> bool {
+    pub(super) fn was_never_written(&self, entry: &Entry, (row, content): (&Row, &Content)) -> bool {
         let base = entry.base();
+        // Where what was passed was never seen, the row may be as it was before.
+        let was_told = entry.reported().is_some_and(|reported| reported.content.as_ref() == Some(content));
+        if was_told || self.images.recall(&entry.key).is_some_and(|known| !known.seen) {
+            return false;
+        }
         let known_before = |column: usize| match base {
             Base::Absent => true,
             Base::Version(version) => version.op != Op::Update || self.masks.get(version.mask).has(column),

@@ -123,7 +123,9 @@ impl Engine {
             let range = (first.offset, last.offset);
             self.say(Output::Note(Note::Unverifiable { partition: version.partition, range, why }));
         }
-        self.remember(ix, 0, index);
+        if let Some((key, passed)) = self.known_at(ix, 0, index) {
+            self.images.remember(&key, Verified { seen: false, ..passed });
+        }
         if let Some(entry) = self.pass(ix, version.arrival) {
             self.strike(&entry.key);
         }
@@ -213,7 +215,9 @@ impl Engine {
         let Some(entry) = self.keys.get(ix) else { return };
         let probe = self.probe(&observation.content);
         let seen = entry.chain.versions()[index..].iter().position(|version| probe.fits(version));
-        self.remember(ix, index, index + seen.unwrap_or(0));
+        if let Some((key, verified)) = self.known_at(ix, index, index + seen.unwrap_or(0)) {
+            self.images.remember(&key, verified);
+        }
         if let Some(entry) = self.pass(ix, settled) {
             self.enlist(entry, observation);
         }
@@ -241,9 +245,9 @@ impl Engine {
         if settled >= newest && !open { self.forget(ix) } else { None }
     }
 
-    /// Keeps the version that the key is at, with some before `passed`: what comes next is compared with it.
-    fn remember(&mut self, ix: KeyIx, passed: usize, at: usize) {
-        let Some(entry) = self.keys.get(ix) else { return };
+    /// The version that the key is at, with some before `passed`: what comes next is compared with it.
+    fn known_at(&self, ix: KeyIx, passed: usize, at: usize) -> Option<(Key, Verified)> {
+        let entry = self.keys.get(ix)?;
         let (passed, version) = (&entry.chain.versions()[..passed], entry.chain.versions()[at]);
         let base = match entry.base() {
             Base::Version(base) => Some(base),
@@ -254,13 +258,13 @@ impl Engine {
         self.remembered_before(&entry.key, version.at(), &mut earlier);
         let verified = Verified {
             at: version.at(),
+            seen: true,
             op: version.op,
             fingerprint: version.fingerprint(),
             mask: self.masks.get(version.mask).clone(),
             earlier,
         };
-        let key = entry.key.clone();
-        self.images.remember(&key, verified);
+        Some((entry.key.clone(), verified))
     }
 
     /// Adds what was remembered of the key's versions when an older one was verified.
@@ -290,7 +294,10 @@ impl Engine {
         // A later version with the same content may have healed it.
         let fits_later =
             |own: &Version| entry.chain.versions().iter().any(|later| later.arrival > own.arrival && probe.fits(later));
-        let to_own = !entry.is_patrolled() && own.is_some_and(|version| probe.fits(&version) && !fits_later(&version));
+        // A row that was not written since may be right by now because what told its other columns is gone.
+        let was_own = |own: &Version| self.probe(&suspect.content).fits(own);
+        let to_own =
+            !entry.is_patrolled() && own.is_some_and(|own| probe.fits(&own) && !was_own(&own) && !fits_later(&own));
         let calm = own
             .and_then(|version| self.horizon(&version, entry.key.table()))
             .is_none_or(|horizon| !horizon.frozen(self.now, self.options.settle));

@@ -17,12 +17,9 @@ impl Engine {
             self.heartbeat_lost(ix);
             return;
         };
-        let last = versions.iter().rposition(|version| probe.fits(version)).unwrap_or(first);
         let seen_last = entry.more.as_ref().and_then(|more| more.seen_last);
-        let stepped_back = seen_last.is_some_and(|seen| versions[last].arrival < seen);
-        // The same content may be several versions: a row is taken to have moved on where it can have.
-        let since = versions.iter().filter(|version| seen_last.is_none_or(|seen| version.arrival >= seen));
-        let at = since.clone().find(|version| probe.fits(version)).unwrap_or(&versions[last]).arrival;
+        let at = self.shown_at(entry, content);
+        let stepped_back = seen_last.is_some_and(|seen| at < seen);
         let version = versions[first];
         let eligible = self.is_eligible(entry, content);
         let before_all = seen_last.is_none() && is_before_all(entry, content);
@@ -54,6 +51,23 @@ impl Engine {
         }
         if back {
             self.froze(version);
+        }
+    }
+
+    /// The version that a row which fits some is taken for. The same content may be several versions: the row has moved on, or
+    /// stayed, where it can have.
+    fn shown_at(&self, entry: &Entry, content: &Content) -> Arrival {
+        let more = entry.more.as_deref();
+        let since = more.and_then(|more| more.seen_last).unwrap_or(Arrival(0));
+        let probe = self.probe(content);
+        let fitting =
+            || entry.chain.versions().iter().filter(|version| probe.fits(version)).map(|version| version.arrival);
+        let hole = more.and_then(|more| more.hole.as_ref());
+        let coalesced = || hole.is_some_and(|hole| hole.newest >= since && hole.may_hold(content, &self.masks, since));
+        match fitting().find(|arrival| *arrival >= since) {
+            Some(arrival) => arrival,
+            None if coalesced() => since,
+            None => fitting().last().unwrap_or(since),
         }
     }
 

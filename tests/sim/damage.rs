@@ -27,12 +27,15 @@ pub(crate) fn choose(
         let key = rng.below(u64::from(source.keys)) as KeyId;
         let last = last_change(source, key, now)?;
         let change = &source.changes[last];
+        // An applier that reads the source's log may be past what the tap brought.
+        let is_on_tap = |index: &usize| source.changes[*index].append <= now || source.changes[*index].commit > now;
         let verified = applier.truth.is_done(last)
             && stored[usize::from(change.partition)] > change.offset
             && !check.is_listed(change)
             && !check.is_open(key)
             && applier.truth.standing(key).is_none()
-            && !change.is_truncate();
+            && !change.is_truncate()
+            && source.by_key[key as usize].iter().all(is_on_tap);
         let row = applier.truth.row(source, key);
         let damaged = another(source, key, row, rng);
         (verified && applier.row_at(key, now) == row && damaged != row).then_some((key, damaged))
