@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::{Op, TableId, Tick};
 
-use super::limit::GATE_JUDGEMENTS;
+use super::limit::{GATE_JUDGEMENTS, GATE_STATEMENTS};
 use super::state::ScopeId;
 
 /// Operations that an applier puts into statements of one kind.
@@ -127,6 +127,23 @@ impl Gate {
                 recent.pop_front();
             }
         }
+        if self.recent.len() > GATE_STATEMENTS {
+            self.forget_half();
+        }
+    }
+
+    /// Forgets the statements that were judged longest ago.
+    fn forget_half(&mut self) {
+        let last = |recent: &VecDeque<Judgement>| recent.back().map(|judgement| judgement.at);
+        let mut times: Vec<Option<Tick>> = self.recent.values().map(last).collect();
+        let (_, median, _) = times.select_nth_unstable(GATE_STATEMENTS / 2);
+        let median = *median;
+        self.recent.retain(|_, recent| last(recent) > median);
+    }
+
+    /// Another may read the partition from now on: what was judged of its statements is no word on what comes.
+    pub(super) fn revoked(&mut self, scope: ScopeId) {
+        self.recent.retain(|of, _| of.scope != Some(scope));
     }
 
     /// Whether a suspect of such statements, first judged at `judged`, may be convicted: by what was judged after it.
@@ -184,6 +201,24 @@ mod tests {
         (0..rights).for_each(|_| gate.judged(of(0, Op::Update), false, Tick(5)));
         (0..wrongs).for_each(|_| gate.judged(of(0, Op::Delete), true, Tick(5)));
         gate
+    }
+
+    #[test]
+    fn what_was_judged_longest_ago_is_forgotten_at_the_bound() {
+        let mut gate = Gate::default();
+        let of = |table: usize| Statements { table: TableId(table as u32), ..of(0, Op::Update) };
+        (0..GATE_STATEMENTS).for_each(|table| gate.judged(of(table), false, Tick(table as u64)));
+        assert!(gate.recent.len() <= GATE_STATEMENTS);
+        let newest = gate.op_share(of(GATE_STATEMENTS - 1), None);
+        assert_eq!((newest.all, gate.op_share(of(0), None).all), (1, 0));
+    }
+
+    #[test]
+    fn a_partition_that_is_given_up_leaves_no_word_of_its_own() {
+        let mut gate = gate(40, 0);
+        gate.revoked(ScopeId::Partition(PartitionId(0)));
+        assert_eq!(gate.recent.len(), 1, "what all workers did stays");
+        assert_eq!(gate.passage(of(0, Op::Update), Tick(0)), Passage::TooFew);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::event::{Note, Output, Role, Tracked, Verified};
 use super::horizon::Back;
 use super::keys::{Entry, KeyIx, More, Reported};
 use super::limit::{HEARTBEAT_VERSIONS, Order};
-use super::state::Engine;
+use super::state::{Engine, ScopeId};
 use super::track::Tracked as Track;
 
 impl Engine {
@@ -298,7 +298,9 @@ impl Engine {
         let next = state.consumed;
         state.restart(next, now);
         state.assigned = false;
-        self.horizons.remove(&super::state::ScopeId::Partition(partition));
+        let scope = ScopeId::Partition(partition);
+        self.horizons.remove(&scope);
+        self.gate.revoked(scope);
     }
 
     fn keys_of(&self, partition: PartitionId) -> Vec<KeyIx> {

@@ -37,6 +37,10 @@ pub const TRUNCATES_HELD: usize = 16;
 /// Judgements remembered for each (table, op) by the group gate, of each worker and of all.
 pub const GATE_JUDGEMENTS: usize = 64;
 
+/// Kinds of statements whose judgements the group gate remembers: at most 16 MiB. At the bound the half that was judged longest
+/// ago is forgotten: what is judged of them then counts anew, so their rows are told later, or grouped later.
+pub const GATE_STATEMENTS: usize = 16_384;
+
 /// Keys named in one finding about a table.
 pub const SAMPLE_KEYS: usize = 10;
 
