@@ -173,11 +173,6 @@ impl Check {
         self.in_flight.clear();
     }
 
-    /// What is asked for on patrol is worth nothing any more: its keys may be asked for anew.
-    pub(crate) fn voided(&mut self) {
-        self.in_flight.clear();
-    }
-
     pub(crate) fn asked(&mut self, lookup: &Lookup) {
         if lookup.keys.is_empty() {
             self.violated(format!("lookup {:?} asks for nothing", lookup.id));

@@ -326,7 +326,6 @@ impl World<'_> {
         }
         if change.unreadable {
             let table = self.source.tells_table(index).then(|| self.cache.table_name(tracked.key.table()));
-            self.check.voided();
             self.drive(Input::Reject { at: tracked.at, reason: "not JSON".to_owned(), table });
             return;
         }
@@ -350,7 +349,6 @@ impl World<'_> {
         let offset = |place: usize| self.source.changes[log[place]].offset;
         let (first, next) = (offset(from), offset(to - 1) + 1);
         self.consumers[at].next = to;
-        self.check.voided();
         self.drive(Input::Gap { partition: PartitionId(partition), from: first, to: next });
     }
 
