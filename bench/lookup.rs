@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use afterimage::engine::limit::KEYS_PER_LOOKUP;
 use afterimage::model::{Cell, Columns, TableMeta};
 use afterimage::target::{Ask, Options, Pooler, Target};
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, PgPool, Postgres};
 
 const ROWS: i64 = 1_000_000;
 
@@ -19,7 +21,7 @@ pub(crate) fn keys_per_second(url: &str) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
-        let pool = sqlx::PgPool::connect(url).await.expect("the database answers");
+        let pool = PgPool::connect(url).await.expect("the database answers");
         let table = format!("afterimage_bench_{}", std::process::id());
         for sql in [
             format!("create table {table} (id bigint primary key, name text, qty integer, price numeric(10,2), made timestamptz, ok boolean)"),
@@ -28,21 +30,21 @@ pub(crate) fn keys_per_second(url: &str) {
             format!("vacuum (analyze) {table}"),
             "checkpoint".to_owned(),
         ] {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.expect("the table can be made");
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.expect("the table can be made");
         }
         let ours = Ours::connect(url, &table).await;
-        let mut bare = Bare { connection: pool.acquire().await.expect("the database answers"), table: table.clone() };
+        let mut bare = Bare::connect(&pool, &table).await;
         let (mut bares, mut rates) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
-            bares.push(bare.round(round).await);
-            rates.push(ours.round(round).await);
+            bares.push(rate(round, async |keys| bare.lookup(keys).await).await);
+            rates.push(rate(round, async |keys| ours.lookup(keys).await).await);
         }
         println!("{}", record(&ours, bares, rates));
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("drop table {table}"))).execute(&pool).await.expect("it can be dropped");
+        sqlx::raw_sql(AssertSqlSafe(format!("drop table {table}"))).execute(&pool).await.expect("it can be dropped");
     });
 }
 
-/// How the two are told beside each other: the machine's speed changes between rounds, not between the two of one.
+/// The two beside each other. A busy host changes its speed even within a round: the median share says most.
 fn record(ours: &Ours, mut bares: Vec<f64>, mut rates: Vec<f64>) -> serde_json::Value {
     let mut shares: Vec<f64> = rates.iter().zip(&bares).map(|(rate, bare)| rate / bare).collect();
     let of = |sorted: &mut Vec<f64>, digits: f64| {
@@ -56,31 +58,35 @@ fn record(ours: &Ours, mut bares: Vec<f64>, mut rates: Vec<f64>) -> serde_json::
     })
 }
 
-/// The keys of the `number`-th lookup of a round: all over the table, no two rounds the same.
-fn keys(round: i64, number: i64) -> impl Iterator<Item = i64> {
-    let first = round * 15_485_863 + number * 104_729;
-    (0..KEYS_PER_LOOKUP as i64).map(move |index| (first + index * 7919) % ROWS)
+/// Keys per second of one round: each lookup is of keys all over the table, and gives back how many rows there were.
+async fn rate(round: i64, mut lookup: impl AsyncFnMut(Vec<i64>) -> usize) -> f64 {
+    let (mut asked, began) = (0, Instant::now());
+    for number in 0.. {
+        let first = round * 15_485_863 + number * 104_729;
+        asked += lookup((0..KEYS_PER_LOOKUP as i64).map(|index| (first + index * 7919) % ROWS).collect()).await;
+        if began.elapsed() >= ROUND {
+            break;
+        }
+    }
+    asked as f64 / began.elapsed().as_secs_f64()
 }
 
 /// The limit: the same rows through the same driver, none of them looked at.
 struct Bare {
-    connection: sqlx::pool::PoolConnection<sqlx::Postgres>,
-    table: String,
+    connection: PoolConnection<Postgres>,
+    sql: String,
 }
 
 impl Bare {
-    async fn round(&mut self, round: i64) -> f64 {
-        let table = &self.table;
+    async fn connect(pool: &PgPool, table: &str) -> Bare {
+        let connection = pool.acquire().await.expect("the database answers");
         let sql = format!("select t.* from unnest($1::bigint[]) with ordinality as k(id, n) join {table} t using (id)");
-        let (mut asked, began) = (0usize, Instant::now());
-        for number in 0.. {
-            let query = sqlx::query(sqlx::AssertSqlSafe(sql.as_str())).bind(keys(round, number).collect::<Vec<i64>>());
-            asked += query.fetch_all(&mut *self.connection).await.expect("it answers").len();
-            if began.elapsed() >= ROUND {
-                break;
-            }
-        }
-        asked as f64 / began.elapsed().as_secs_f64()
+        Bare { connection, sql }
+    }
+
+    async fn lookup(&mut self, keys: Vec<i64>) -> usize {
+        let query = sqlx::query(AssertSqlSafe(self.sql.as_str())).bind(keys);
+        query.fetch_all(&mut *self.connection).await.expect("it answers").len()
     }
 }
 
@@ -109,23 +115,16 @@ impl Ours {
         Ours { target, meta, columns, names }
     }
 
-    async fn round(&self, round: i64) -> f64 {
-        let (mut asked, began) = (0usize, Instant::now());
-        for number in 0.. {
-            let ask = Ask {
-                table: Arc::clone(&self.meta),
-                key_columns: vec![0],
-                columns: self.columns.clone(),
-                names: Arc::clone(&self.names),
-                keys: keys(round, number).map(|key| vec![Cell::Int(key)]).collect(),
-            };
-            let answer = self.target.lookup(&ask).await.expect("it answers");
-            assert!(answer.iter().all(|rows| rows.len() == 1), "every key has its row");
-            asked += answer.len();
-            if began.elapsed() >= ROUND {
-                break;
-            }
-        }
-        asked as f64 / began.elapsed().as_secs_f64()
+    async fn lookup(&self, keys: Vec<i64>) -> usize {
+        let ask = Ask {
+            table: Arc::clone(&self.meta),
+            key_columns: vec![0],
+            columns: self.columns.clone(),
+            names: Arc::clone(&self.names),
+            keys: keys.into_iter().map(|key| vec![Cell::Int(key)]).collect(),
+        };
+        let answer = self.target.lookup(&ask).await.expect("it answers");
+        assert!(answer.iter().all(|rows| rows.len() == 1), "every key has its row");
+        answer.len()
     }
 }

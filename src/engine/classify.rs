@@ -55,8 +55,7 @@ impl Engine {
             Base::Version(_) | Base::Content(..) | Base::Absent | Base::Unknown => {}
         }
         let remembered = case.verified.as_ref().is_some_and(|verified| is_earlier(verified, content));
-        let hole = case.entry.more.as_ref().and_then(|more| more.hole.as_ref());
-        let coalesced = hole.is_some_and(|hole| hole.may_hold(content, &self.masks, Arrival(0)));
+        let coalesced = self.may_be_coalesced(case.entry, content, Arrival(0));
         let behind = if remembered || coalesced { count(index + 2) } else { 0 };
         SeenVersion { named: None, since: ops(0), behind }
     }
@@ -105,11 +104,10 @@ impl Engine {
     fn stood_there(&self, case: &Case<'_>) -> bool {
         let versions = &case.entry.chain.versions()[..=case.index];
         let seen = case.entry.more.as_deref().and_then(|more| more.seen_best);
-        let hole = case.entry.more.as_deref().and_then(|more| more.hole.as_ref());
         match versions.iter().rposition(|version| !version.leaves_row()) {
             Some(removed) => seen.is_some_and(|seen| seen > versions[removed].arrival),
             // A delete among the coalesced versions may have removed it.
-            None if hole.is_some_and(|hole| hole.may_hold(&Content::Absent, &self.masks, Arrival(0))) => false,
+            None if self.may_be_coalesced(case.entry, &Content::Absent, Arrival(0)) => false,
             None => {
                 let verified = case.verified.as_ref();
                 let was_row = |verified: &Verified| !matches!(verified.op, Op::Delete | Op::Truncate);
@@ -130,7 +128,6 @@ impl Engine {
             (None, Base::Version(version)) => Some(version.op),
             (Some(_), _) | (None, Base::Unknown | Base::Absent | Base::Content(..)) => None,
         };
-        let row = case.observation.row.as_deref();
         // What was verified once was not lost by a merge.
         let verified = case.entry.is_patrolled();
         let (lost_run, lost_run_keys) = if verified { (1, 1) } else { (lost_run, lost_run_keys) };
@@ -143,7 +140,7 @@ impl Engine {
             lost_run,
             lost_run_keys,
             seen: seen.named.map(|version| version.op),
-            stranger: row.is_some_and(|row| self.was_never_written(case.entry, (row, &case.observation.content))),
+            stranger: self.was_never_written(case.entry, case.observation),
             since: before_base.into_iter().chain(seen.since.iter().copied()).collect(),
         }
     }

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::finding::{Cause, Finding, Kind, Proof, State, Subject};
-use crate::model::{Op, Row, TableId};
+use crate::model::{Op, TableId};
 
-use super::chain::{Base, Content};
+use super::chain::Base;
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx};
 use super::state::Engine;
@@ -64,10 +64,8 @@ impl Engine {
 
     /// Whether the row of a suspect is of no version, and holds what none ever had.
     fn holds_foreign(&self, entry: &Entry, floor: Floor, observation: &Observation<'_>) -> bool {
-        let Some(row) = observation.row.as_deref().filter(|_| !observation.content.has_placeholder()) else {
-            return false;
-        };
-        self.was_never_written(entry, (row, &observation.content))
+        !observation.content.has_placeholder()
+            && self.was_never_written(entry, observation)
             && self.case(entry, floor, observation).is_some_and(|case| {
                 let seen = self.seen_version(&case);
                 self.kind(&case, &seen) == Kind::DivergedRow
@@ -76,10 +74,11 @@ impl Engine {
 
     /// Whether some column holds what no version of the key ever had there: all of them are known, from the first on or from
     /// one that was judged. What such an update did not carry is as older ones left it.
-    pub(super) fn was_never_written(&self, entry: &Entry, (row, content): (&Row, &Content)) -> bool {
+    pub(super) fn was_never_written(&self, entry: &Entry, observation: &Observation<'_>) -> bool {
+        let Some(row) = observation.row.as_deref() else { return false };
         let base = entry.base();
         // Where what was passed was never seen, the row may be as it was before.
-        let was_told = entry.reported().is_some_and(|reported| reported.content.as_ref() == Some(content));
+        let was_told = entry.reported().is_some_and(|reported| reported.content.as_ref() == Some(&observation.content));
         if was_told || self.images.recall(&entry.key).is_some_and(|known| !known.seen) {
             return false;
         }

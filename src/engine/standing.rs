@@ -94,9 +94,8 @@ impl Engine {
         if unknown {
             return Standing::Unclear("columns it did not carry are known from images that are gone");
         }
-        let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
         let since = if is_ordered(entry, floor) { versions[floor].arrival } else { Arrival(0) };
-        if hole.is_some_and(|hole| hole.newest >= since && hole.may_hold(content, &self.masks, since)) {
+        if self.may_be_coalesced(entry, content, since) {
             return Standing::Unclear("the row may be one of the versions that were coalesced");
         }
         match (content, &observation.row) {
@@ -105,6 +104,12 @@ impl Engine {
             }
             (Content::Row { .. } | Content::Absent | Content::Several, _) => Standing::Wrong,
         }
+    }
+
+    /// Whether the content may be what a coalesced version left, of those that arrived at about `since` or later.
+    pub(super) fn may_be_coalesced(&self, entry: &Entry, content: &Content, since: Arrival) -> bool {
+        let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
+        hole.is_some_and(|hole| hole.newest >= since && hole.may_hold(content, &self.masks, since))
     }
 
     /// A wrong row may be what an unreadable record left, if one stands behind the oldest version that the expected row is

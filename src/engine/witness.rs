@@ -57,17 +57,14 @@ impl Engine {
     /// The version that a row which fits some is taken for. The same content may be several versions: the row has moved on, or
     /// stayed, where it can have.
     fn shown_at(&self, entry: &Entry, content: &Content) -> Arrival {
-        let more = entry.more.as_deref();
-        let since = more.and_then(|more| more.seen_last).unwrap_or(Arrival(0));
+        let since = entry.more.as_ref().and_then(|more| more.seen_last).unwrap_or(Arrival(0));
         let probe = self.probe(content);
         let fitting =
             || entry.chain.versions().iter().filter(|version| probe.fits(version)).map(|version| version.arrival);
-        let hole = more.and_then(|more| more.hole.as_ref());
-        let coalesced = || hole.is_some_and(|hole| hole.newest >= since && hole.may_hold(content, &self.masks, since));
         match fitting().find(|arrival| *arrival >= since) {
             Some(arrival) => arrival,
-            None if coalesced() => since,
-            None => fitting().last().unwrap_or(since),
+            None if self.may_be_coalesced(entry, content, since) => since,
+            None => fitting().next_back().unwrap_or(since),
         }
     }
 
@@ -95,7 +92,6 @@ impl Engine {
     /// Eligible as a witness: present, of one partition, known not to equal what stood there before, not maybe coalesced.
     fn is_eligible(&self, entry: &Entry, content: &Content) -> bool {
         let probe = self.probe(content);
-        let hole = entry.more.as_deref().and_then(|more| more.hole.as_ref());
         let base = match entry.base() {
             Base::Unknown => false,
             Base::Absent => true,
@@ -103,10 +99,7 @@ impl Engine {
             Base::Content(fingerprint, mask) => !probe.sums_to(mask, fingerprint),
         };
         let present = matches!(content, Content::Row { .. });
-        present
-            && !entry.is_unordered()
-            && base
-            && !hole.is_some_and(|hole| hole.may_hold(content, &self.masks, Arrival(0)))
+        present && !entry.is_unordered() && base && !self.may_be_coalesced(entry, content, Arrival(0))
     }
 }
 
