@@ -173,11 +173,59 @@ impl Entry {
     }
 }
 
+/// Entries of one piece of the slab: 88 KiB.
+const PIECE: usize = 1024;
+
+/// Entries by index, in pieces, so that growing copies nothing and leaves no hole behind.
+#[derive(Debug, Default)]
+struct Slab {
+    pieces: Vec<Vec<Option<Entry>>>,
+    free: Vec<KeyIx>,
+}
+
+impl Slab {
+    fn get(&self, ix: KeyIx) -> Option<&Entry> {
+        self.pieces.get(ix.0 as usize / PIECE)?.get(ix.0 as usize % PIECE)?.as_ref()
+    }
+
+    fn slot(&mut self, ix: KeyIx) -> Option<&mut Option<Entry>> {
+        self.pieces.get_mut(ix.0 as usize / PIECE)?.get_mut(ix.0 as usize % PIECE)
+    }
+
+    fn insert(&mut self, entry: Entry) -> KeyIx {
+        if let Some(ix) = self.free.pop() {
+            if let Some(slot) = self.slot(ix) {
+                *slot = Some(entry);
+            }
+            return ix;
+        }
+        let full = self.pieces.len().saturating_sub(1) * PIECE;
+        match self.pieces.last_mut().filter(|piece| piece.len() < PIECE) {
+            Some(piece) => {
+                piece.push(Some(entry));
+                KeyIx(u32::try_from(full + piece.len() - 1).unwrap_or(u32::MAX))
+            }
+            None => {
+                // Few keys take little.
+                let mut piece = Vec::with_capacity(if self.pieces.is_empty() { 1 } else { PIECE });
+                piece.push(Some(entry));
+                self.pieces.push(piece);
+                KeyIx(u32::try_from((self.pieces.len() - 1) * PIECE).unwrap_or(u32::MAX))
+            }
+        }
+    }
+
+    fn remove(&mut self, ix: KeyIx) -> Option<Entry> {
+        let entry = self.slot(ix)?.take()?;
+        self.free.push(ix);
+        Some(entry)
+    }
+}
+
 /// The table: a slab of entries and an index from key bytes.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    entries: Vec<Option<Entry>>,
-    free: Vec<KeyIx>,
+    slab: Slab,
     index: HashTable<KeyIx>,
     key_bytes: usize,
 }
@@ -202,41 +250,36 @@ impl Keys {
     }
 
     pub(super) fn get(&self, ix: KeyIx) -> Option<&Entry> {
-        self.entries.get(ix.0 as usize).and_then(Option::as_ref)
+        self.slab.get(ix)
     }
 
     pub(super) fn get_mut(&mut self, ix: KeyIx) -> Option<&mut Entry> {
-        self.entries.get_mut(ix.0 as usize).and_then(Option::as_mut)
+        self.slab.slot(ix)?.as_mut()
     }
 
     /// Adds an entry whose key is not in the table.
     pub(super) fn insert(&mut self, entry: Entry) -> KeyIx {
         let hashed = hash(&entry.key);
         self.key_bytes += entry.key.bytes().len();
-        let ix = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            KeyIx(u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX))
-        });
-        self.entries[ix.0 as usize] = Some(entry);
-        let entries = &self.entries;
-        self.index.insert_unique(hashed, ix, |ix| entries[ix.0 as usize].as_ref().map_or(0, |entry| hash(&entry.key)));
+        let ix = self.slab.insert(entry);
+        let slab = &self.slab;
+        self.index.insert_unique(hashed, ix, |ix| slab.get(*ix).map_or(0, |entry| hash(&entry.key)));
         ix
     }
 
     /// Forgets a key.
     pub(super) fn remove(&mut self, ix: KeyIx) -> Option<Entry> {
-        let hashed = hash(&self.get(ix)?.key);
-        if let Ok(found) = self.index.find_entry(hashed, |known| *known == ix) {
+        let entry = self.slab.remove(ix)?;
+        if let Ok(found) = self.index.find_entry(hash(&entry.key), |known| *known == ix) {
             found.remove();
         }
-        let entry = self.entries[ix.0 as usize].take()?;
         self.key_bytes -= entry.key.bytes().len();
-        self.free.push(ix);
         Some(entry)
     }
 
     /// Every key, in slab order (which is deterministic).
     pub(super) fn iter(&self) -> impl Iterator<Item = (KeyIx, &Entry)> {
-        (0u32..).map(KeyIx).zip(self.entries.iter()).filter_map(|(ix, entry)| entry.as_ref().map(|entry| (ix, entry)))
+        let slots = (0u32..).map(KeyIx).zip(self.slab.pieces.iter().flatten());
+        slots.filter_map(|(ix, slot)| slot.as_ref().map(|entry| (ix, entry)))
     }
 }
