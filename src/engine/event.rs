@@ -118,6 +118,8 @@ pub enum Input {
         expected: Box<Tracked>,
         /// What was found.
         finding: Box<Finding>,
+        /// What stood there when it was last stated; `None` where that was not kept.
+        observed: Option<Seen>,
     },
     /// The table's plan was made anew: its fingerprints so far compare with nothing any more.
     Replanned {

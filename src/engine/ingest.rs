@@ -1,16 +1,15 @@
 //! 3 ▸ Changes become versions of keys.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::change::KeyChange;
 use crate::model::finding::{Cause, Finding, Kind, State, Subject};
 use crate::model::{Op, PartitionId, Position, TableId};
 
-use super::chain::{Arrival, Base, Chain, Marks, MaskId, Version};
-use super::event::{Note, Output, Role, Tracked, Verified};
+use super::chain::{Arrival, Base, Chain, Content, Marks, MaskId, Version};
+use super::event::{Note, Output, Role, Seen, Tracked, Verified};
 use super::horizon::Back;
-use super::keys::{Entry, KeyIx, More, Reported};
+use super::keys::{Entry, KeyIx, More, Reported, Unjudged};
 use super::limit::{HEARTBEAT_VERSIONS, Order};
 use super::state::{Engine, ScopeId};
 use super::track::Tracked as Track;
@@ -188,21 +187,23 @@ impl Engine {
     /// Leaves a key without a verdict, and says so for each partition that holds its changes. An open finding stays.
     pub(super) fn give_up(&mut self, ix: KeyIx, why: &'static str) {
         let Some(entry) = self.keys.get(ix) else { return };
-        let key = entry.key.clone();
-        let mut ranges: BTreeMap<PartitionId, (u64, u64)> = BTreeMap::new();
-        for version in entry.chain.versions().iter().filter(|version| !entry.is_done(version.arrival)) {
-            self.counters.unverifiable += 1;
-            let range = ranges.entry(version.partition).or_insert((version.offset, version.offset));
-            *range = (range.0.min(version.offset), range.1.max(version.offset));
-        }
+        let (key, unjudged) = (entry.key.clone(), entry.unjudged(entry.chain.len() - 1));
         self.strike(&key);
         if !self.keep_finding(ix) {
             self.forget(ix);
         }
-        for (partition, range) in ranges {
-            if let Some(known) = self.partitions.get_mut(&partition) {
+        for partition in unjudged.ranges.keys() {
+            if let Some(known) = self.partitions.get_mut(partition) {
                 known.unbroken_since = known.consumed;
             }
+        }
+        self.leave(unjudged, why);
+    }
+
+    /// Versions end without a verdict: counted, and said.
+    pub(super) fn leave(&mut self, unjudged: Unjudged, why: &'static str) {
+        self.counters.unverifiable += unjudged.count;
+        for (partition, range) in unjudged.ranges {
             self.say(Output::Note(Note::Unverifiable { partition, range, why }));
         }
     }
@@ -382,14 +383,16 @@ impl Engine {
         }
     }
 
-    /// A finding from before a restart: its key is known again, with the version it expected and nothing else.
-    pub(super) fn open_finding(&mut self, expected: Tracked, finding: Finding) {
+    /// A finding from before a restart: its key is known again, with the version it expected and nothing else. Which changes
+    /// behind it ended without a verdict nobody knows any more.
+    pub(super) fn open_finding(&mut self, expected: Tracked, finding: Finding, observed: Option<&Seen>) {
         let look = self.now + self.options.reread;
+        let content = observed.and_then(Content::of);
         if let Some(ix) = self.keys.find(&expected.key) {
             let Some(entry) = self.keys.get_mut(ix) else { return };
             let floor = entry.chain.versions()[0].arrival;
             if entry.reported().is_none() {
-                entry.more().reported = Some(Box::new(Reported { finding, content: None, floor, look }));
+                entry.more().reported = Some(Box::new(Reported { finding, content, floor, look }));
                 self.again.insert((look, ix));
             }
             return;
@@ -397,7 +400,8 @@ impl Engine {
         let version = self.version(&expected);
         let mut more = More::new(Base::Unknown);
         (more.settled_to, more.applied_to) = (Some(version.arrival), Some(version.arrival));
-        more.reported = Some(Box::new(Reported { finding, content: None, floor: version.arrival, look }));
+        more.blind = Some(version.arrival);
+        more.reported = Some(Box::new(Reported { finding, content, floor: version.arrival, look }));
         let entry = Entry { more: Some(Box::new(more)), ..Entry::of(expected.key, version, Role::Rows) };
         let ix = self.keys.insert(entry);
         self.memory.versions += 1;

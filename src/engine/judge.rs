@@ -114,19 +114,12 @@ impl Engine {
             self.schedule_rest(ix);
             return;
         };
-        let version = entry.chain.versions()[index];
-        let unjudged =
-            entry.chain.versions()[..=index].iter().filter(|version| !entry.is_done(version.arrival)).copied();
-        let unjudged: Vec<Version> = unjudged.collect();
-        if let (Some(first), Some(last)) = (unjudged.first(), unjudged.last()) {
-            self.counters.unverifiable += unjudged.len() as u64;
-            let range = (first.offset, last.offset);
-            self.say(Output::Note(Note::Unverifiable { partition: version.partition, range, why }));
-        }
+        let (to, unjudged) = (entry.chain.versions()[index].arrival, entry.unjudged(index));
+        self.leave(unjudged, why);
         if let Some((key, passed)) = self.known_at(ix, 0, index) {
             self.images.remember(&key, Verified { seen: false, ..passed });
         }
-        if let Some(entry) = self.pass(ix, version.arrival) {
+        if let Some(entry) = self.pass(ix, to) {
             self.strike(&entry.key);
         }
         self.schedule_rest(ix);
@@ -317,8 +310,7 @@ impl Engine {
         let op = entry.chain.versions()[index].op;
         let table = entry.key.table();
         let same_finding = entry.reported().is_some_and(|reported| {
-            floor.arrival <= reported.floor
-                && reported.content.as_ref().is_none_or(|known| *known == observation.content)
+            floor.arrival <= reported.floor && reported.content.as_ref() == Some(&observation.content)
         });
         if same_finding {
             self.still_there(ix, floor, observation);

@@ -1,5 +1,7 @@
 //! The keys that have something without a verdict, and their state. A key that has none is forgotten.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -90,7 +92,7 @@ pub(super) struct Unordered {
 pub(super) struct Reported {
     /// As last stated.
     pub(super) finding: Finding,
-    /// The content that convicted; `None` where the finding is known from the store only.
+    /// The content that convicted; `None` where the store did not keep it.
     pub(super) content: Option<Content>,
     /// The floor it was last stated against.
     pub(super) floor: Arrival,
@@ -171,6 +173,33 @@ impl Entry {
     pub(super) fn last_read(&self) -> Option<Tick> {
         self.more.as_ref().and_then(|more| more.last_read)
     }
+
+    /// The versions that still need something, of those up to a place in the chain.
+    pub(super) fn unjudged(&self, to: usize) -> Unjudged {
+        let is_holed = self.more.as_ref().is_some_and(|more| more.hole.is_some());
+        let (mut unjudged, mut done) = (Unjudged::default(), BTreeMap::new());
+        for version in &self.chain.versions()[..=to] {
+            if self.is_done(version.arrival) {
+                done.insert(version.partition, version.offset + 1);
+                continue;
+            }
+            // Those that were coalesced stand behind the last that needs nothing.
+            let behind = done.get(&version.partition).filter(|_| is_holed).copied();
+            let from = behind.unwrap_or(version.offset).min(version.offset);
+            let range = unjudged.ranges.entry(version.partition).or_insert((from, version.offset));
+            *range = (range.0.min(from), range.1.max(version.offset));
+            unjudged.count += 1;
+        }
+        unjudged
+    }
+}
+
+/// Versions of a key without a verdict.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Unjudged {
+    pub(super) count: u64,
+    /// The first and the last of each partition, coalesced ones among them.
+    pub(super) ranges: BTreeMap<PartitionId, (u64, u64)>,
 }
 
 /// Entries of one piece of the slab: 88 KiB.

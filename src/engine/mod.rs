@@ -84,7 +84,9 @@ impl Engine {
             Input::Ends { asked, ends } => self.ends(asked, &ends),
             Input::Committed { asked, next, generation } => self.committed(asked, &next, generation),
             Input::AppliedTime { asked, time } => self.applied_time(asked, time),
-            Input::OpenFinding { expected, finding } => self.open_finding(*expected, *finding),
+            Input::OpenFinding { expected, finding, observed } => {
+                self.open_finding(*expected, *finding, observed.as_ref());
+            }
             Input::Replanned { table } => self.replanned(table),
             Input::Tick => self.tick(),
         }

@@ -1,7 +1,7 @@
 //! From a stored document back to the engine's finding, so that it can heal after a restart.
 //!
 //! JSON cannot carry typed cells. [`Document::extra`] does: a version byte, the key's canonical cells and, unless values are
-//! withheld, the expected row as cells, which the next process fingerprints under its own plan.
+//! withheld, the rows expected and observed as cells, which the next process fingerprints under its own plan.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::model::position::PartitionName;
 use crate::model::{Cell, Columns, Key, PartitionId, Position, Row, SourceTime, TableId, Tick, Typing, Wall};
 
 /// The form of the bytes below. Bytes of another form revive nothing.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// What this process calls the things that a document names.
 pub trait Directory {
@@ -29,12 +29,12 @@ pub trait Directory {
 }
 
 impl Document {
-    /// The finding about a row that this document was made of, in terms of this process. The expected row is there unless
-    /// values were withheld; observed rows are not. `None` for findings that are not about a row, for tables or partitions
+    /// The finding about a row that this document was made of, in terms of this process. Rows are there unless values
+    /// were withheld. `None` for findings that are not about a row, for tables or partitions
     /// that are not known yet, and for bytes of another version.
     #[must_use]
     pub fn revive(&self, directory: &dyn Directory) -> Option<Finding> {
-        let (key, row) = unpack(directory.table(self.table.as_deref()?)?, &self.extra)?;
+        let (key, [row, seen]) = unpack(directory.table(self.table.as_deref()?)?, &self.extra)?;
         let expected = self.expected.as_ref()?;
         let place = |topic: &str, partition, offset| {
             let name = PartitionName { topic: topic.into(), partition };
@@ -55,7 +55,7 @@ impl Document {
             Some(NamedVersion { at, op: *op, committed_at: None, source: None, row: None })
         };
         let Seen { at, matches, .. } = self.observed.as_ref()?;
-        let observed = Observed { row: None, at: directory.tick(*at), matches: matches.as_ref().and_then(matched) };
+        let observed = Observed { row: seen, at: directory.tick(*at), matches: matches.as_ref().and_then(matched) };
         let columns = self.columns.iter().filter_map(difference).collect();
         let versions_behind = self.versions_behind;
         Some(Finding {
@@ -83,37 +83,52 @@ fn difference(column: &super::document::Column) -> Option<ColumnDifference> {
 
 /// The bytes of a finding about a row; none for any other.
 pub(super) fn pack(finding: &Finding, values: Values) -> Vec<u8> {
-    let Subject::Row { key, expected, .. } = &finding.subject else {
+    let Subject::Row { key, expected, observed, .. } = &finding.subject else {
         return Vec::new();
     };
     let mut bytes = vec![FORM];
-    let cells = key.cell_bytes();
-    encode(&Cell::Bytes(cells.into()), &mut bytes);
-    match (&expected.row, values) {
-        (Some(row), Values::Full) => pack_row(row, &mut bytes),
-        (Some(_), Values::Hashed | Values::None) | (None, _) => {}
+    encode(&Cell::Bytes(key.cell_bytes().into()), &mut bytes);
+    for row in [&expected.row, &observed.row] {
+        let packed = match (row, values) {
+            (Some(row), Values::Full) => pack_row(row),
+            (Some(_), Values::Hashed | Values::None) | (None, _) => Vec::new(),
+        };
+        encode(&Cell::Bytes(packed.into()), &mut bytes);
     }
     bytes
 }
 
-fn pack_row(row: &Row, bytes: &mut Vec<u8>) {
-    encode(&Cell::Int(typing_number(row.typing)), bytes);
+fn pack_row(row: &Row) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(&Cell::Int(typing_number(row.typing)), &mut bytes);
     for (name, cell) in row.iter() {
-        encode(&Cell::text(name), bytes);
-        encode(cell, bytes);
+        encode(&Cell::text(name), &mut bytes);
+        encode(cell, &mut bytes);
     }
+    bytes
 }
 
-fn unpack(table: TableId, bytes: &[u8]) -> Option<(Key, Option<Arc<Row<'static>>>)> {
+type Rows = [Option<Arc<Row<'static>>>; 2];
+
+/// The key, and the rows expected and observed.
+fn unpack(table: TableId, bytes: &[u8]) -> Option<(Key, Rows)> {
     let (form, rest) = bytes.split_first()?;
     if *form != FORM {
         return None;
     }
-    let (Cell::Bytes(cells), rest) = decode(rest)? else {
+    let (key, rest) = unpack_bytes(rest)?;
+    let (expected, rest) = unpack_bytes(rest)?;
+    let (observed, rest) = unpack_bytes(rest)?;
+    let row = |bytes: &[u8]| if bytes.is_empty() { Some(None) } else { unpack_row(bytes).map(Arc::new).map(Some) };
+    let rows = [row(&expected)?, row(&observed)?];
+    rest.is_empty().then_some((Key::from_cell_bytes(table, &key)?, rows))
+}
+
+fn unpack_bytes(bytes: &[u8]) -> Option<(Box<[u8]>, &[u8])> {
+    let (Cell::Bytes(cell), rest) = decode(bytes)? else {
         return None;
     };
-    let row = if rest.is_empty() { None } else { Some(Arc::new(unpack_row(rest)?)) };
-    Some((Key::from_cell_bytes(table, &cells)?, row))
+    Some((cell, rest))
 }
 
 fn unpack_row(bytes: &[u8]) -> Option<Row<'static>> {
@@ -170,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revived_finding_is_the_same_fact_with_the_same_expected_row() {
+    fn a_revived_finding_is_the_same_fact_with_the_same_rows() {
         let (before, after) = (Orders::default(), Orders { first_table: 7, ..Orders::default() });
         for finding in [sample::unapplied_delete(&before), sample::lost_update(&before, 43, 1_200)] {
             let document = Document::of(&finding, &before);
@@ -178,6 +193,7 @@ mod tests {
             let again = Document::of(&revived, &after);
             assert_eq!((again.id, again.extra), (document.id, document.extra));
             assert_eq!((again.expected, again.columns), (document.expected, document.columns));
+            assert_eq!(again.observed, document.observed);
             assert_eq!((again.first_seen, again.proof), (document.first_seen, document.proof));
         }
     }

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use crate::canon::Mask;
 use crate::engine::Input;
-use crate::engine::event::Tracked;
+use crate::engine::event::{Seen, Tracked};
 use crate::model::change::KeyChange;
-use crate::model::finding::{Finding, Subject};
+use crate::model::finding::{Finding, Kind, Observed, Subject};
 use crate::model::position::PartitionName;
-use crate::model::{PartitionId, TableId, Tick, Wall};
+use crate::model::{Key, PartitionId, TableId, Tick, Wall};
 use crate::report::document::Document;
 use crate::report::revive::Directory;
 use crate::store::{Store, StoreError};
 use crate::tap::Partitions;
 
 use super::clock::Clock;
+use super::look;
 use super::tables::Table;
 
 /// Findings brought back at most; older ones stay as they are in the store until their key changes again.
@@ -82,13 +83,14 @@ impl Restore {
             .partition(|document| document.table.as_deref() == Some(&*table.tap_name));
         self.documents = rest;
         let names = Names { table, restore: self };
-        let revived = of_table.iter().filter_map(|document| document.revive(&names));
-        revived.filter_map(|finding| input(table, finding)).collect()
+        let revived = of_table.iter().filter_map(|document| Some((document, document.revive(&names)?)));
+        revived.filter_map(|(document, finding)| input(table, document, finding)).collect()
     }
 }
 
-fn input(table: &Table, finding: Finding) -> Option<Input> {
-    let Subject::Row { key, expected, .. } = &finding.subject else { return None };
+fn input(table: &Table, document: &Document, finding: Finding) -> Option<Input> {
+    let Subject::Row { key, expected, observed, .. } = &finding.subject else { return None };
+    let seen = seen(table, document, (finding.kind, key, observed));
     let (fingerprint, mask) = match &expected.row {
         Some(row) => {
             let reduced = table.plan.expect(&table.plan.bind(&row.columns, row.typing), row);
@@ -111,5 +113,18 @@ fn input(table: &Table, finding: Finding) -> Option<Input> {
     };
     let leaves_row = !matches!(expected.op, crate::model::Op::Delete | crate::model::Op::Truncate);
     let known = !leaves_row || expected.row.is_some();
-    known.then(|| Input::OpenFinding { expected: Box::new(tracked), finding: Box::new(finding) })
+    let (expected, finding) = (Box::new(tracked), Box::new(finding));
+    known.then_some(Input::OpenFinding { expected, finding, observed: seen })
+}
+
+/// What stood there, as a read under this process's plan would have told it; `None` where values were withheld.
+fn seen(table: &Table, document: &Document, (kind, key, observed): (Kind, &Key, &Observed)) -> Option<Seen> {
+    if document.observed.as_ref().is_some_and(|observed| observed.row.is_none()) {
+        return Some(Seen::Absent);
+    }
+    let row = observed.row.as_ref()?;
+    if kind == Kind::DuplicateRow {
+        return Some(Seen::Several { count: 2, row: Arc::clone(row) });
+    }
+    Some(look::seen(table, key, vec![(**row).clone()]))
 }

@@ -173,6 +173,11 @@ impl Check {
         self.in_flight.clear();
     }
 
+    /// What is asked for on patrol is worth nothing any more: its keys may be asked for anew.
+    pub(crate) fn voided(&mut self) {
+        self.in_flight.clear();
+    }
+
     pub(crate) fn asked(&mut self, lookup: &Lookup) {
         if lookup.keys.is_empty() {
             self.violated(format!("lookup {:?} asks for nothing", lookup.id));
@@ -442,10 +447,12 @@ impl Check {
         }
     }
 
-    /// Findings that the store kept, with the versions they expected.
-    pub(crate) fn kept(&self, source: &Source) -> Vec<(usize, Finding)> {
+    /// Findings that the store kept, with the versions they expected and what was read when they were last stated.
+    pub(crate) fn kept(&self, source: &Source) -> Vec<(usize, Finding, Option<Cells>)> {
         let find = |((key, at), finding): (&(KeyId, Position), &Finding)| {
-            Some((self.change_at(source, *key, *at)?, finding.clone()))
+            let Subject::Row { observed, .. } = &finding.subject else { return None };
+            let read = self.reads[*key as usize].iter().rev().find(|read| read.ended == observed.at.0)?;
+            Some((self.change_at(source, *key, *at)?, finding.clone(), read.row))
         };
         self.open.iter().filter_map(find).collect()
     }

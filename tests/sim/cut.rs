@@ -30,10 +30,12 @@ pub(crate) enum Part {
     Caps,
     Damages,
     Patrol,
+    Evidence,
 }
 
 impl Part {
-    const ALL: [Part; 20] = [
+    const ALL: [Part; 21] = [
+        Part::Evidence,
         Part::Damages,
         Part::Patrol,
         Part::OurCrashes,
@@ -78,6 +80,7 @@ impl Part {
             Part::Caps => "caps",
             Part::Damages => "damages",
             Part::Patrol => "patrol",
+            Part::Evidence => "evidence",
         }
     }
 
@@ -102,6 +105,7 @@ impl Part {
             Part::Stalls => plan.stalls = 0.0,
             Part::Damages => plan.damages = 0,
             Part::Patrol => plan.options.patrol_reads_per_second = 0,
+            Part::Evidence => plan.with_its_own_evidence(),
             Part::Caps => (plan.options.versions_per_key, plan.options.memory) = (512, 1 << 30),
         }
     }

@@ -157,10 +157,14 @@ pub(crate) struct Plan {
     pub(crate) options: Options,
 }
 
+/// Milliseconds between heartbeats.
+const HEARTBEATS: [u64; 3] = [2 * SECOND, 5 * SECOND, 15 * SECOND];
+
 impl Plan {
     pub(crate) fn of(seed: u64) -> Plan {
         let rng = &mut Rng::new(seed);
-        Plan::plain(seed, rng).widened(rng).fitting().patrolled(&mut Rng::new(seed ^ 0x50_41_54_52))
+        let plan = Plan::plain(seed, rng).widened(rng).fitting().patrolled(&mut Rng::new(seed ^ 0x50_41_54_52));
+        plan.evidenced(&mut Rng::new(seed ^ 0x45_56_49_44))
     }
 
     /// Without the rarer models.
@@ -176,8 +180,8 @@ impl Plan {
         let batches = rng.chance(0.8);
         let wrongs = wrongs(rng, batches);
         let partitions = if rng.chance(0.4) { 1 } else { 1 + rng.below(4) as u16 };
-        let heartbeat = matches!(mode, Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat)
-            .then(|| *rng.pick(&[2 * SECOND, 5 * SECOND, 15 * SECOND]));
+        let heartbeat =
+            matches!(mode, Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat).then(|| *rng.pick(&HEARTBEATS));
         let checkpoint = *rng.pick(&[2 * SECOND, 5 * SECOND, 15 * SECOND]);
         let tap_delay = if source_log { 800 } else { 5 };
         Plan {
@@ -296,6 +300,28 @@ impl Plan {
         self
     }
 
+    /// Draws evidence beside that of the mode.
+    fn evidenced(mut self, rng: &mut Rng) -> Plan {
+        let further = rng.chance(0.3) && !matches!(self.workers, Workers::Keys(_));
+        match self.mode {
+            Mode::Committed if further => {
+                self.heartbeat = Some(*rng.pick(&HEARTBEATS));
+                self.options.evidence.heartbeat = true;
+            }
+            Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat if further => self.options.evidence.inferred = true,
+            Mode::Committed | Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat | Mode::Inferred | Mode::Assumed => {}
+        }
+        self
+    }
+
+    /// Leaves only the evidence of the mode.
+    pub(crate) fn with_its_own_evidence(&mut self) {
+        self.options.evidence = evidence(self.mode);
+        if self.mode == Mode::Committed {
+            self.heartbeat = None;
+        }
+    }
+
     /// Milliseconds in which changes are made; heartbeats and a trickle of changes go on after it.
     pub(crate) fn busy(&self) -> u64 {
         self.changes as u64 * self.every
@@ -326,6 +352,7 @@ impl Plan {
         let applier = if self.batches { "batch" } else { "transactional" };
         let faults = [
             (self.wrongs != Wrongs::default(), "losses"),
+            (self.options.evidence != evidence(self.mode), "further evidence"),
             (self.wrongs.crash > 0.0, "applier crashes"),
             (self.our_crashes > 0, "our crashes"),
             (self.rebalances > 0, "rebalances"),
@@ -381,15 +408,18 @@ fn wrongs(rng: &mut Rng, batches: bool) -> Wrongs {
     }
 }
 
-fn options(mode: Mode, order: Order, batches: bool, source_log: bool, rng: &mut Rng) -> Options {
-    let evidence = Evidence {
+fn evidence(mode: Mode) -> Evidence {
+    Evidence {
         committed: matches!(mode, Mode::Committed | Mode::UnknownCommitsAndHeartbeat),
         heartbeat: matches!(mode, Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat),
         inferred: mode == Mode::Inferred,
         assumed: mode == Mode::Assumed,
-    };
+    }
+}
+
+fn options(mode: Mode, order: Order, batches: bool, source_log: bool, rng: &mut Rng) -> Options {
     Options {
-        evidence,
+        evidence: evidence(mode),
         commits: if mode == Mode::Committed { Commits::AfterWrite } else { Commits::Unknown },
         evidence_name: format!("{mode:?}").to_lowercase(),
         order,

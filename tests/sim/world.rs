@@ -326,6 +326,7 @@ impl World<'_> {
         }
         if change.unreadable {
             let table = self.source.tells_table(index).then(|| self.cache.table_name(tracked.key.table()));
+            self.check.voided();
             self.drive(Input::Reject { at: tracked.at, reason: "not JSON".to_owned(), table });
             return;
         }
@@ -349,6 +350,7 @@ impl World<'_> {
         let offset = |place: usize| self.source.changes[log[place]].offset;
         let (first, next) = (offset(from), offset(to - 1) + 1);
         self.consumers[at].next = to;
+        self.check.voided();
         self.drive(Input::Gap { partition: PartitionId(partition), from: first, to: next });
     }
 
@@ -438,9 +440,10 @@ impl World<'_> {
                 self.expire(partition);
             }
         }
-        for (index, finding) in self.check.kept(&self.source) {
+        for (index, finding, row) in self.check.kept(&self.source) {
             let expected = Box::new(self.source.tracked(index));
-            self.drive(Input::OpenFinding { expected, finding: Box::new(finding) });
+            let observed = Some(self.seen(row.as_ref()));
+            self.drive(Input::OpenFinding { expected, finding: Box::new(finding), observed });
         }
         self.drive(Input::Tick);
     }

@@ -215,7 +215,9 @@ impl Bench {
             let Subject::Row { expected, .. } = &finding.subject else { panic!("a finding about a row") };
             let words: Vec<&str> = change.split_whitespace().collect();
             let tracked = self.tracked(&words, expected.at);
-            self.give(Input::OpenFinding { expected: Box::new(tracked), finding: Box::new(finding.clone()) });
+            let observed = Some(self.target.get(&tracked.key).cloned().unwrap_or(Seen::Absent));
+            let (expected, finding) = (Box::new(tracked), Box::new(finding.clone()));
+            self.give(Input::OpenFinding { expected, finding, observed });
         }
     }
 

@@ -134,6 +134,27 @@ fn a_finding_known_from_the_store_heals_beside_newer_changes() {
 }
 
 #[test]
+fn a_finding_known_from_the_store_is_stated_again_while_the_row_is_as_it_was() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "applied insert 1 10/20
+         delete 1
+         wait 100",
+    );
+    let open = bench.findings.last().expect("a finding").clone();
+    bench.restart(&[(open.clone(), "delete 1")]);
+    bench.run("wait 400");
+    assert!(bench.findings.last().is_some_and(|finding| finding.observations > open.observations + 20));
+    bench.run("gap 5");
+    let stated = bench.findings.len();
+    bench.run(
+        "put 1 12/22
+         wait 400",
+    );
+    assert_eq!(bench.findings.len(), stated, "what was gone from the log may have written it");
+}
+
+#[test]
 fn an_open_finding_outlives_an_assignment() {
     let mut bench = Bench::heartbeat();
     bench.run(
