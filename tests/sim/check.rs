@@ -173,7 +173,7 @@ impl Check {
         self.in_flight.clear();
     }
 
-    /// What is asked for on patrol is worth nothing any more: its keys may be asked for anew.
+    /// Some of what is asked for is worth nothing any more: its keys may be asked for anew.
     pub(crate) fn voided(&mut self) {
         self.in_flight.clear();
     }
@@ -208,7 +208,10 @@ impl Check {
 
     pub(crate) fn note(&mut self, note: &Note) {
         match note {
-            Note::Unverifiable { partition, range, .. } => self.unverifiable.push((partition.0, *range)),
+            Note::Unverifiable { partition, range, .. } => {
+                self.unverifiable.push((partition.0, *range));
+                self.voided();
+            }
             Note::Demoted { why } => self.violated(format!("sound commits were demoted: {why}")),
             Note::Frozen { .. } | Note::Coalesced { .. } | Note::Transient | Note::SlowEqual { .. } => {}
         }
