@@ -33,6 +33,7 @@ type Earlier = (Position, Op, u128);
 pub(super) struct Observation<'a> {
     pub(super) content: Content,
     pub(super) row: Option<Arc<Row<'static>>>,
+    pub(super) sent: Tick,
     pub(super) ended: Tick,
     pub(super) ends: &'a Ends,
     /// As they stood when the read was sent.
@@ -40,7 +41,7 @@ pub(super) struct Observation<'a> {
 }
 
 impl Engine {
-    pub(super) fn judge(&mut self, asked: &Asked, seen: &Seen, ended: Tick, ends: &Ends) {
+    pub(super) fn judge(&mut self, asked: &Asked, seen: &Seen, (sent, ended): (Tick, Tick), ends: &Ends) {
         let ix = asked.ix;
         let now = self.now;
         let Some(entry) = self.keys.get_mut(ix) else { return };
@@ -61,7 +62,7 @@ impl Engine {
             Seen::Absent | Seen::Incomparable => None,
         };
         let Some(floors) = self.keys.get(ix).map(|entry| held(entry, asked.floors)) else { return };
-        let observation = Observation { content, row, ended, ends, floors };
+        let observation = Observation { content, row, sent, ended, ends, floors };
         match floors.applied {
             Some(floor) if !(floor.by == Convict::Committed && self.soundness.demoted) => {
                 self.against(ix, floor, &observation);
@@ -165,6 +166,7 @@ impl Engine {
         if first {
             let of = self.statements(floor.partition, table, op);
             self.gate.judged(of, false, self.now);
+            self.judged_below(floor, false);
         }
         self.verify_settled(ix, floor, observation);
         self.schedule_rest(ix);
@@ -281,6 +283,9 @@ impl Engine {
         if let Some(stated) = suspect.stated {
             self.withdraw(*stated);
         }
+        if suspect.floor.by == Convict::Committed {
+            self.soundness.healed();
+        }
         let Some(entry) = self.keys.get(ix) else { return };
         let own = entry.chain.find(suspect.floor.arrival).copied();
         let probe = self.probe(&observation.content);
@@ -328,6 +333,7 @@ impl Engine {
         if first {
             let of = self.statements(floor.partition, table, op);
             self.gate.judged(of, true, self.now);
+            self.judged_below(floor, true);
         }
         self.suspect(ix, floor, wrong_when_settled, observation);
         let changed = self.keys.get(ix).and_then(|entry| entry.suspect()).map_or(0, |suspect| suspect.changed);

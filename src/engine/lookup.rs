@@ -26,12 +26,14 @@ pub(super) struct Asked {
 
 #[derive(Debug)]
 struct Flight {
+    sent: Tick,
     keys: Vec<Asked>,
     partitions: Vec<PartitionId>,
 }
 
 #[derive(Debug)]
 struct Arrived {
+    sent: Tick,
     keys: Vec<Asked>,
     rows: Vec<Seen>,
     ended: Tick,
@@ -125,7 +127,7 @@ impl Engine {
         self.counters.reads += asked.len() as u64;
         // The next change of a key whose last one is long ago may come in any partition.
         let partitions = if patrolled { self.partition_ids().to_vec() } else { self.asked_partitions(partitions) };
-        self.flights.sent.insert(id, Flight { keys: asked, partitions: partitions.clone() });
+        self.flights.sent.insert(id, Flight { sent: self.now, keys: asked, partitions: partitions.clone() });
         self.say(Output::Lookup(Lookup { id, table, keys: names, partitions, lead: self.options.lead }));
     }
 
@@ -142,7 +144,7 @@ impl Engine {
         match looked.rows {
             Ok(rows) if rows.len() == flight.keys.len() && names_all(&flight.partitions, &looked.ends) => {
                 let (ended, ends) = (looked.ended, looked.ends);
-                self.flights.arrived.push_back(Arrived { keys: flight.keys, rows, ended, ends });
+                self.flights.arrived.push_back(Arrived { sent: flight.sent, keys: flight.keys, rows, ended, ends });
                 self.judge_arrived();
             }
             Ok(_) | Err(_) => self.learned_nothing(&flight.keys),
@@ -204,7 +206,7 @@ impl Engine {
         for (asked, seen) in arrived.keys.iter().zip(&arrived.rows) {
             if self.keys.get(asked.ix).is_some_and(|entry| entry.flight == asked.flight) {
                 let ends: Ends = self.scope_ends(asked.partition, &arrived.ends);
-                self.judge(asked, seen, arrived.ended, &ends);
+                self.judge(asked, seen, (arrived.sent, arrived.ended), &ends);
             }
         }
     }

@@ -40,6 +40,7 @@ mod progress;
 mod roster;
 mod sample;
 mod schedule;
+mod soundness;
 mod stall;
 mod standing;
 mod state;

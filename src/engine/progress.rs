@@ -1,15 +1,12 @@
 //! Evidence moves horizons; horizons make keys due.
 
-use crate::model::finding::{Cause, Finding, Kind, State, Subject};
 use crate::model::{PartitionId, SourceTime, Tick};
 
 use super::event::{Note, Output};
 use super::horizon::Back;
-use super::keys::KeyIx;
 use super::limit::Order;
 use super::partition::Cursor;
 use super::state::{Engine, ScopeId};
-use super::suspect::Convict;
 use super::track::Tracked;
 
 /// Batches of the applier by which a partition is read again when its committed position goes backward: the one that was
@@ -139,53 +136,6 @@ impl Engine {
             (_, true) => Passed::Done,
             (true, false) => Passed::Due,
             (false, false) => Passed::NotYet,
-        }
-    }
-
-    /// Committed offsets ran ahead of writes: from now on they only let us forget.
-    pub(super) fn demote(&mut self, why: String) {
-        if self.soundness.demoted {
-            return;
-        }
-        self.soundness.demoted = true;
-        self.say(Output::Note(Note::Demoted { why: why.clone() }));
-        let finding = Finding {
-            kind: Kind::EvidenceUnsound,
-            cause: Cause::Unknown,
-            state: State::Open,
-            proof: None,
-            subject: Subject::Scope { at: None, detail: why },
-            evidence: "two rows that were wrong below the committed position healed to exactly their own version"
-                .into(),
-            first_seen: self.now,
-            last_seen: self.now,
-            observations: 2,
-        };
-        self.state(&finding);
-        self.stated.unsound = Some(finding);
-        self.forget_commits();
-    }
-
-    /// What committed positions made suspect is suspect no more.
-    fn forget_commits(&mut self) {
-        let by_commits = |ix: &KeyIx| {
-            let suspect = self.keys.get(*ix).and_then(|entry| entry.suspect());
-            suspect.is_some_and(|suspect| suspect.floor.by == Convict::Committed)
-        };
-        let suspects: Vec<KeyIx> = self.suspects.iter().copied().filter(by_commits).collect();
-        for ix in suspects {
-            self.suspects.remove(&ix);
-            let suspect = self.keys.get_mut(ix).and_then(|entry| entry.more().suspect.take());
-            if let Some(suspicion) = suspect.and_then(|suspect| suspect.stated) {
-                self.withdraw(*suspicion);
-            }
-            if let Some(more) = self.keys.get_mut(ix).and_then(|entry| entry.more.as_mut()) {
-                more.applied_to = more.settled_to;
-            }
-        }
-        // Positions that only commits had passed are passed again by the causal watermark.
-        for partition in self.partitions.values_mut() {
-            partition.again(Cursor::Applied);
         }
     }
 }

@@ -19,6 +19,7 @@ use super::masks::Masks;
 use super::partition::Partition;
 use super::patrol::Patrol;
 use super::schedule::Schedule;
+use super::soundness::Soundness;
 use super::suspect::{Convict, Floor, Floors};
 use super::tally::Counters;
 
@@ -63,13 +64,6 @@ impl Lags {
 
 /// The last truncate of each table: what was committed at the source before it is gone, whatever partition it stands in.
 pub(super) type Truncates = BTreeMap<TableId, Version>;
-
-/// Committed positions that ran ahead of writes: twice is once too often.
-#[derive(Debug, Default)]
-pub(super) struct Soundness {
-    pub(super) healed_to_own: u32,
-    pub(super) demoted: bool,
-}
 
 /// Whether consumption is paused on full memory.
 #[derive(Debug, Default)]

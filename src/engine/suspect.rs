@@ -56,7 +56,9 @@ pub(super) struct Suspect {
     pub(super) settled_count: u32,
     /// The tap's ends after the last of those.
     pub(super) settled_ends: Option<Ends>,
-    /// When the first read returned.
+    /// When the first read was sent.
+    pub(super) sent: Tick,
+    /// When it returned.
     pub(super) first: Tick,
     /// When it was judged.
     pub(super) judged: Tick,
@@ -125,6 +127,7 @@ impl Engine {
                 count: 1,
                 settled_count: u32::from(settled && !frozen),
                 settled_ends: (settled && !frozen).then(|| Arc::clone(observation.ends)),
+                sent: observation.sent,
                 first: observation.ended,
                 judged: now,
                 last: observation.ended,
@@ -240,7 +243,9 @@ impl Engine {
         match suspect.floor.by {
             Convict::Assumed => true,
             Convict::Causal => visible(QUORUM),
-            Convict::Committed => visible(1) || self.stands_committed(suspect),
+            Convict::Committed => {
+                visible(1) || self.stands_committed(suspect) || self.stands_undisturbed(entry, suspect)
+            }
         }
     }
 

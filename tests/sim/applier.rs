@@ -195,7 +195,14 @@ impl Applier {
         }
         let batch = self.merge(plan, source, at, end);
         self.workers[at].batch = Some(batch);
-        now + self.rng.range((5, 60))
+        match plan.commits_ahead.filter(|(share, _)| self.rng.chance(*share)) {
+            Some((_, most)) => {
+                self.workers[at].checkpoint = end;
+                self.workers[at].commits.push(now);
+                now + self.rng.range((5, most))
+            }
+            None => now + self.rng.range((5, 60)),
+        }
     }
 
     fn batch_end(&mut self, plan: &Plan, source: &Source, at: usize, now: u64) -> usize {

@@ -20,6 +20,11 @@ pub(crate) struct Arm {
 }
 
 impl Arm {
+    /// Whether committed positions convict.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.mode == Mode::Committed
+    }
+
     /// Whether causal watermarks alone convict, under batches that are no transactions.
     pub(crate) fn is_gated(&self) -> bool {
         self.mode != Mode::Committed && self.shape == Applier::Batch
@@ -104,6 +109,12 @@ fn wrongs(mode: Mode) -> Wrongs {
         foreign: if mode == Mode::Inferred { 0.0 } else { 0.001 },
         ..Wrongs::default()
     }
+}
+
+/// An applier that loses nothing, and commits some batches before it writes them, though it is declared to commit after.
+pub(crate) fn ahead(arm: Arm, lag: Lag, (share, group_gap): (f64, u64), seed: u64) -> Plan {
+    let commits_ahead = Some((share, 10 * SECOND));
+    Plan { wrongs: Wrongs::default(), commits_ahead, group_gap, ..plan(arm, lag, seed) }
 }
 
 /// An applier that loses nothing, and of whose batches the last group is refused for minutes while newer changes join them:

@@ -140,6 +140,8 @@ pub(crate) struct Plan {
     pub(crate) stalls: f64,
     /// Probability that a batch's last statements are refused for a while, and the batch is formed anew with newer changes.
     pub(crate) refusals: f64,
+    /// Which batches are committed before they are written, and up to how many milliseconds.
+    pub(crate) commits_ahead: Option<(f64, u64)>,
     /// The applier reads the source's log itself, ahead of the tap.
     pub(crate) source_log: bool,
     pub(crate) tap_delay: u64,
@@ -216,6 +218,7 @@ impl Plan {
             checkpoint,
             stalls: if lag == Lag::Stalled { 0.002 } else { 0.0 },
             refusals: 0.0,
+            commits_ahead: None,
             source_log,
             tap_delay,
             heartbeat,

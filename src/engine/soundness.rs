@@ -1,0 +1,141 @@
+//! Whether committed positions can be believed: declared to be committed after the write, they are watched for having run
+//! ahead of it.
+
+use std::sync::Arc;
+
+use crate::model::Tick;
+use crate::model::finding::{Cause, Finding, Kind, State, Subject};
+
+use super::event::{Note, Output};
+use super::horizon::Ends;
+use super::keys::{Entry, KeyIx};
+use super::partition::Cursor;
+use super::state::Engine;
+use super::suspect::{Convict, Suspect};
+
+/// First judgements below a committed position that have to be right for each that is wrong, where a suspect need not wait
+/// for the applier's next visible step.
+const RIGHTS_PER_WRONG: u32 = 10;
+
+/// How many more were right before it need not.
+const RIGHTS: u32 = 30;
+
+/// Rights that are remembered at most.
+const RIGHTS_AT_MOST: u32 = 100;
+
+/// At how many moments positions have to have moved while all was right.
+const COMMITS: u32 = 8;
+
+/// What was seen of rows below committed positions.
+#[derive(Debug, Default)]
+pub(super) struct Soundness {
+    /// Rows that were wrong there, and healed to exactly their own version: twice is once too often.
+    pub(super) healed_to_own: u32,
+    pub(super) demoted: bool,
+    /// Rows that were right when they were first read, less [`RIGHTS_PER_WRONG`] for each that was not.
+    rights: u32,
+    /// At how many moments positions moved of which rows were right, and the last of these moments.
+    commits: u32,
+    moved: Tick,
+}
+
+impl Soundness {
+    /// The first judgement of a version below a position that was committed at `moved`.
+    pub(super) fn judged(&mut self, wrong: bool, moved: Tick) {
+        if wrong {
+            self.rights = self.rights.saturating_sub(RIGHTS_PER_WRONG);
+            return;
+        }
+        self.rights = (self.rights + 1).min(RIGHTS_AT_MOST);
+        if moved > self.moved {
+            (self.commits, self.moved) = (self.commits.saturating_add(1), moved);
+        }
+    }
+
+    /// A row that was wrong below a position was not at the next look: positions have to show anew what they are worth.
+    pub(super) fn healed(&mut self) {
+        (self.rights, self.commits) = (0, 0);
+    }
+
+    fn is_trusted(&self) -> bool {
+        !self.demoted && self.rights >= RIGHTS && self.commits >= COMMITS
+    }
+}
+
+impl Engine {
+    /// The first judgement of a version below a committed position.
+    pub(super) fn judged_below(&mut self, floor: super::suspect::Floor, wrong: bool) {
+        let partition = self.partitions.get(&floor.partition).filter(|_| floor.by == Convict::Committed);
+        if let Some(moved) = partition.map(|partition| partition.committed_moved) {
+            self.soundness.judged(wrong, moved);
+        }
+    }
+
+    /// Whether nobody applied anything again around the first read of a suspect: the group that commits has been the same since
+    /// long before it, and was still the same after it. Where commits have shown that they follow writes, and something behind
+    /// the suspect's version is visible, such a read proves the loss, and the next one need not wait until the applier shows
+    /// what is appended only now.
+    pub(super) fn stands_undisturbed(&self, entry: &Entry, suspect: &Suspect) -> bool {
+        let Some(partition) = self.partitions.get(&suspect.floor.partition) else { return false };
+        self.soundness.is_trusted()
+            && partition.generation.is_some()
+            && partition.group_changed + self.options.zombie_after <= suspect.sent
+            && partition.committed_asked >= suspect.last
+            && self.is_passed(entry, suspect)
+    }
+
+    /// Whether a version behind the one that a suspect lacks is visible, where the applier keeps them in order.
+    fn is_passed(&self, entry: &Entry, suspect: &Suspect) -> bool {
+        let Some(index) = entry.chain.at_or_before(suspect.floor.arrival) else { return false };
+        let version = entry.chain.versions()[index];
+        let behind: Ends = Arc::new([(version.partition, version.offset + 1)]);
+        self.horizon(&version, entry.key.table()).is_none_or(|horizon| horizon.post_dates(&behind, 1))
+    }
+
+    /// Committed offsets ran ahead of writes: from now on they only let us forget.
+    pub(super) fn demote(&mut self, why: String) {
+        if self.soundness.demoted {
+            return;
+        }
+        self.soundness.demoted = true;
+        self.say(Output::Note(Note::Demoted { why: why.clone() }));
+        let finding = Finding {
+            kind: Kind::EvidenceUnsound,
+            cause: Cause::Unknown,
+            state: State::Open,
+            proof: None,
+            subject: Subject::Scope { at: None, detail: why },
+            evidence: "two rows that were wrong below the committed position healed to exactly their own version"
+                .into(),
+            first_seen: self.now,
+            last_seen: self.now,
+            observations: 2,
+        };
+        self.state(&finding);
+        self.stated.unsound = Some(finding);
+        self.forget_commits();
+    }
+
+    /// What committed positions made suspect is suspect no more.
+    fn forget_commits(&mut self) {
+        let by_commits = |ix: &KeyIx| {
+            let suspect = self.keys.get(*ix).and_then(|entry| entry.suspect());
+            suspect.is_some_and(|suspect| suspect.floor.by == Convict::Committed)
+        };
+        let suspects: Vec<KeyIx> = self.suspects.iter().copied().filter(by_commits).collect();
+        for ix in suspects {
+            self.suspects.remove(&ix);
+            let suspect = self.keys.get_mut(ix).and_then(|entry| entry.more().suspect.take());
+            if let Some(suspicion) = suspect.and_then(|suspect| suspect.stated) {
+                self.withdraw(*suspicion);
+            }
+            if let Some(more) = self.keys.get_mut(ix).and_then(|entry| entry.more.as_mut()) {
+                more.applied_to = more.settled_to;
+            }
+        }
+        // Positions that only commits had passed are passed again by the causal watermark.
+        for partition in self.partitions.values_mut() {
+            partition.again(Cursor::Applied);
+        }
+    }
+}

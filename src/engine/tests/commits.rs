@@ -1,0 +1,125 @@
+//! How soon a row below a committed position is a loss: where commits have shown that they follow writes, at the second read.
+
+use super::Bench;
+
+/// A group that committed forty rows by ten commits, each after its rows.
+fn proven() -> Bench {
+    let mut bench = Bench::committed();
+    bench.run("group 1");
+    commit_forty(bench)
+}
+
+fn commit_forty(mut bench: Bench) -> Bench {
+    for commit in 0..10 {
+        for key in 0..4 {
+            bench.run(&format!("applied insert {} 10/20", 100 + commit * 4 + key));
+        }
+        bench.run(&format!(
+            "commit {}
+             wait 4",
+            (commit + 1) * 4
+        ));
+    }
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    bench
+}
+
+const LOST: &str = "
+    insert 1 10/20
+    applied insert 2 10/20
+    commit 42
+    wait 4";
+
+#[test]
+fn a_loss_under_proven_commits_waits_for_nothing_that_is_appended_later() {
+    let mut bench = proven();
+    bench.run(LOST);
+    assert_eq!(bench.said, ["open missing_row unknown committed @40"]);
+}
+
+#[test]
+fn commits_that_have_shown_little_are_not_proven() {
+    let mut bench = Bench::committed();
+    bench.run("group 1");
+    bench.run(
+        "insert 1 10/20
+         applied insert 2 10/20
+         commit 2
+         wait 20",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn a_row_that_healed_takes_the_proof_from_commits() {
+    let mut bench = proven();
+    bench.run(
+        "insert 7 10/20
+         applied insert 8 10/20
+         commit 42
+         wait 1
+         put 7 10/20
+         wait 3
+         insert 1 10/20
+         applied insert 2 10/20
+         commit 44
+         wait 20",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn rows_that_are_wrong_all_at_once_are_not_yet_lost() {
+    let mut bench = proven();
+    for key in 0..4 {
+        bench.run(&format!("insert {key} 10/20"));
+    }
+    bench.run(
+        "applied insert 9 10/20
+         commit 45
+         wait 20",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn a_loss_with_nothing_visible_behind_it_waits() {
+    let mut bench = proven();
+    bench.run(
+        "insert 1 10/20
+         commit 41
+         wait 20",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn a_group_that_changed_of_late_may_apply_again() {
+    let mut bench = proven();
+    bench.run("group 2");
+    bench.run("wait 2");
+    bench.run(LOST);
+    bench.run("wait 10");
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn a_group_that_changes_between_the_reads_may_apply_again() {
+    let mut bench = proven();
+    bench.run(
+        "insert 1 10/20
+         applied insert 2 10/20
+         commit 42
+         group 2
+         wait 20",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
+
+#[test]
+fn a_group_whose_members_cannot_be_asked_for_may_apply_again() {
+    let mut bench = commit_forty(Bench::committed());
+    bench.run(LOST);
+    bench.run("wait 10");
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
