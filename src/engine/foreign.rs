@@ -87,11 +87,22 @@ impl Engine {
             Base::Version(version) => version.op != Op::Update || self.masks.get(version.mask).has(column),
             Base::Unknown | Base::Content(..) => false,
         };
-        if entry.more.as_ref().is_some_and(|more| more.hole.is_some()) {
+        let is_holed = entry.more.as_ref().is_some_and(|more| more.hole.is_some());
+        if is_holed || self.is_broken(entry, base) {
             return false;
         }
         let known = self.beside_known(entry, row);
         known.is_complete() && known.strangers().any(known_before)
+    }
+
+    /// Whether an unreadable record stands behind a version of the key: it may have been one more.
+    fn is_broken(&self, entry: &Entry, base: Base) -> bool {
+        let base = match base {
+            Base::Version(version) => Some(version),
+            Base::Unknown | Base::Absent | Base::Content(..) => None,
+        };
+        let mut known = base.iter().chain(entry.chain.versions());
+        known.any(|version| self.newest_rejected(entry, version.partition).is_some_and(|at| at > version.offset))
     }
 
     /// Whether some other row of the table may prove somebody else's hand.

@@ -24,6 +24,7 @@ impl Engine {
         partition.consumed = partition.consumed.max(change.at.offset + 1);
         partition.newest_change = partition.newest_change.max(Some(change.at.offset));
         self.counters.changes += 1;
+        self.guard_memory_between_polls();
         if change.op == Op::Truncate {
             self.truncate(&change);
             return;

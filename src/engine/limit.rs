@@ -73,6 +73,9 @@ pub const PATROL_STRETCH: Duration = Duration::from_secs(10);
 /// coalesced and consumption goes on.
 pub const PAUSE_AT_MOST: Duration = Duration::from_secs(5);
 
+/// Versions that are taken though memory is full, before consumption pauses again: 64 KiB.
+pub const VERSIONS_WHILE_FULL: usize = 1024;
+
 /// Bytes counted for a version and for a key besides its own bytes, for the memory bound.
 pub const VERSION_BYTES: usize = 64;
 

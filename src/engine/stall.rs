@@ -10,7 +10,7 @@ use super::event::{Output, Role};
 use super::gate::{Group, Passage};
 use super::horizon::Back;
 use super::keys::{Entry, KeyIx};
-use super::limit::{Applier, PAUSE_AT_MOST, SAMPLE_KEYS};
+use super::limit::{Applier, PAUSE_AT_MOST, SAMPLE_KEYS, VERSIONS_WHILE_FULL};
 use super::partition::Cursor;
 use super::state::{Engine, ScopeId};
 use super::suspect::Convict;
@@ -295,16 +295,25 @@ impl Engine {
                 self.memory.paused_since = Some(self.now);
                 self.say(Output::Pause);
             }
-            (Some(_), false) => {
-                self.memory.paused_since = None;
-                self.say(Output::Resume);
-            }
+            (Some(_), false) => self.resume(),
             (Some(since), true) if since + PAUSE_AT_MOST <= self.now && self.flights.any_arrived() => {
                 self.coalesce_all();
-                self.memory.paused_since = None;
-                self.say(Output::Resume);
+                self.resume();
             }
             (Some(_), true) | (None, false) => {}
+        }
+    }
+
+    fn resume(&mut self) {
+        (self.memory.paused_since, self.memory.resumed) = (None, self.memory.versions);
+        self.say(Output::Resume);
+    }
+
+    /// The same while much comes between two polls. Whatever is full, some changes come in each time it goes on: without them
+    /// nothing would show the applier's progress.
+    pub(super) fn guard_memory_between_polls(&mut self) {
+        if self.memory.paused_since.is_none() && self.memory.versions >= self.memory.resumed + VERSIONS_WHILE_FULL {
+            self.guard_memory();
         }
     }
 

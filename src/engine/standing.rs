@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::canon::Compared;
-use crate::model::{Op, Row};
+use crate::model::{Op, PartitionId, Row};
 
 use super::chain::{Arrival, Base, Content, MaskId, Version};
 use super::event::ColumnVerdict;
@@ -115,15 +115,21 @@ impl Engine {
     /// A wrong row may be what an unreadable record left, if one stands behind the oldest version that the expected row is
     /// made of. That the row was so before proves nothing: rows come back to what they were.
     pub(super) fn may_be_rejected(&self, entry: &Entry, floor: usize, observation: &Observation<'_>) -> bool {
-        let versions = entry.chain.versions();
-        let Some(partition) = self.partitions.get(&versions[floor].partition) else { return false };
-        if partition.rejected.is_empty() || observation.content == Content::Several {
+        if observation.content == Content::Several {
             return false;
         }
+        let newest = self.newest_rejected(entry, entry.chain.versions()[floor].partition);
+        newest.is_some_and(|newest| self.made_of(entry, floor, observation).is_none_or(|oldest| newest >= oldest))
+    }
+
+    /// The offset of the newest unreadable record of a partition that may have been of the key's table.
+    pub(super) fn newest_rejected(&self, entry: &Entry, partition: PartitionId) -> Option<u64> {
+        let rejected = &self.partitions.get(&partition)?.rejected;
+        if rejected.is_empty() {
+            return None;
+        }
         let table = self.images.table_name(entry.key.table());
-        let newest = [None, Some(table)].iter().filter_map(|table| partition.rejected.get(table)).max().copied();
-        let made_of = self.made_of(entry, floor, observation);
-        newest.is_some_and(|newest| made_of.is_none_or(|oldest| newest >= oldest))
+        [None, Some(table)].iter().filter_map(|table| rejected.get(table)).max().copied()
     }
 
     /// A tolerance may make a row right, and the image that would tell is gone. What waits for its first verdict has its image

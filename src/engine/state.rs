@@ -70,6 +70,8 @@ pub(super) type Truncates = BTreeMap<TableId, Version>;
 pub(super) struct Memory {
     pub(super) versions: usize,
     pub(super) paused_since: Option<Tick>,
+    /// Versions there were when consumption last went on.
+    pub(super) resumed: usize,
 }
 
 /// The judge. See the module for its contract.
