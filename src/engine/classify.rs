@@ -67,7 +67,7 @@ impl Engine {
         let may_be_before = if case.entry.is_patrolled() {
             !case.expected().leaves_row()
         } else {
-            self.may_be_before(case.entry, content)
+            self.may_be_before(case.entry, content) && !self.is_mixed_since(case)
         };
         let earlier = seen.named.is_some() || seen.behind > 0 || may_be_before;
         match content {
@@ -98,6 +98,14 @@ impl Engine {
             (Base::Version(version), _) => probe.fits(&version),
             (Base::Absent, _) | (Base::Unknown | Base::Content(..), Content::Absent | Content::Several) => false,
         }
+    }
+
+    /// The key was read as a version that is known, and the row has columns of known versions alone: it did not go back before
+    /// them.
+    fn is_mixed_since(&self, case: &Case<'_>) -> bool {
+        let seen = case.entry.more.as_ref().and_then(|more| more.seen_best);
+        let row = case.observation.row.as_deref().filter(|_| case.entry.base() == Base::Unknown && seen.is_some());
+        row.is_some_and(|row| self.beside_known(case.entry, row).is_whole())
     }
 
     /// The key was read as a row that no change has removed since.

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use afterimage::engine::event::{Images, LookFailure, Looked, Lookup, Seen};
+use afterimage::engine::event::{Images, LookFailure, Looked, Lookup, Seen, Tracked};
 use afterimage::engine::{Engine, Input, Output};
+use afterimage::model::finding::Subject;
 use afterimage::model::{PartitionId, Tick};
 
 use crate::applier::Applier;
@@ -441,7 +442,9 @@ impl World<'_> {
             }
         }
         for (index, finding, row) in self.check.kept(&self.source) {
-            let expected = Box::new(self.source.tracked(index));
+            let Subject::Row { key, .. } = &finding.subject else { continue };
+            // A truncate is of every key of its table.
+            let expected = Box::new(Tracked { key: key.clone(), ..self.source.tracked(index) });
             let observed = Some(self.seen(row.as_ref()));
             self.drive(Input::OpenFinding { expected, finding: Box::new(finding), observed });
         }
