@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use crate::config::{Evidence, Order, Pipeline, Pooler, Start, Tap, Topic};
+use crate::config::{Evidence, Order, Pipeline, Pooler, QueryTrust, Start, Tap, Topic};
 use crate::decode::Understood;
 use crate::model::{Change, Columns};
 use crate::tap::kafka::{Brokers, evidence};
@@ -274,13 +274,16 @@ pub(super) fn guarantee(pipeline: &Pipeline) -> Vec<String> {
     for evidence in settings::applied(pipeline) {
         words.push(match evidence {
             Evidence::KafkaGroup(group) if options.commits == crate::engine::limit::Commits::AfterWrite => {
-                format!("the committed offsets of `{group}` convict: this assumes that it commits after it writes")
+                format!("the committed offsets of `{group}` convict, a few seconds after a commit where the rows below others were right at first sight: this assumes that it commits after it writes")
             }
             Evidence::KafkaGroup(group) => {
                 format!("the committed offsets of `{group}` only let us forget: nothing convicts by them (set `commits = \"after_write\"` if it commits after it writes)")
             }
             Evidence::KclLease(table) => format!("the checkpoints in `{table}`, likewise"),
-            Evidence::Query(_) => "the positions of your query, as far as you declared them durable".to_owned(),
+            Evidence::Query(_) if pipeline.progress.query == QueryTrust::Durable => {
+                "exact: the positions of your query are, as you declared, durable and complete: a row below them that is wrong at two reads is lost".to_owned()
+            }
+            Evidence::Query(_) => "the positions of your query only let us forget: nothing convicts by them (set `query_durable = true` if each is written with the rows below it)".to_owned(),
             Evidence::Heartbeat { table, .. } => {
                 format!("heartbeat rows of `{table}` prove progress: detection is bounded by their spacing; a partition without one proves nothing")
             }
@@ -292,6 +295,9 @@ pub(super) fn guarantee(pipeline: &Pipeline) -> Vec<String> {
     }
     words.push(match pipeline.progress.order {
         Order::Partition => "the applier is assumed to keep order inside a partition".to_owned(),
+        Order::Key if options.commits == crate::engine::limit::Commits::AfterWrite => {
+            "nothing but a single key is assumed to be in order: nothing but committed offsets convicts".to_owned()
+        }
         Order::Key => {
             "nothing but a single key is assumed to be in order: only content that never was can convict".to_owned()
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::model::{PartitionId, SourceTime};
+use crate::config::QueryTrust;
+use crate::model::{PartitionId, SourceTime, Tick};
 use crate::tap::kafka::evidence::Applied;
 use crate::tap::{Control, Partitions, TapError};
 use crate::target::{AppliedRow, Target, TargetError};
@@ -21,7 +22,7 @@ pub(super) enum Positions {
     /// Its consumer group.
     Group(Arc<Applied>),
     /// A query on the target.
-    Query(String),
+    Query { sql: String, trust: QueryTrust },
 }
 
 /// The poller.
@@ -78,8 +79,8 @@ impl Evidence {
                     Err(_) => {}
                 }
             }
-            Positions::Query(sql) => match self.target.applied(sql).await {
-                Ok(rows) => self.rows(asked, rows).await,
+            Positions::Query { sql, trust } => match self.target.applied(sql).await {
+                Ok(rows) => self.rows(asked, rows, *trust).await,
                 Err(error) => self.failed(&error),
             },
         }
@@ -89,7 +90,7 @@ impl Evidence {
         tell::target_failed(&self.pipeline, error, 0);
     }
 
-    async fn rows(&self, asked: crate::model::Tick, rows: Vec<AppliedRow>) {
+    async fn rows(&self, asked: Tick, rows: Vec<AppliedRow>, trust: QueryTrust) {
         let names = super::look::by_name(self.partitions.all());
         let mut next = Vec::new();
         for row in rows {
@@ -100,8 +101,13 @@ impl Evidence {
                 AppliedRow::Time(time) => self.send(Reply::AppliedTime { asked, time: SourceTime(time) }).await,
             }
         }
+        // Whoever writes rows moves their position with them: there is no former member of a group to look out for.
+        let generation = match trust {
+            QueryTrust::Durable => Some(0),
+            QueryTrust::Witness => None,
+        };
         if !next.is_empty() {
-            self.send(Reply::Committed { asked, next, generation: None }).await;
+            self.send(Reply::Committed { asked, next, generation }).await;
         }
     }
 

@@ -212,7 +212,7 @@ fn applied(args: &ExplainArgs, partitions: &Partitions) -> Progress {
                 Err(error) => progress.words.push(chain(&error)),
             }
         }
-        Ok(Positions::Query(_) | Positions::None) => {
+        Ok(Positions::Query { .. } | Positions::None) => {
             progress.words.extend(settings::applied(&args.pipeline).iter().map(|evidence| match evidence {
                 Evidence::Assumed => "assumed: it was stated that all of the tap is applied".to_owned(),
                 Evidence::KafkaGroup(_)

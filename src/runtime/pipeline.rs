@@ -405,7 +405,9 @@ pub(super) fn positions(pipeline: &Pipeline, partitions: &Partitions) -> Result<
                 let group = evidence::Applied::new(brokers, group, partitions.clone()).map_err(tap_failure)?;
                 return Ok(Positions::Group(Arc::new(group)));
             }
-            (Applied::Query(sql), _) => return Ok(Positions::Query(sql.clone())),
+            (Applied::Query(sql), _) => {
+                return Ok(Positions::Query { sql: sql.clone(), trust: pipeline.progress.query });
+            }
             (Applied::KafkaGroup(_), Tap::File(_)) => {
                 return Err(refused(
                     "a file has no consumer group: `kafka-group` is no evidence for it",

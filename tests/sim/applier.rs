@@ -250,7 +250,7 @@ impl Applier {
         let end = batch.end;
         self.workers[at].batch = Some(batch);
         // Only soon after a checkpoint: how far back a crash reaches is what the margin R must cover.
-        let recent = self.workers[at].checkpointed + plan.settle() / 2 > now;
+        let recent = self.workers[at].checkpointed + plan.reach / 2 > now;
         if recent && self.rng.chance(plan.wrongs.crash * 0.3) {
             return self.crash(plan, source, at, end, now);
         }
@@ -363,7 +363,7 @@ impl Applier {
         worker.next = worker.checkpoint;
         let left = worker.batch.take().filter(|_| plan.zombies);
         // With the age of the checkpoint, that is within the margin R.
-        worker.zombie = left.map(|batch| (now + self.rng.range((500, plan.settle() / 3)), batch));
+        worker.zombie = left.map(|batch| (now + self.rng.range((500, plan.reach / 3)), batch));
         worker.restarts.push(now);
         now + self.rng.range((500, 5_000))
     }

@@ -9,7 +9,7 @@ use afterimage::engine::limit::{Applier, Commits, Evidence};
 use crate::plan::{Lag, Mode, Plan, SECOND, Skew, Workers, Wrongs};
 use crate::rng::Rng;
 
-/// What is varied: the evidence, the interval of commits, and the shape of the applier's batches.
+/// What is varied: the evidence, the interval of commits (0: with each batch, in its transaction), and the shape of the applier's batches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arm {
     pub(crate) word: &'static str,
@@ -20,9 +20,9 @@ pub(crate) struct Arm {
 }
 
 impl Arm {
-    /// Whether committed positions convict.
+    /// Whether positions convict that are committed after the rows.
     pub(crate) fn is_committed(&self) -> bool {
-        self.mode == Mode::Committed
+        self.mode == Mode::Committed && self.commits > 0
     }
 
     /// Whether causal watermarks alone convict, under batches that are no transactions.
@@ -35,11 +35,12 @@ const fn arm(word: &'static str, mode: Mode, heartbeat: bool, commits: u64, shap
     Arm { word, mode, heartbeat, commits, shape }
 }
 
-pub(crate) const ARMS: [Arm; 10] = [
+pub(crate) const ARMS: [Arm; 11] = [
     arm("heartbeat, transactional", Mode::Heartbeat, true, 20, Applier::Transactional),
     arm("heartbeat, batch", Mode::Heartbeat, true, 20, Applier::Batch),
     arm("inferred, transactional", Mode::Inferred, false, 20, Applier::Transactional),
     arm("inferred, batch", Mode::Inferred, false, 20, Applier::Batch),
+    arm("exact", Mode::Committed, false, 0, Applier::Transactional),
     arm("after_write c=5", Mode::Committed, false, 5, Applier::Batch),
     arm("after_write c=60", Mode::Committed, false, 60, Applier::Batch),
     arm("after_write+heartbeat c=5", Mode::Committed, true, 5, Applier::Batch),
@@ -75,6 +76,7 @@ pub(crate) fn plan(arm: Arm, lag: Lag, seed: u64) -> Plan {
         window: if transactional { 50 } else { 1_000 },
         group_gap: if transactional { 0 } else { 100 },
         checkpoint: arm.commits * SECOND,
+        exact: arm.commits == 0,
         stalls: 0.0,
         source_log: false,
         tap_delay: 5,

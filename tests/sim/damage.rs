@@ -145,7 +145,7 @@ impl Check {
         let outside = until > plan.end()
             || loss.end < until
             || plan.source_log
-            || worker.restarts.iter().any(|at| at + plan.settle() >= loss.start && *at <= until)
+            || worker.restarts.iter().any(|at| at + plan.reach >= loss.start && *at <= until)
             || plan.truncates > 0.0
             || plan.options.memory < 1 << 20
             || plan.mode == Mode::Inferred && self.is_unsound()

@@ -57,6 +57,7 @@ impl Plan {
     pub(crate) fn evidence(&self) -> &'static str {
         match self.mode {
             Mode::Committed if matches!(self.workers, Workers::Keys(_)) => "after_write, no order",
+            Mode::Committed if self.exact => "exact",
             Mode::Committed if self.heartbeat.is_some() => "after_write+heartbeat",
             Mode::Committed => "after_write",
             Mode::UnknownCommitsAndHeartbeat => "unknown+heartbeat",

@@ -2,6 +2,7 @@
 //!
 //! `cargo test --test sim` runs the kept seeds, then explores new ones for a while (`SIM_SECONDS`).
 //! `-- explore --changes N --seed S` explores fresh seeds from S on until it has seen N changes, and ends with one line of JSON.
+//! `--settle S`, `--zombie-after S`, `--confirmations N` and `--confirm-after MS` judge the same worlds otherwise.
 //! `-- hunt --seconds N --seed S` runs the kept seeds once and fresh ones from S on, and ends at the first that fails.
 //! `-- times --seeds N --seed S` measures times to detect in worlds that nothing disturbs.
 //! `-- refused --seeds N --seed S` runs appliers of which a group of statements is refused for minutes.
@@ -21,6 +22,7 @@ mod model;
 mod plan;
 mod record;
 mod rng;
+mod settings;
 mod source;
 mod world;
 
@@ -30,6 +32,7 @@ use check::{Outcome, Property, Violation};
 use cut::Cut;
 use plan::Plan;
 use record::Record;
+use settings::Settings;
 
 /// Seconds of exploration when nothing else is said.
 const EXPLORE: u64 = 60;
@@ -59,6 +62,7 @@ fn main() {
             explore(
                 option(rest, "--seed").unwrap_or(1),
                 &Until::Changes(usize::try_from(changes).unwrap_or(usize::MAX)),
+                Settings::read(rest),
             )
         }
         ["hunt", rest @ ..] => {
@@ -72,7 +76,7 @@ fn main() {
         }
         _ => {
             let seconds = Duration::from_secs(environment("SIM_SECONDS", EXPLORE));
-            kept() && ahead(1, 1) && explore(environment("SIM_FIRST", 1), &Until::Passed(seconds))
+            kept() && ahead(1, 1) && explore(environment("SIM_FIRST", 1), &Until::Passed(seconds), Settings::default())
         }
     };
     std::process::exit(i32::from(!passed));
@@ -165,7 +169,7 @@ fn stopwatch() -> impl Fn() -> Duration {
     move || began.elapsed()
 }
 
-fn explore(first: u64, until: &Until) -> bool {
+fn explore(first: u64, until: &Until, settings: Settings) -> bool {
     let elapsed = stopwatch();
     let mut record = Record::of(first);
     let mut failures = 0;
@@ -177,14 +181,14 @@ fn explore(first: u64, until: &Until) -> bool {
         if over {
             break;
         }
-        let plan = Plan::of(seed);
+        let plan = settings.apply(Plan::of(seed));
         let outcome = world::run(&plan);
         record.add(&plan, &outcome);
         if !outcome.violations.is_empty() && outcome.violations.iter().all(is_late) {
             println!("seed {seed}: {}", outcome.violations[0]);
         } else if !outcome.violations.is_empty() {
             failures += 1;
-            if failures <= TOLD {
+            if failures <= TOLD && settings.are_default() {
                 let cut = cut::shrink(seed, &Cut::default(), &outcome);
                 let smallest = cut.plan(seed);
                 told(&smallest, &cut, &world::run(&smallest));

@@ -137,11 +137,15 @@ pub(crate) struct Plan {
     pub(crate) group_gap: u64,
     /// Interval of the applier's checkpoints and commits.
     pub(crate) checkpoint: u64,
+    /// How old a checkpoint may be from which a crash applies again, twice over: what the margin R is for.
+    pub(crate) reach: u64,
     pub(crate) stalls: f64,
     /// Probability that a batch's last statements are refused for a while, and the batch is formed anew with newer changes.
     pub(crate) refusals: f64,
     /// Which batches are committed before they are written, and up to how many milliseconds.
     pub(crate) commits_ahead: Option<(f64, u64)>,
+    /// The applier keeps its position in the target, and moves it in the transaction that writes the rows.
+    pub(crate) exact: bool,
     /// The applier reads the source's log itself, ahead of the tap.
     pub(crate) source_log: bool,
     pub(crate) tap_delay: u64,
@@ -186,7 +190,7 @@ impl Plan {
             matches!(mode, Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat).then(|| *rng.pick(&HEARTBEATS));
         let checkpoint = *rng.pick(&[2 * SECOND, 5 * SECOND, 15 * SECOND]);
         let tap_delay = if source_log { 800 } else { 5 };
-        Plan {
+        let plan = Plan {
             seed,
             mode,
             order,
@@ -216,9 +220,11 @@ impl Plan {
             window: if batches { rng.range((200, 5_000)) } else { rng.range((20, 500)) },
             group_gap: if batches { rng.range((20, 600)) } else { 0 },
             checkpoint,
+            reach: 0,
             stalls: if lag == Lag::Stalled { 0.002 } else { 0.0 },
             refusals: 0.0,
             commits_ahead: None,
+            exact: false,
             source_log,
             tap_delay,
             heartbeat,
@@ -231,7 +237,8 @@ impl Plan {
             watch: None,
             traced: false,
             options: options(mode, order, batches, source_log, rng),
-        }
+        };
+        Plan { reach: plan.settle(), ..plan }
     }
 
     /// Draws the rarer models, so that a seed has a few of them.
@@ -311,10 +318,18 @@ impl Plan {
                 self.heartbeat = Some(*rng.pick(&HEARTBEATS));
                 self.options.evidence.heartbeat = true;
             }
+            Mode::Committed if !self.batches && self.workers == Workers::Partitions && rng.chance(0.5) => {
+                self = self.exactly();
+            }
             Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat if further => self.options.evidence.inferred = true,
             Mode::Committed | Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat | Mode::Inferred | Mode::Assumed => {}
         }
         self
+    }
+
+    /// Every batch is one transaction, and its position is written in it.
+    pub(crate) fn exactly(self) -> Plan {
+        Plan { exact: true, batches: false, group_gap: 0, checkpoint: 0, zombies: false, generations: true, ..self }
     }
 
     /// Leaves only the evidence of the mode.
@@ -356,6 +371,7 @@ impl Plan {
         let faults = [
             (self.wrongs != Wrongs::default(), "losses"),
             (self.options.evidence != evidence(self.mode), "further evidence"),
+            (self.exact, "exact positions"),
             (self.wrongs.crash > 0.0, "applier crashes"),
             (self.our_crashes > 0, "our crashes"),
             (self.rebalances > 0, "rebalances"),

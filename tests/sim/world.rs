@@ -415,7 +415,7 @@ impl World<'_> {
                     Some((PartitionId(partition), self.applier.committed(&self.source, partition)?))
                 })
                 .collect();
-            let generation = self.plan.generations.then(|| self.applier.generation());
+            let generation = self.plan.generations.then(|| if self.plan.exact { 0 } else { self.applier.generation() });
             self.ask(Input::Committed { asked: Tick(self.now), next, generation }, after, Event::CommittedKnown);
         }
         self.at(self.now + millis(self.plan.options.poll), Event::AskCommitted);
