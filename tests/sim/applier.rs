@@ -302,7 +302,7 @@ impl Applier {
 
     fn checkpoint(&mut self, plan: &Plan, at: usize, now: u64) {
         let worker = &mut self.workers[at];
-        if now >= worker.checkpointed + plan.checkpoint && worker.next >= worker.checkpoint {
+        if now >= worker.checkpointed + plan.checkpoint() && worker.next >= worker.checkpoint {
             if worker.checkpoint != worker.next {
                 worker.commits.push(now);
             }
@@ -361,7 +361,7 @@ impl Applier {
             }
         }
         worker.next = worker.checkpoint;
-        let left = worker.batch.take().filter(|_| plan.zombies);
+        let left = worker.batch.take().filter(|_| plan.has_zombies());
         // With the age of the checkpoint, that is within the margin R.
         worker.zombie = left.map(|batch| (now + self.rng.range((500, plan.reach / 3)), batch));
         worker.restarts.push(now);

@@ -7,7 +7,7 @@ use afterimage::engine::event::{Lookup, Note};
 use afterimage::engine::limit::VERSION_BYTES;
 use afterimage::engine::tally::{Counters, Tally};
 use afterimage::model::finding::{Finding, Kind, NamedVersion, State, Subject};
-use afterimage::model::{PartitionId, Position};
+use afterimage::model::{PartitionId, Position, TableId};
 
 use crate::applier::Applier;
 use crate::damage::Damage;
@@ -93,6 +93,7 @@ pub(crate) struct Check {
     groups: BTreeMap<String, u64>,
     pub(crate) group_times: Vec<(String, u64, u64)>,
     pub(crate) interruptions: Vec<u64>,
+    replans: Vec<(TableId, u64)>,
     in_flight: BTreeMap<KeyId, u64>,
     /// Ranges that the judge listed as left without a verdict.
     pub(crate) unverifiable: Vec<(u16, (u64, u64))>,
@@ -118,6 +119,7 @@ impl Check {
             groups: BTreeMap::new(),
             group_times: Vec::new(),
             interruptions: Vec::new(),
+            replans: Vec::new(),
             in_flight: BTreeMap::new(),
             unverifiable: Vec::new(),
             memory: plan.options.memory,
@@ -171,6 +173,18 @@ impl Check {
     pub(crate) fn interrupted(&mut self, now: u64) {
         self.interruptions.push(now);
         self.in_flight.clear();
+    }
+
+    /// The columns of a table changed: what is known of its rows compares with nothing any more.
+    pub(crate) fn replanned(&mut self, table: TableId, now: u64) {
+        self.replans.push((table, now));
+        self.voided();
+    }
+
+    /// When the columns of a key's table changed.
+    pub(crate) fn replans_of(&self, source: &Source, key: KeyId) -> impl Iterator<Item = u64> {
+        let table = source.table(key);
+        self.replans.iter().filter(move |(known, _)| *known == table).map(|(_, at)| *at)
     }
 
     /// Some of what is asked for is worth nothing any more: its keys may be asked for anew.

@@ -31,10 +31,12 @@ pub(crate) enum Part {
     Damages,
     Patrol,
     Evidence,
+    Replans,
 }
 
 impl Part {
-    const ALL: [Part; 21] = [
+    const ALL: [Part; 22] = [
+        Part::Replans,
         Part::Evidence,
         Part::Damages,
         Part::Patrol,
@@ -81,6 +83,7 @@ impl Part {
             Part::Damages => "damages",
             Part::Patrol => "patrol",
             Part::Evidence => "evidence",
+            Part::Replans => "replans",
         }
     }
 
@@ -106,6 +109,7 @@ impl Part {
             Part::Damages => plan.damages = 0,
             Part::Patrol => plan.options.patrol_reads_per_second = 0,
             Part::Evidence => plan.with_its_own_evidence(),
+            Part::Replans => plan.replans = 0,
             Part::Caps => (plan.options.versions_per_key, plan.options.memory) = (512, 1 << 30),
         }
     }

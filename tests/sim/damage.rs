@@ -150,6 +150,7 @@ impl Check {
             || plan.options.memory < 1 << 20
             || plan.mode == Mode::Inferred && self.is_unsound()
             || self.interruptions.iter().any(|at| *at >= change.append && *at <= until)
+            || self.replans_of(source, loss.key).any(|at| at >= change.append && at <= until)
             || !source.by_key[loss.key as usize].iter().all(quiet)
             || source.logs[usize::from(change.partition)].iter().any(unread)
             || loss.masked(source, until)
@@ -165,7 +166,7 @@ fn confirmation(plan: &Plan, lag: u64) -> u64 {
     // Without heartbeats, witnesses are ordinary rows, of which a trickle goes on.
     let spacing = match plan.mode {
         Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat => plan.heartbeat.unwrap_or(0),
-        Mode::Committed => 90 * SECOND + plan.checkpoint + millis(options.zombie_after),
+        Mode::Committed => 90 * SECOND + plan.checkpoint() + millis(options.zombie_after),
         Mode::Inferred => 180 * SECOND,
         Mode::Assumed => 0,
     } + plan.every * 4

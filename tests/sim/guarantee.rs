@@ -74,6 +74,7 @@ impl Check {
         let worker = &applier.workers[loss.worker];
         let mut cuts: Vec<u64> = worker.restarts.iter().chain(&self.interruptions).copied().collect();
         let start = loss.start.max(plan.start());
+        cuts.extend(self.replans_of(source, loss.key));
         cuts.retain(|cut| *cut > start && *cut < end);
         cuts.extend([start, end.max(start)]);
         cuts.sort_unstable();
@@ -121,7 +122,7 @@ fn bound(plan: &Plan, source: &Source, loss: &Loss, lag: u64) -> u64 {
     let causal = 3 * (lag + spacing + consumption + slow_batches) + 2 * settle + spacing + 4 * plan.lead() + gate;
     let bits = if source.table(loss.key).0 == BITS { causal } else { 0 };
     let committed =
-        2 * (lag + plan.checkpoint + consumption + slow_batches) + lag + spacing + millis(options.zombie_after);
+        2 * (lag + plan.checkpoint() + consumption + slow_batches) + lag + spacing + millis(options.zombie_after);
     let base = match plan.mode {
         Mode::Committed => committed,
         Mode::Assumed => consumption,

@@ -124,6 +124,8 @@ pub(crate) struct Plan {
     pub(crate) replica: Option<(u64, u64)>,
     /// How often a row that was verified is changed behind our back.
     pub(crate) damages: u32,
+    /// How often the columns of a table change on the target.
+    pub(crate) replans: u32,
     /// The target has a constraint that some rows break, whoever writes them.
     pub(crate) rejected: bool,
     /// What crashes goes on writing for a while, though another member took over.
@@ -170,7 +172,7 @@ impl Plan {
     pub(crate) fn of(seed: u64) -> Plan {
         let rng = &mut Rng::new(seed);
         let plan = Plan::plain(seed, rng).widened(rng).fitting().patrolled(&mut Rng::new(seed ^ 0x50_41_54_52));
-        plan.evidenced(&mut Rng::new(seed ^ 0x45_56_49_44))
+        plan.evidenced(&mut Rng::new(seed ^ 0x45_56_49_44)).replanned(&mut Rng::new(seed ^ 0x50_4c_41_4e))
     }
 
     /// Without the rarer models.
@@ -211,6 +213,7 @@ impl Plan {
             gaps: 0.0,
             replica: None,
             damages: 0,
+            replans: 0,
             rejected: false,
             zombies: false,
             partial: if rng.chance(0.3) { 0.3 } else { 0.0 },
@@ -319,7 +322,7 @@ impl Plan {
                 self.options.evidence.heartbeat = true;
             }
             Mode::Committed if !self.batches && self.workers == Workers::Partitions && rng.chance(0.5) => {
-                self = self.exactly();
+                self.exact = true;
             }
             Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat if further => self.options.evidence.inferred = true,
             Mode::Committed | Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat | Mode::Inferred | Mode::Assumed => {}
@@ -327,14 +330,17 @@ impl Plan {
         self
     }
 
-    /// Every batch is one transaction, and its position is written in it.
-    pub(crate) fn exactly(self) -> Plan {
-        Plan { exact: true, batches: false, group_gap: 0, checkpoint: 0, zombies: false, generations: true, ..self }
+    /// Draws changes of the target's tables.
+    fn replanned(mut self, rng: &mut Rng) -> Plan {
+        if rng.chance(0.1) {
+            self.replans = rng.range((1, 4)) as u32;
+        }
+        self
     }
 
     /// Leaves only the evidence of the mode.
     pub(crate) fn with_its_own_evidence(&mut self) {
-        self.options.evidence = evidence(self.mode);
+        (self.options.evidence, self.exact) = (evidence(self.mode), false);
         if self.mode == Mode::Committed {
             self.heartbeat = None;
         }
@@ -365,6 +371,16 @@ impl Plan {
         millis(self.options.lead)
     }
 
+    /// Interval of the applier's checkpoints and commits: none where the position goes with the rows.
+    pub(crate) fn checkpoint(&self) -> u64 {
+        if self.exact { 0 } else { self.checkpoint }
+    }
+
+    /// Whether a writer that was put out may still write: not where it has to move the position with its rows.
+    pub(crate) fn has_zombies(&self) -> bool {
+        self.zombies && !self.exact
+    }
+
     /// One line that names the scenario.
     pub(crate) fn words(&self) -> String {
         let applier = if self.batches { "batch" } else { "transactional" };
@@ -385,9 +401,10 @@ impl Plan {
             (self.gaps > 0.0, "gaps"),
             (self.replica.is_some(), "replica"),
             (self.rejected, "rejected rows"),
-            (self.zombies && self.wrongs.crash > 0.0, "zombies"),
+            (self.has_zombies() && self.wrongs.crash > 0.0, "zombies"),
             (self.options.patrol_reads_per_second > 0, "patrol"),
             (self.damages > 0, "damaged rows"),
+            (self.replans > 0, "changed tables"),
             (self.clock_steps > 0.0, "clock steps"),
             (matches!(self.workers, Workers::Tables | Workers::Keys(_)), "parallel"),
             (self.slow_consumption, "slow consumption"),

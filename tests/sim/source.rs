@@ -83,6 +83,8 @@ pub(crate) struct Source {
     masks: Vec<Mask>,
     order: Order,
     before_images: bool,
+    /// How often each table's columns changed: what was hashed before compares with nothing after.
+    plans: [u64; TABLES as usize + 1],
 }
 
 impl Source {
@@ -114,7 +116,17 @@ impl Source {
             masks,
             order: plan.order,
             before_images: plan.before_images,
+            plans: [0; TABLES as usize + 1],
         }
+    }
+
+    /// The columns of a table change on the target.
+    pub(crate) fn replan(&mut self, table: TableId) {
+        self.plans[table.0 as usize] += 1;
+    }
+
+    pub(crate) fn plan_of(&self, table: TableId) -> u64 {
+        self.plans[table.0 as usize]
     }
 
     pub(crate) fn table(&self, key: KeyId) -> TableId {
@@ -167,14 +179,16 @@ impl Source {
     pub(crate) fn tracked(&self, index: usize) -> Tracked {
         let change = &self.changes[index];
         let wide = matches!(self.order, Order::Table | Order::Pipeline);
+        let plan = self.plan_of(self.table(change.key));
+        let sum = |row: Cells| hashes(&row, plan).sum(&mask(change.sent));
         Tracked {
             key: self.key(change.key),
             at: self.position(index),
             order: if wide { change.txn } else { change.offset },
             op: change.op,
-            fingerprint: change.row.map_or(0, |row| fingerprint(&row, change.sent)),
+            fingerprint: change.row.map_or(0, sum),
             mask: self.masks[usize::from(change.sent)].clone(),
-            before: change.before.filter(|_| self.before_images).map(|row| fingerprint(&row, change.sent)),
+            before: change.before.filter(|_| self.before_images).map(sum),
             committed_at: Some(SourceTime(change.clock)),
             appended_at: Some(change.append as i64),
             key_change: change.half,
@@ -216,17 +230,14 @@ fn mask(bits: Bits) -> Mask {
     Mask::of(COLUMNS, (0..COLUMNS).filter(|column| bits >> column & 1 == 1))
 }
 
-fn column_hash(column: usize, value: Option<u32>) -> u128 {
+fn column_hash(column: usize, value: Option<u32>, plan: u64) -> u128 {
     let bytes = value.map_or(u64::MAX, u64::from).to_be_bytes();
-    xxhash_rust::xxh3::xxh3_128_with_seed(&bytes, column as u64)
+    xxhash_rust::xxh3::xxh3_128_with_seed(&bytes, plan << 8 | column as u64)
 }
 
-pub(crate) fn hashes(row: &Cells) -> ObservedHashes {
-    ObservedHashes(row.iter().enumerate().map(|(column, value)| column_hash(column, *value)).collect())
-}
-
-fn fingerprint(row: &Cells, sent: Bits) -> u128 {
-    hashes(row).sum(&mask(sent))
+/// The hashes of a row's columns under a plan of its table.
+pub(crate) fn hashes(row: &Cells, plan: u64) -> ObservedHashes {
+    ObservedHashes(row.iter().enumerate().map(|(column, value)| column_hash(column, *value, plan)).collect())
 }
 
 /// Gives every change its append time, then every partition its offsets, with gaps where a log has other records.

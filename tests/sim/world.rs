@@ -8,7 +8,7 @@ use std::sync::Arc;
 use afterimage::engine::event::{Images, LookFailure, Looked, Lookup, Seen, Tracked};
 use afterimage::engine::{Engine, Input, Output};
 use afterimage::model::finding::Subject;
-use afterimage::model::{PartitionId, Tick};
+use afterimage::model::{PartitionId, TableId, Tick};
 
 use crate::applier::Applier;
 use crate::check::{Check, Outcome};
@@ -17,7 +17,7 @@ use crate::images::Cache;
 use crate::model::Label;
 use crate::plan::{Plan, SECOND, millis};
 use crate::rng::Rng;
-use crate::source::{ALL, Cells, Source, hashes};
+use crate::source::{ALL, Cells, Source, TABLES, hashes};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -42,12 +42,16 @@ enum Event {
     Elsewhere,
     /// A row that was verified is changed behind our back.
     Damage,
+    /// The columns of a table change on the target.
+    Replan(u32),
 }
 
 struct Flight {
     life: u32,
     lookup: Lookup,
     rows: Vec<Option<Cells>>,
+    /// The plan of its table when it was read.
+    plan: u64,
     snapshot: u64,
     ended: u64,
     lost: bool,
@@ -159,6 +163,10 @@ impl World<'_> {
             let at = rng.range((start + 60 * SECOND, start.max(busy) + 600 * SECOND));
             self.at(at, Event::Damage);
         }
+        for _ in 0..self.plan.replans {
+            let at = rng.range((30_000, busy.max(60_000)));
+            self.at(at, Event::Replan(rng.below(u64::from(TABLES)) as u32));
+        }
         if self.plan.second.is_some() {
             self.at(30 * SECOND, Event::Elsewhere);
         }
@@ -217,6 +225,11 @@ impl World<'_> {
                 }
             }
             Event::Damage => self.damage(),
+            Event::Replan(table) => {
+                self.source.replan(TableId(table));
+                self.check.replanned(TableId(table), self.now);
+                self.drive(Input::Replanned { table: TableId(table) });
+            }
         }
     }
 
@@ -261,7 +274,7 @@ impl World<'_> {
                 let sent = self.now + self.rng.range((1, 120));
                 let lost = self.rng.chance(self.plan.failed_reads);
                 self.check.asked(&lookup);
-                let flight = Flight { life: self.life, lookup, rows: Vec::new(), snapshot: 0, ended: 0, lost };
+                let flight = Flight { life: self.life, lookup, rows: Vec::new(), plan: 0, snapshot: 0, ended: 0, lost };
                 self.flights.insert(id, flight);
                 self.at(sent, Event::Snapshot(id));
             }
@@ -361,7 +374,7 @@ impl World<'_> {
         }
         let at = if self.plan.replica.is_some() { self.replica } else { self.now };
         let Some(flight) = self.flights.get_mut(&id) else { return };
-        flight.snapshot = at;
+        (flight.snapshot, flight.plan) = (at, self.source.plan_of(flight.lookup.table));
         let keys = flight.lookup.keys.iter().map(Source::key_id);
         flight.rows = keys.map(|key| self.applier.row_at(key, at)).collect();
         let late = if flight.lost { 10 * SECOND } else { 0 };
@@ -383,15 +396,15 @@ impl World<'_> {
             Err(LookFailure::Unreachable)
         } else {
             self.check.read(&flight.lookup, &flight.rows, (flight.snapshot, flight.ended));
-            Ok(flight.rows.iter().map(|row| self.seen(row.as_ref())).collect())
+            Ok(flight.rows.iter().map(|row| self.seen(row.as_ref(), flight.plan)).collect())
         };
         self.check.answered(&flight.lookup);
         self.drive(Input::Looked(Looked { id: flight.lookup.id, ended: Tick(flight.ended), rows, ends }));
     }
 
-    fn seen(&self, row: Option<&Cells>) -> Seen {
+    fn seen(&self, row: Option<&Cells>, plan: u64) -> Seen {
         row.map_or(Seen::Absent, |cells| Seen::Row {
-            hashes: hashes(cells),
+            hashes: hashes(cells, plan),
             row: Arc::new(self.source.row(cells, ALL)),
             placeholder: false,
         })
@@ -415,7 +428,8 @@ impl World<'_> {
                     Some((PartitionId(partition), self.applier.committed(&self.source, partition)?))
                 })
                 .collect();
-            let generation = self.plan.generations.then(|| if self.plan.exact { 0 } else { self.applier.generation() });
+            let generation =
+                if self.plan.exact { Some(0) } else { self.plan.generations.then(|| self.applier.generation()) };
             self.ask(Input::Committed { asked: Tick(self.now), next, generation }, after, Event::CommittedKnown);
         }
         self.at(self.now + millis(self.plan.options.poll), Event::AskCommitted);
@@ -445,7 +459,7 @@ impl World<'_> {
             let Subject::Row { key, .. } = &finding.subject else { continue };
             // A truncate is of every key of its table.
             let expected = Box::new(Tracked { key: key.clone(), ..self.source.tracked(index) });
-            let observed = Some(self.seen(row.as_ref()));
+            let observed = Some(self.seen(row.as_ref(), self.source.plan_of(key.table())));
             self.drive(Input::OpenFinding { expected, finding: Box::new(finding), observed });
         }
         self.drive(Input::Tick);
