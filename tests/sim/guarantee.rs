@@ -1,6 +1,9 @@
 //! Which losses must be found, how soon, and why the others need not be.
 
+use std::collections::BTreeSet;
+
 use afterimage::engine::limit::Applier as Shape;
+use afterimage::model::Op;
 
 use crate::applier::Applier;
 use crate::check::Check;
@@ -71,6 +74,7 @@ impl Check {
         if self.is_outside(plan, source, loss, end) {
             return None;
         }
+        let change = &source.changes[loss.change?];
         let worker = &applier.workers[loss.worker];
         let mut cuts: Vec<u64> = worker.restarts.iter().chain(&self.interruptions).copied().collect();
         let start = loss.start.max(plan.start());
@@ -86,7 +90,8 @@ impl Check {
             // What was never applied again after the segment was late for as long as it waited in it.
             let waits = if until < worker.lags.len() { 0 } else { worker.waits(source, to) };
             let bound = bound(plan, source, loss, lag.unwrap_or(0).max(waits));
-            (to - from >= bound).then_some(bound)
+            let shown = plan.mode != Mode::Inferred || has_witnesses(plan, source, change, (from, to));
+            (to - from >= bound && shown).then_some(bound)
         })
     }
 
@@ -102,6 +107,30 @@ impl Check {
     }
 }
 
+/// Whether rows tell of progress at all: three keys that may be witnesses change in each spacing of a stretch of time.
+fn has_witnesses(plan: &Plan, source: &Source, of: &Change, (from, to): (u64, u64)) -> bool {
+    let may_witness = |index: &&usize| {
+        let change = &source.changes[**index];
+        let known = plan.before_images || source.by_key[change.key as usize].first() != Some(index);
+        let ordered = change.partition == of.partition || plan.order.is_wide();
+        ordered && (change.op == Op::Insert || change.op == Op::Update && known)
+    };
+    let all: Vec<(u64, u32)> = source
+        .logs
+        .iter()
+        .flatten()
+        .filter(may_witness)
+        .map(|index| (source.changes[*index].append, source.changes[*index].key))
+        .collect();
+    (from..to.saturating_sub(INFERRED_SPACING)).step_by(INFERRED_SPACING as usize / 2).all(|begin| {
+        let within = all.iter().filter(|(at, _)| (begin..begin + INFERRED_SPACING).contains(at));
+        within.map(|(_, key)| key).collect::<BTreeSet<_>>().len() >= 3
+    })
+}
+
+/// Milliseconds in which three witnesses show themselves where nothing but rows tells of progress.
+const INFERRED_SPACING: u64 = 180_000;
+
 /// The bound of the protocol's guarantee with the run's figures, and room for failed reads.
 fn bound(plan: &Plan, source: &Source, loss: &Loss, lag: u64) -> u64 {
     let options = &plan.options;
@@ -110,7 +139,7 @@ fn bound(plan: &Plan, source: &Source, loss: &Loss, lag: u64) -> u64 {
     let spacing = match plan.mode {
         Mode::Heartbeat | Mode::UnknownCommitsAndHeartbeat => plan.heartbeat.unwrap_or(0),
         Mode::Committed => 90_000,
-        Mode::Inferred => 180_000,
+        Mode::Inferred => INFERRED_SPACING,
         Mode::Assumed => 0,
     } * if plan.workers == Workers::Tables { 2 } else { 1 }
         + plan.every * 4
