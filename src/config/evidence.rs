@@ -42,6 +42,16 @@ impl fmt::Display for Evidence {
     }
 }
 
+impl Evidence {
+    /// Whether it is the applier's own position, rather than what rows show.
+    pub fn is_position(&self) -> bool {
+        match self {
+            Evidence::KafkaGroup(_) | Evidence::KclLease(_) | Evidence::Query(_) => true,
+            Evidence::Heartbeat { .. } | Evidence::Inferred | Evidence::Assumed => false,
+        }
+    }
+}
+
 fn heartbeat(place: &str) -> Option<Evidence> {
     let parts: Vec<&str> = place.split('.').collect();
     match parts.as_slice() {

@@ -121,6 +121,8 @@ pub enum Input {
         /// What stood there when it was last stated; `None` where that was not kept.
         observed: Option<Seen>,
     },
+    /// What the node that is read says of itself.
+    Node(Node),
     /// The table's plan was made anew: its fingerprints so far compare with nothing any more.
     Replanned {
         /// Table.
@@ -128,6 +130,16 @@ pub enum Input {
     },
     /// Time went by.
     Tick,
+}
+
+/// Which node of the target answers reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Node {
+    /// The one that is written.
+    #[default]
+    Primary,
+    /// One that follows it: what was committed to the tap may be missing there for a while, so commits do not convict.
+    Replica,
 }
 
 /// Identifies one lookup in flight.

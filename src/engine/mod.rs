@@ -88,6 +88,7 @@ impl Engine {
             Input::OpenFinding { expected, finding, observed } => {
                 self.open_finding(*expected, *finding, observed.as_ref());
             }
+            Input::Node(node) => self.reads_from(node),
             Input::Replanned { table } => self.replanned(table),
             Input::Tick => self.tick(),
         }

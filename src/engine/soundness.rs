@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::model::Tick;
 use crate::model::finding::{Cause, Finding, Kind, State, Subject};
 
-use super::event::{Note, Output};
+use super::event::{Node, Note, Output};
 use super::horizon::Ends;
 use super::keys::{Entry, KeyIx};
+use super::limit::Commits;
 use super::partition::Cursor;
 use super::state::Engine;
 use super::suspect::{Convict, Suspect};
@@ -32,6 +33,7 @@ pub(super) struct Soundness {
     /// Rows that were wrong there, and healed to exactly their own version: twice is once too often.
     pub(super) healed_to_own: u32,
     pub(super) demoted: bool,
+    node: Node,
     /// Rows that were right when they were first read, less [`RIGHTS_PER_WRONG`] for each that was not.
     rights: u32,
     /// At how many moments positions moved of which rows were right, and the last of these moments.
@@ -63,6 +65,24 @@ impl Soundness {
 }
 
 impl Engine {
+    /// Whether a row below a committed position had to be there.
+    pub(super) fn commits_convict(&self) -> bool {
+        let declared = self.options.commits == Commits::AfterWrite;
+        declared && !self.soundness.demoted && self.soundness.node == Node::Primary
+    }
+
+    /// Reads go to this node from now on.
+    pub(super) fn reads_from(&mut self, node: Node) {
+        if self.soundness.node == node {
+            return;
+        }
+        self.soundness.node = node;
+        self.soundness.healed();
+        self.forget_commits();
+        self.move_horizons();
+        self.pump();
+    }
+
     /// The first judgement of a version below a committed position.
     pub(super) fn judged_below(&mut self, floor: super::suspect::Floor, wrong: bool) {
         let partition = self.partitions.get(&floor.partition).filter(|_| floor.by == Convict::Committed);

@@ -13,7 +13,7 @@ use super::foreign::Foreign;
 use super::gate::{Gate, Group, Statements};
 use super::horizon::{Ends, Horizon};
 use super::keys::{Entry, KeyIx, Keys};
-use super::limit::{Commits, Options, Order};
+use super::limit::{Options, Order};
 use super::lookup::Flights;
 use super::masks::Masks;
 use super::partition::Partition;
@@ -181,8 +181,7 @@ impl Engine {
         if partition.assumed.is_some_and(|below| version.offset < below) {
             return Some(Convict::Assumed);
         }
-        let commits = self.options.commits == Commits::AfterWrite && !self.soundness.demoted;
-        if commits && partition.committed.is_some_and(|below| version.offset < below) {
+        if self.commits_convict() && partition.committed.is_some_and(|below| version.offset < below) {
             return Some(Convict::Committed);
         }
         let horizon = self.horizon(version, table)?;

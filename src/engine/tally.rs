@@ -186,7 +186,7 @@ impl Engine {
                 super::limit::Order::Table | super::limit::Order::Key => None,
             };
             let horizon = scope.and_then(|scope| self.horizons.get(&scope));
-            let commits = self.options.commits == super::limit::Commits::AfterWrite && !self.soundness.demoted;
+            let commits = self.commits_convict();
             let committed = partition.committed.filter(|_| commits).or(partition.assumed).unwrap_or_default();
             PartitionTally {
                 partition: *id,

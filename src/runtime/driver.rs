@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::event::{Looked, Lookup, Note};
+use crate::engine::event::{Looked, Lookup, Node, Note};
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
@@ -45,6 +45,7 @@ pub(super) enum Reply {
     Ends { asked: Tick, ends: Vec<(PartitionId, u64)> },
     Committed { asked: Tick, next: Vec<(PartitionId, u64)>, generation: Option<u64> },
     AppliedTime { asked: Tick, time: SourceTime },
+    Node(Node),
     Replanned(TableId),
     Tally(oneshot::Sender<Tally>),
     Stop,
@@ -162,6 +163,7 @@ impl Driver {
             Reply::Ends { asked, ends } => self.handle(Input::Ends { asked, ends }),
             Reply::Committed { asked, next, generation } => self.handle(Input::Committed { asked, next, generation }),
             Reply::AppliedTime { asked, time } => self.handle(Input::AppliedTime { asked, time }),
+            Reply::Node(node) => self.handle(Input::Node(node)),
             Reply::Replanned(table) => self.handle(Input::Replanned { table }),
             Reply::Tally(asker) => {
                 let _ = asker.send(self.engine.tally());

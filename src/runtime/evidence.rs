@@ -1,11 +1,13 @@
 //! Asks, at every poll, how far the applier came and where the tap ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::config::QueryTrust;
+use crate::engine::event::Node;
 use crate::model::{PartitionId, SourceTime, Tick};
 use crate::tap::kafka::evidence::Applied;
 use crate::tap::{Control, Partitions, TapError};
@@ -14,6 +16,9 @@ use crate::target::{AppliedRow, Target, TargetError};
 use super::clock::Clock;
 use super::driver::Reply;
 use super::tell;
+
+/// How often the node that is read is asked what it is, where no read fails.
+const ASK_NODE_EVERY: Duration = Duration::from_secs(600);
 
 /// Where the applier's own positions come from.
 pub(super) enum Positions {
@@ -33,6 +38,8 @@ pub(super) struct Evidence {
     pub(super) control: Arc<dyn Control>,
     pub(super) positions: Positions,
     pub(super) target: Target,
+    /// The last lookup failed.
+    pub(super) failing: Arc<AtomicBool>,
     pub(super) replies: mpsc::Sender<Reply>,
     pub(super) pipeline: Arc<str>,
 }
@@ -42,14 +49,44 @@ impl Evidence {
     pub(super) async fn run(self) {
         let mut pace = tokio::time::interval(self.every.max(Duration::from_millis(20)));
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut asked_node = None;
         while !self.replies.is_closed() {
             pace.tick().await;
+            if self.failing.load(Ordering::Relaxed) {
+                // Another node may answer next.
+                asked_node = None;
+            }
+            let now = self.clock.now();
+            if asked_node.is_none_or(|at| at + ASK_NODE_EVERY <= now) && self.ask_node().await {
+                asked_node = Some(now);
+            }
             let known: Vec<PartitionId> = self.partitions.all().into_iter().map(|(id, _)| id).collect();
             if known.is_empty() {
                 continue;
             }
-            self.ask_positions(&known).await;
+            if asked_node.is_some() {
+                self.ask_positions(&known).await;
+            }
             self.ask_ends(known).await;
+        }
+    }
+
+    /// Asks which node is read; gives back whether it answered. Until then positions prove nothing.
+    async fn ask_node(&self) -> bool {
+        match self.target.probe().await {
+            Ok(probe) if probe.replica => {
+                tell::reads_replica(&self.pipeline);
+                self.send(Reply::Node(Node::Replica)).await;
+                true
+            }
+            Ok(_) => {
+                self.send(Reply::Node(Node::Primary)).await;
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
         }
     }
 

@@ -207,6 +207,7 @@ impl Running {
             control: Arc::clone(&self.control),
             positions,
             target: self.target.clone(),
+            failing: Arc::clone(&self.failing),
             replies: self.replies.clone(),
             pipeline: Arc::clone(&self.name),
         };

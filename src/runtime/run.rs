@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Pipeline};
+use crate::model::finding::State;
 use crate::model::{Tick, Wall};
-use crate::report::group::Limits;
+use crate::report::group::{GroupKey, Limits};
 use crate::report::webhook::{self, Alerts, Filter, Retry, Webhook};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -36,6 +37,7 @@ pub(super) async fn run(args: RunArgs) -> Result<Outcome, Failure> {
         tasks.spawn(port.serve(over.clone()));
     }
     let alerts = channels(&config, &over, &mut tasks)?;
+    seed(&alerts, &store).await?;
     let mut running = Vec::new();
     for pipeline in &config.pipelines {
         match started(pipeline, &store, &alerts, &stop).await? {
@@ -81,6 +83,19 @@ fn channels(config: &Config, over: &CancellationToken, tasks: &mut JoinSet<()>) 
         channels.push(alerts);
     }
     Ok(channels)
+}
+
+/// Tells each channel what was open before: a group is not over while some of it is.
+async fn seed(alerts: &[Alerts], store: &Store) -> Result<(), Failure> {
+    if alerts.is_empty() {
+        return Ok(());
+    }
+    let counts = store.counts(None).await.map_err(store_failure)?;
+    for count in counts.iter().filter(|count| matches!(count.state, State::Open | State::Acknowledged)) {
+        let key = GroupKey { pipeline: count.pipeline.clone(), table: count.table.clone(), kind: Some(count.kind) };
+        alerts.iter().for_each(|channel| channel.seed(key.clone(), count.severity, count.count));
+    }
+    Ok(())
 }
 
 impl webhook::Clock for Clock {

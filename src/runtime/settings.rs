@@ -217,7 +217,9 @@ pub(super) fn engine(pipeline: &Pipeline) -> Options {
 }
 
 fn evidence_name(applied: &[Evidence]) -> &'static str {
-    applied.first().map_or("inferred", |first| match first {
+    // A finding under a causal watermark names its evidence by itself.
+    let position = applied.iter().find(|evidence| evidence.is_position());
+    position.or(applied.first()).map_or("inferred", |evidence| match evidence {
         Evidence::KafkaGroup(_) => "kafka-group",
         Evidence::KclLease(_) => "kcl-lease",
         Evidence::Query(_) => "query",

@@ -99,11 +99,13 @@ impl Board {
         self.status.send_replace(Arc::new(status));
     }
 
-    /// Says plainly, once a minute, how much nothing proves.
+    /// Says plainly, once a minute, and at once where rows differ, how much nothing proves.
     fn warn_once(&mut self, status: &PipelineStatus) {
         let Some(would) = &status.would_settle else { return };
         let minute = self.clock.now().0 / 60_000;
-        if self.warned.get(&status.name) == Some(&minute) || minute == 0 {
+        // In the first minute what is merely on its way is no news.
+        let is_news = minute > 0 || !status.differing.is_empty();
+        if self.warned.get(&status.name) == Some(&minute) || !is_news {
             return;
         }
         self.warned.insert(status.name.clone(), minute);

@@ -35,6 +35,15 @@ pub(super) fn target_failed(pipeline: &str, error: &TargetError, keys: usize) {
     event::TargetFailed { pipeline, error, keys }.emit();
 }
 
+/// The node that is read follows the one that is written.
+pub(super) fn reads_replica(pipeline: &str) {
+    tracing::warn!(
+        pipeline,
+        "the target's node is a replica: committed positions only let us forget there, and a loss is proven by what is seen \
+         on it; read the node that the applier writes to find losses sooner"
+    );
+}
+
 /// Something the judge wants a person to be able to read.
 pub(super) fn noted(pipeline: &str, note: &Note, partitions: &Partitions, tables: &Tables) {
     match note {

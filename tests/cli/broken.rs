@@ -102,6 +102,12 @@ fn an_order_of_unknown_positions() {
 }
 
 #[test]
+fn two_forms_of_the_appliers_own_position() {
+    let config = orders("applied = [\"query:select 1\", \"heartbeat:a.b.c\", \"kafka-group:g\"]");
+    insta::assert_snapshot!(refused(&config), @"error: pipelines.orders.applied[2] (a.toml:4): `query:select 1` already says where the applier stands: expected one such form, and at most heartbeat or inferred beside it");
+}
+
+#[test]
 fn a_size_that_is_none() {
     let config = orders("limits = { memory = \"1 GB of RAM\", cache = \"1KiB\", versions_per_key = 1 }");
     insta::assert_snapshot!(refused(&config), @r#"

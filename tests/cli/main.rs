@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 mod audit;
 mod broken;
+mod demo;
 mod explain;
 mod help;
 mod shop;

@@ -77,6 +77,13 @@ impl Checker<'_> {
             self.evidence(&path, evidence, raw);
             if raw.applied.0[..index].contains(evidence) {
                 self.wrong(&path, format!("`{evidence}` is in the list already: leave it out"));
+            } else if let Some(other) =
+                raw.applied.0[..index].iter().find(|other| other.is_position()).filter(|_| evidence.is_position())
+            {
+                let wrong = format!(
+                    "`{other}` already says where the applier stands: expected one such form, and at most heartbeat or inferred beside it"
+                );
+                self.wrong(&path, wrong);
             }
         }
         let queries = raw.applied.0.iter().any(|evidence| matches!(evidence, Evidence::Query(_)));

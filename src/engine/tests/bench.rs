@@ -25,7 +25,9 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::canon::{Compared, Mask, ObservedHashes};
-use crate::engine::event::{ColumnVerdict, Image, Images, LookFailure, Looked, Lookup, Role, Seen, Tracked, Verified};
+use crate::engine::event::{
+    ColumnVerdict, Image, Images, LookFailure, Looked, Lookup, Node, Role, Seen, Tracked, Verified,
+};
 use crate::engine::limit::{Applier, Commits, Evidence, Options};
 use crate::engine::{Engine, Input, Output};
 use crate::model::change::KeyChange;
@@ -239,6 +241,8 @@ impl Bench {
             ["old", "beat", back] => self.show_beat((self.beat - number(back) as i64).max(1)),
             ["commit", "all"] => self.commits_all = true,
             ["commit", next] => (self.committed, self.commits_all) = (Some(number(next)), false),
+            ["replica"] => self.give(Input::Node(Node::Replica)),
+            ["primary"] => self.give(Input::Node(Node::Primary)),
             ["group", generation] => self.generation = Some(number(generation)),
             ["hold"] => self.answers = Answers::Held,
             ["fail"] => self.answers = Answers::Failed,

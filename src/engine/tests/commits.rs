@@ -123,3 +123,38 @@ fn a_group_whose_members_cannot_be_asked_for_may_apply_again() {
     bench.run("wait 10");
     assert!(bench.said.is_empty(), "{:?}", bench.said);
 }
+
+#[test]
+fn on_a_replica_nothing_convicts_by_commits() {
+    let mut bench = Bench::committed();
+    bench.run(
+        "replica
+         insert 1 10/20
+         commit all
+         wait 5
+         applied insert 2 10/20
+         wait 60",
+    );
+    assert!(bench.said.is_empty(), "it may be behind: {:?}", bench.said);
+    bench.run(
+        "primary
+         wait 1
+         applied insert 3 10/20
+         wait 5",
+    );
+    assert_eq!(bench.said, ["open missing_row unknown committed @0"]);
+}
+
+#[test]
+fn a_suspect_by_commits_is_none_on_a_replica() {
+    let mut bench = Bench::committed();
+    bench.run(
+        "insert 1 10/20
+         commit all
+         wait 2
+         replica
+         applied insert 2 10/20
+         wait 60",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+}
