@@ -36,6 +36,8 @@ pub(super) struct SeenVersion {
     pub(super) since: Vec<Op>,
     /// Versions after it up to the floor; 0 where it is of no known version.
     pub(super) behind: u32,
+    /// It may be one of those that were coalesced, as far as their summary tells.
+    coalesced: bool,
 }
 
 impl Engine {
@@ -46,18 +48,23 @@ impl Engine {
         let probe = self.probe(content);
         let ops = |from: usize| versions[from..].iter().map(|version| version.op).collect::<Vec<_>>();
         if let Some(at) = versions[..index].iter().rposition(|version| probe.fits(version)) {
-            return SeenVersion { named: Some(versions[at]), since: ops(at + 1), behind: count(index - at) };
+            return SeenVersion {
+                named: Some(versions[at]),
+                since: ops(at + 1),
+                behind: count(index - at),
+                coalesced: false,
+            };
         }
         match case.entry.base() {
             Base::Version(version) if probe.fits(&version) => {
-                return SeenVersion { named: Some(version), since: ops(0), behind: count(index + 1) };
+                return SeenVersion { named: Some(version), since: ops(0), behind: count(index + 1), coalesced: false };
             }
             Base::Version(_) | Base::Content(..) | Base::Absent | Base::Unknown => {}
         }
         let remembered = case.verified.as_ref().is_some_and(|verified| is_earlier(verified, content));
         let coalesced = self.may_be_coalesced(case.entry, content, Arrival(0));
-        let behind = if remembered || coalesced { count(index + 2) } else { 0 };
-        SeenVersion { named: None, since: ops(0), behind }
+        let behind = if remembered { count(index + 2) } else { 0 };
+        SeenVersion { named: None, since: ops(0), behind, coalesced }
     }
 
     pub(super) fn kind(&self, case: &Case<'_>, seen: &SeenVersion) -> Kind {
@@ -69,7 +76,7 @@ impl Engine {
         } else {
             self.may_be_before(case.entry, content) && !self.is_mixed_since(case)
         };
-        let earlier = seen.named.is_some() || seen.behind > 0 || may_be_before;
+        let earlier = seen.named.is_some() || seen.behind > 0 || seen.coalesced || may_be_before;
         match content {
             Content::Several => Kind::DuplicateRow,
             Content::Absent if once_so || self.stood_there(case) => Kind::VanishedRow,

@@ -328,7 +328,10 @@ impl Engine {
         let first = !entry.is_applied(floor.arrival) && entry.suspect().is_none();
         let wrong_when_settled = observation.floors.settled.is_some_and(|settled| {
             let index = entry.chain.at_or_before(settled);
-            index.is_some_and(|index| self.standing(entry, index, observation) == Standing::Wrong)
+            index.is_some_and(|index| {
+                self.standing(entry, index, observation) == Standing::Wrong
+                    && !self.may_be_rejected(entry, index, observation)
+            })
         });
         if first {
             let of = self.statements(floor.partition, table, op);
