@@ -28,7 +28,7 @@ mod text;
 mod wire;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 pub use alert::Alert;
 pub use channel::{Alerts, Filter};

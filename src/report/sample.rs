@@ -13,7 +13,7 @@ use crate::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTim
 
 pub(super) const START: i64 = 1_795_341_600_000;
 
-pub(super) struct Orders {
+pub(crate) struct Orders {
     pub(super) values: Values,
     pub(super) severity: Option<Severity>,
     pub(super) first_table: u32,
@@ -139,7 +139,7 @@ pub(super) fn mass_divergence(context: &Orders) -> Finding {
     finding(Kind::MassDivergence, Cause::OpNotApplied, subject)
 }
 
-pub(super) fn stalled() -> Finding {
+pub(crate) fn stalled() -> Finding {
     let subject = Subject::Scope { at: Some(at(120)), detail: "stands before 3/120 since 10:00:00".to_owned() };
     finding(Kind::Stalled, Cause::Unknown, subject)
 }

@@ -22,6 +22,7 @@ mod explain;
 mod findings;
 mod images;
 mod ingest;
+mod inherited;
 mod look;
 mod mapping;
 mod pipeline;

@@ -31,6 +31,7 @@ use super::evidence::{Evidence, Positions};
 use super::findings::store_failure;
 use super::images::{ImageStore, TableVersions};
 use super::ingest::{Counts, Ingest, Window};
+use super::inherited::Inherited;
 use super::look::Looker;
 use super::mapping::{Finder, Mapper, PlanRules, Remap};
 use super::ordered::{self, Ordered};
@@ -244,7 +245,8 @@ impl Running {
         };
         let (context, control) = (self.context(pipeline), Arc::clone(&self.control));
         let (open, committed) = (OpenFindings::default(), Arc::clone(&self.committed));
-        let recorder = Recorder { context, sink, control, alerts, state, reasons, open, committed };
+        let inherited = Inherited::default();
+        let recorder = Recorder { context, sink, control, alerts, state, reasons, open, inherited, committed };
         self.tasks.spawn(recorder.run(records));
     }
 

@@ -18,6 +18,7 @@ use crate::telemetry::event;
 
 use super::context::PipelineContext;
 use super::driver::Record;
+use super::inherited::Inherited;
 use super::poison::Reasons;
 use super::tell;
 
@@ -94,16 +95,20 @@ pub(super) struct Recorder {
     pub(super) state: watch::Sender<StoreState>,
     pub(super) reasons: Reasons,
     pub(super) open: OpenFindings,
+    pub(super) inherited: Inherited,
     pub(super) committed: CommitTimes,
 }
 
 impl Recorder {
     /// Runs until the engine's loop is gone and everything it said is durable.
     pub(super) async fn run(mut self, mut records: mpsc::Receiver<Record>) {
-        if let Sink::Store(store) = &self.sink
-            && let Err(error) = self.open.load(store, self.context.pipeline()).await
-        {
-            event::StoreFailed { error: &error }.emit();
+        if let Sink::Store(store) = &self.sink {
+            let opened = self.open.load(store, self.context.pipeline()).await;
+            let inherited = Inherited::load(store, self.context.pipeline()).await;
+            match (opened, inherited) {
+                (Ok(()), Ok(inherited)) => self.inherited = inherited,
+                (Err(error), _) | (_, Err(error)) => event::StoreFailed { error: &error }.emit(),
+            }
         }
         let mut taken = Vec::with_capacity(AT_ONCE);
         while records.recv_many(&mut taken, AT_ONCE).await > 0 {
@@ -123,7 +128,11 @@ impl Recorder {
                     Record::Flush(asker) => flushed.push(asker),
                 }
             }
+            findings.iter().for_each(|finding: &Document| self.inherited.stated_anew(&finding.id));
             self.write(findings).await;
+            let now = self.context.now();
+            let over = self.inherited.passed(&commits, |id| self.context.partition(id), now);
+            self.write(over).await;
             self.commit(commits).await;
             for asker in flushed {
                 let _ = asker.send(());

@@ -11,7 +11,7 @@ use crate::model::position::PartitionName;
 use crate::model::{Key, PartitionId, TableId, Tick, Wall};
 use crate::report::document::Document;
 use crate::report::revive::Directory;
-use crate::store::{Store, StoreError};
+use crate::store::{About, Store, StoreError};
 use crate::tap::Partitions;
 
 use super::clock::Clock;
@@ -63,7 +63,7 @@ impl Restore {
         let mut documents: Vec<Document> = Vec::new();
         loop {
             let after = documents.last().map(|document| document.id.clone()).unwrap_or_default();
-            let page = store.open_rows(pipeline, &after).await?;
+            let page = store.open_findings(pipeline, About::Rows, &after).await?;
             if page.is_empty() || documents.len() >= AT_MOST {
                 return Ok(documents);
             }

@@ -26,7 +26,7 @@ use crate::report::document::Document;
 
 pub use error::{Class, StoreError};
 pub use merge::{Outcome, Recorded};
-pub use query::{Count, Cursor, Filter, PAGE, Watermark};
+pub use query::{About, Count, Cursor, Filter, PAGE, Watermark};
 
 use error::Doing;
 use query::{ListArguments, Row};
@@ -142,8 +142,8 @@ impl Store {
     ///
     /// # Errors
     /// When the store did not answer.
-    pub async fn open_rows(&self, pipeline: &str, after: &str) -> Result<Vec<Document>, StoreError> {
-        let rows = on!(self, backend => backend.open_rows(pipeline, after, i64::from(PAGE)));
+    pub async fn open_findings(&self, pipeline: &str, about: About, after: &str) -> Result<Vec<Document>, StoreError> {
+        let rows = on!(self, backend => backend.open_findings((pipeline, about), after, i64::from(PAGE)));
         self.documents(rows)
     }
 

@@ -197,11 +197,30 @@ impl ListArguments {
 pub(super) const FIND: &str =
     "SELECT id, document, extra FROM afterimage_finding WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 2";
 
-/// Pipeline, id behind which to go on, limit.
-pub(super) const OPEN_ROWS: &str = "
+/// Which open findings are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Those about one row.
+    Rows,
+    /// Those about more than a row, or none.
+    More,
+}
+
+/// Pipeline, whether about a row (1) or not (0), id behind which to go on, limit.
+pub(super) const OPEN: &str = "
     SELECT id, document, extra FROM afterimage_finding
-    WHERE pipeline = $1 AND state IN ('suspected', 'open', 'acknowledged') AND about_row = 1 AND id > $2
-    ORDER BY id LIMIT $3";
+    WHERE pipeline = $1 AND state IN ('suspected', 'open', 'acknowledged') AND about_row = $2 AND id > $3
+    ORDER BY id LIMIT $4";
+
+impl About {
+    /// As it stands in the table.
+    pub(super) fn number(self) -> i32 {
+        match self {
+            About::Rows => 1,
+            About::More => 0,
+        }
+    }
+}
 
 /// Pipeline, or null for all.
 pub(super) const COUNTS: &str = "

@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, SqlitePool};
 
 use super::merge::{self, Recorded};
-use super::query::{self, ListArguments, Row, Stored, Watermark};
+use super::query::{self, About, ListArguments, Row, Stored, Watermark};
 use super::{Failure, documents};
 use crate::report::document::Document;
 
@@ -106,8 +106,19 @@ impl Sqlite {
         sqlx::query_as(query::FIND).bind(from).bind(to).fetch_all(&self.readers).await
     }
 
-    pub(super) async fn open_rows(&self, pipeline: &str, after: &str, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
-        sqlx::query_as(query::OPEN_ROWS).bind(pipeline).bind(after).bind(limit).fetch_all(&self.readers).await
+    pub(super) async fn open_findings(
+        &self,
+        (pipeline, about): (&str, About),
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        sqlx::query_as(query::OPEN)
+            .bind(pipeline)
+            .bind(about.number())
+            .bind(after)
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
     }
 
     pub(super) async fn counts(&self, pipeline: Option<&str>) -> Result<Vec<query::CountRow>, sqlx::Error> {

@@ -2,7 +2,7 @@
 //! in scope, so that the library's own tests (SQLite) and the tests with real services (PostgreSQL) run the same.
 
 use super::{
-    Class, Count, Cursor, Document, Filter, Kind, Outcome, Severity, State, Store, StoreError, Wall, Watermark,
+    About, Class, Count, Cursor, Document, Filter, Kind, Outcome, Severity, State, Store, StoreError, Wall, Watermark,
 };
 
 /// The moment `seconds` into the tests' day.
@@ -155,10 +155,12 @@ pub(super) async fn rows_that_may_heal_come_back_with_their_bytes(store: &Store)
     findings.push(Document { key: None, kind: Kind::Stalled, ..finding(9, State::Open, 10) });
     findings.push(Document { pipeline: "billing".to_owned(), ..finding(10, State::Open, 10) });
     outcomes(store, &findings).await;
-    let open = store.open_rows("orders", "").await.expect("the store is there");
+    let open = store.open_findings("orders", About::Rows, "").await.expect("the store is there");
     assert_eq!(open, findings[..3]);
-    let rest = store.open_rows("orders", &open[0].id).await.expect("the store is there");
+    let rest = store.open_findings("orders", About::Rows, &open[0].id).await.expect("the store is there");
     assert_eq!(rest, findings[1..3]);
+    let more = store.open_findings("orders", About::More, "").await.expect("the store is there");
+    assert_eq!(more, findings[6..7]);
 }
 
 pub(super) async fn counts_are_by_sort(store: &Store) {
