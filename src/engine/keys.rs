@@ -174,6 +174,13 @@ impl Entry {
         self.more.as_ref().and_then(|more| more.last_read)
     }
 
+    /// Whether changes are missing between two versions: what the older one says of columns that the newer one does not carry
+    /// may have been changed.
+    pub(super) fn is_broken_between(&self, older: &Version, newer: &Version) -> bool {
+        let blind = self.more.as_ref().and_then(|more| more.blind);
+        blind.is_some_and(|blind| older.arrival <= blind && newer.arrival > blind)
+    }
+
     /// The versions that still need something, of those up to a place in the chain.
     pub(super) fn unjudged(&self, to: usize) -> Unjudged {
         let is_holed = self.more.as_ref().is_some_and(|more| more.hole.is_some());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::canon::Compared;
+use crate::canon::{Compared, ObservedHashes};
 use crate::model::{Op, PartitionId, Row};
 
 use super::chain::{Arrival, Base, Content, MaskId, Version};
@@ -150,9 +150,13 @@ impl Engine {
             return Some(entry.chain.versions()[index].offset);
         };
         let mut covered: BTreeSet<usize> = BTreeSet::new();
+        let newest = entry.chain.versions()[index];
         for version in entry.chain.versions()[..=index].iter().rev() {
+            if entry.is_broken_between(version, &newest) {
+                return None;
+            }
             covered.extend(self.masks.get(version.mask).iter());
-            let whole = version.op != Op::Update || (0..hashes.0.len()).all(|column| covered.contains(&column));
+            let whole = version.op != Op::Update || compared(hashes).all(|column| covered.contains(&column));
             if whole {
                 return Some(version.offset);
             }
@@ -176,8 +180,9 @@ impl Engine {
                 break;
             }
             let between = after.arrival.0.wrapping_sub(version.arrival.0);
+            let is_broken = entry.is_broken_between(version, &after) && !self.is_covered(observation, &covered);
             after = *version;
-            if between > 1 && !self.says_nothing_else(entry, &covered) {
+            if is_broken || between > 1 && !self.says_nothing_else(entry, &covered) {
                 return Rest::Unknown;
             }
             if covered.contains(&version.mask) {
@@ -198,6 +203,12 @@ impl Engine {
             covered.push(version.mask);
         }
         Rest::Fits
+    }
+
+    /// Whether every column of a row that is compared is of one of these masks.
+    fn is_covered(&self, observation: &Observation<'_>, covered: &[MaskId]) -> bool {
+        let Content::Row { hashes, .. } = &observation.content else { return true };
+        compared(hashes).all(|column| covered.iter().any(|mask| self.masks.get(*mask).has(column)))
     }
 
     /// Whether no coalesced version of the key said anything about columns beyond `covered`.
@@ -244,6 +255,11 @@ impl Engine {
         }
         if allowed.len() > 1 && mixed.is_complete() && mixed.is_whole() { Standing::Mixed } else { Standing::Wrong }
     }
+}
+
+/// The columns of an observed row that are compared.
+fn compared(hashes: &ObservedHashes) -> impl Iterator<Item = usize> {
+    hashes.0.iter().enumerate().filter(|(_, hash)| **hash != 0).map(|(column, _)| column)
 }
 
 /// Whether a version is newer than all before it.

@@ -154,6 +154,31 @@ fn a_finding_known_from_the_store_is_stated_again_while_the_row_is_as_it_was() {
 }
 
 #[test]
+fn what_an_update_behind_an_old_finding_does_not_carry_is_not_known() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "insert 1 10/20
+         wait 100",
+    );
+    let open = bench.findings.last().expect("a finding").clone();
+    bench.restart(&[(open, "insert 1 10/20")]);
+    bench.said.clear();
+    let stated = bench.findings.len();
+    bench.run(
+        "put 1 12/22
+         partial 1 12
+         wait 100",
+    );
+    assert_eq!(bench.findings.len(), stated, "its other column may be of a change that had no verdict");
+    bench.run(
+        "update 1 13/23
+         put 1 12/22
+         wait 100",
+    );
+    assert!(bench.findings.len() > stated, "a whole update says it all");
+}
+
+#[test]
 fn an_open_finding_outlives_an_assignment() {
     let mut bench = Bench::heartbeat();
     bench.run(
