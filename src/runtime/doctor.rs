@@ -14,7 +14,7 @@ use crate::decode::Understood;
 use crate::model::{Change, Columns};
 use crate::tap::kafka::{Brokers, evidence};
 use crate::tap::{self, Partitions, TapEvent};
-use crate::target::Target;
+use crate::target::{Privileges, Target};
 
 use super::clock::Clock;
 use super::entry::{DoctorArgs, Failure, Outcome, OutputFormat};
@@ -67,6 +67,7 @@ struct TableReport {
     key: Vec<String>,
     compared: usize,
     not_compared: Vec<String>,
+    permissions: Option<String>,
     not_judged: Option<String>,
 }
 
@@ -235,12 +236,33 @@ async fn examine_target(pipeline: &Pipeline, seen: &BTreeMap<Arc<str>, SeenTable
     for (name, table) in seen {
         let place = (tables.id(name), name, &*table.topic);
         match rules.make(&target, place, table.key.as_deref()).await {
-            Ok(mapped) => report.tables.push(table_report(name, &mapped)),
+            Ok(mapped) => {
+                let mut table = table_report(name, &mapped);
+                if let Mapped::Judged(judged) = &mapped {
+                    match target.privileges(judged.plan.meta()).await {
+                        Ok(privileges) => table.permissions = Some(permissions(&privileges)),
+                        Err(error) => report.problems.push(chain(&error)),
+                    }
+                }
+                report.tables.push(table);
+            }
             Err(error) => report.problems.push(chain(&error)),
         }
     }
     let unjudged = report.tables.iter().filter_map(|table| table.not_judged.clone());
     report.problems.extend(unjudged.collect::<Vec<_>>());
+}
+
+/// What the session may do to a table, and what of that nothing here needs.
+fn permissions(privileges: &Privileges) -> String {
+    let reads = if privileges.reads { "may be read" } else { "may not be read: grant SELECT" };
+    if privileges.writes.is_empty() {
+        return reads.to_owned();
+    }
+    format!(
+        "{reads}, and by {} written, which is never done: a user without them is enough",
+        privileges.writes.join(", ")
+    )
 }
 
 fn table_report(name: &str, mapped: &Mapped) -> TableReport {
@@ -253,6 +275,7 @@ fn table_report(name: &str, mapped: &Mapped) -> TableReport {
                 key: table.plan.key_names().map(str::to_owned).collect(),
                 compared: table.plan.names().0.len(),
                 not_compared: left_out.iter().map(|column| format!("{}: {}", column.column, column.why)).collect(),
+                permissions: None,
                 not_judged: None,
             }
         }
@@ -262,6 +285,7 @@ fn table_report(name: &str, mapped: &Mapped) -> TableReport {
             key: Vec::new(),
             compared: 0,
             not_compared: Vec::new(),
+            permissions: None,
             not_judged: Some(why.to_string()),
         },
     }
@@ -352,6 +376,9 @@ fn print(report: &Report, out: &mut (dyn Write + Send)) -> std::io::Result<()> {
         }
         for column in &table.not_compared {
             writeln!(out, "             not compared: {column}")?;
+        }
+        if let Some(permissions) = &table.permissions {
+            writeln!(out, "             {permissions}")?;
         }
     }
     writeln!(out, "  applied    {}", report.applied.join(", "))?;

@@ -110,6 +110,30 @@ pub struct Probe {
     pub warnings: Vec<String>,
 }
 
+/// What the session may do to a table. Reading is all that is ever done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Privileges {
+    /// It may read it, or some columns of it.
+    pub reads: bool,
+    /// What else it may do, as the server calls it: `INSERT`, `UPDATE`, `DELETE`.
+    pub writes: Vec<String>,
+}
+
+impl Privileges {
+    /// Of the privileges that a server lists by name.
+    fn of(names: impl IntoIterator<Item = String>) -> Privileges {
+        let mut privileges = Privileges::default();
+        for name in names {
+            match &*name {
+                "SELECT" => privileges.reads = true,
+                "INSERT" | "UPDATE" | "DELETE" if !privileges.writes.contains(&name) => privileges.writes.push(name),
+                _ => {}
+            }
+        }
+        privileges
+    }
+}
+
 /// A database that is read.
 #[derive(Debug, Clone)]
 pub enum Target {
@@ -169,6 +193,15 @@ impl Target {
             Target::Postgres(target) => target.lookup(ask).await,
             Target::Mysql(target) => target.lookup(ask).await,
             Target::Sqlite(target) => target.lookup(ask).await,
+        }
+    }
+
+    /// What the session may do to a table. A SQLite file has no privileges: whoever opens it for reading reads it.
+    pub async fn privileges(&self, table: &TableMeta) -> Result<Privileges, TargetError> {
+        match self {
+            Target::Postgres(target) => target.privileges(table).await,
+            Target::Mysql(target) => target.privileges(table).await,
+            Target::Sqlite(_) => Ok(Privileges { reads: true, writes: Vec::new() }),
         }
     }
 

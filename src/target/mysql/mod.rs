@@ -17,7 +17,7 @@ use super::failure::{self, Class};
 use super::mapping::TableRef;
 use super::reader::Reader;
 use super::sql::{backticked, only_living, statement};
-use super::{Answer, AppliedRow, Ask, Options, Pooler, Probe, TargetError, applied};
+use super::{Answer, AppliedRow, Ask, Options, Pooler, Privileges, Probe, TargetError, applied};
 use crate::model::{Row, TableMeta, Typing};
 use key::KeyColumn;
 use value::Wire;
@@ -157,6 +157,23 @@ impl Mysql {
             .await?;
         let texts: Vec<Vec<Option<String>>> = rows.iter().map(texts).collect();
         applied::rows(&texts)
+    }
+
+    /// What the session may do to a table.
+    pub(super) async fn privileges(&self, table: &TableMeta) -> Result<Privileges, TargetError> {
+        let reader = &self.inner.reader;
+        reader
+            .persevering(|| async {
+                let mut lease = reader.lease(0, &table.name).await?;
+                let read = async {
+                    let found = catalog::privileges(&mut lease.conn, table).await;
+                    found.map(Privileges::of).map_err(|error| reader.classify(&table.name, error))
+                };
+                let outcome = reader.bounded(read).await;
+                lease.settle(&outcome);
+                outcome
+            })
+            .await
     }
 
     /// What stands at the other end.

@@ -88,6 +88,21 @@ fn column(row: &PgRow) -> Result<ColumnMeta, sqlx::Error> {
 }
 
 /// The tables with one of these names, in any case of letters.
+/// Schema, table. A privilege on some columns lets them be read.
+const PRIVILEGES: &str = "SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p \
+     WHERE has_table_privilege(format('%I.%I', $1::text, $2::text), p) \
+     OR p = 'SELECT' AND has_any_column_privilege(format('%I.%I', $1::text, $2::text), p)";
+
+/// The privileges of the session on a table.
+pub(super) async fn privileges(
+    conn: &mut PgConnection,
+    pooler: Pooler,
+    table: &TableMeta,
+) -> Result<Vec<String>, sqlx::Error> {
+    let query = sqlx::query_scalar(PRIVILEGES).persistent(pooler.keeps_statements());
+    query.bind(&*table.schema).bind(&*table.name).fetch_all(conn).await
+}
+
 pub(super) async fn named(
     conn: &mut PgConnection,
     pooler: Pooler,

@@ -21,7 +21,7 @@ use super::failure::{self, Class};
 use super::mapping::TableRef;
 use super::reader::Reader;
 use super::sql::{double_quoted, only_living, statement};
-use super::{Answer, AppliedRow, Ask, Options, Pooler, Probe, TargetError, applied};
+use super::{Answer, AppliedRow, Ask, Options, Pooler, Privileges, Probe, TargetError, applied};
 use crate::model::{Row, TableMeta, Typing};
 use key::KeyArray;
 use value::Wire;
@@ -109,6 +109,28 @@ impl Postgres {
                         let found = found.map_err(|error| reader.classify("", error))?;
                         read.end().await.map_err(|error| reader.classify("", error))?;
                         Ok(found)
+                    })
+                    .await;
+                lease.settle(&outcome);
+                outcome
+            })
+            .await
+    }
+
+    /// What the session may do to a table.
+    pub(super) async fn privileges(&self, table: &TableMeta) -> Result<Privileges, TargetError> {
+        let reader = &self.inner.reader;
+        let pooler = self.inner.options.pooler;
+        reader
+            .persevering(|| async {
+                let mut lease = reader.lease(0, &table.name).await?;
+                let outcome = reader
+                    .bounded(async {
+                        let mut read = self.begin(&mut lease.conn, &table.name).await?;
+                        let found = catalog::privileges(read.conn(), pooler, table).await;
+                        let found = found.map_err(|error| reader.classify(&table.name, error))?;
+                        read.end().await.map_err(|error| reader.classify(&table.name, error))?;
+                        Ok(Privileges::of(found))
                     })
                     .await;
                 lease.settle(&outcome);

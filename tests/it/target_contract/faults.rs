@@ -225,3 +225,31 @@ async fn a_declared_transaction_pooler_returns_the_right_rows() {
         reader.await.expect("every answer was right");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_session_may_do_to_a_table_is_told() {
+    for engine in [Engine::Postgres, Engine::MariaDb] {
+        let bench = Bench::shared(engine, "owner").await;
+        numbered(&bench, "n", 0).await;
+        let target = bench.target().await;
+        let owner = target.privileges(&*describe(&target, "n").await).await.expect("an answer");
+        assert!(owner.reads && owner.writes.len() == 3, "{owner:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_read_one_column_may_read() {
+    let bench = Bench::shared(Engine::Postgres, "reader").await;
+    numbered(&bench, "n", 0).await;
+    numbered(&bench, "hidden", 0).await;
+    let role = format!("reader_{}", std::process::id());
+    bench.execute(&format!("CREATE ROLE {role} LOGIN; GRANT SELECT (id) ON n TO {role}")).await;
+    let owner = bench.target().await;
+    let url = bench.url().replacen("postgres@", &format!("{role}@"), 1);
+    let reader = Target::connect(bench.options(&url)).await.expect("the database");
+    for (table, reads) in [("n", true), ("hidden", false)] {
+        let privileges = reader.privileges(&*describe(&owner, table).await).await.expect("an answer");
+        assert_eq!((privileges.reads, privileges.writes.len()), (reads, 0), "{table}");
+    }
+    bench.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
