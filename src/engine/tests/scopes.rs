@@ -443,3 +443,27 @@ fn a_row_that_was_not_there_yet_was_not_deleted() {
     arriving(&mut bench, 10, 120);
     assert_eq!(bench.said.last().map(String::as_str), Some("open unapplied_delete insert_delete_merge settled @1"));
 }
+
+#[test]
+fn reads_on_both_sides_of_a_step_backward_do_not_agree_early() {
+    for seconds in 1..20 {
+        let mut bench = Bench::heartbeat();
+        bench.run(&format!(
+            "insert 1 10/20
+             wait {seconds}"
+        ));
+        if bench.said.iter().any(|line| line.contains("early")) {
+            return;
+        }
+        bench.run(
+            "quiet
+             old beat
+             wait 40
+             beats
+             beat
+             wait 1",
+        );
+        assert!(!bench.said.iter().any(|line| line.contains("early")), "after {seconds} s: {:?}", bench.said);
+    }
+    panic!("nothing is ever stated early");
+}
