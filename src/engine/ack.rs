@@ -85,8 +85,7 @@ impl Engine {
     /// A key that is gone has its verdicts. A coalesced version shares the verdict of its key's next settled floor.
     fn has_verdict(&self, id: PartitionId, tracked: Tracked) -> bool {
         let Some(entry) = self.keys.get(tracked.key) else { return true };
-        let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
-        let coalesced = hole.is_some_and(|hole| {
+        let coalesced = entry.hole().is_some_and(|hole| {
             // Older than all that was coalesced, it was of another key that had this index.
             let may_be_of_it = hole.since.partition != id || hole.since.offset <= tracked.offset;
             tracked.arrival <= hole.newest && may_be_of_it

@@ -199,6 +199,15 @@ pub(super) enum Base {
     Content(u128, MaskId),
 }
 
+impl Base {
+    pub(super) fn version(self) -> Option<Version> {
+        match self {
+            Base::Version(version) => Some(version),
+            Base::Unknown | Base::Absent | Base::Content(..) => None,
+        }
+    }
+}
+
 /// A summary of versions that were coalesced: whether a content may be one of them, and the newest of them. Versions that
 /// arrived together are summed up together, so that what a floor has passed is forgotten while the key goes on changing.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -87,8 +87,7 @@ impl Engine {
             Base::Version(version) => version.op != Op::Update || self.masks.get(version.mask).has(column),
             Base::Unknown | Base::Content(..) => false,
         };
-        let is_holed = entry.more.as_ref().is_some_and(|more| more.hole.is_some());
-        if is_holed || self.is_broken(entry, base) {
+        if entry.hole().is_some() || self.may_lack_a_version(entry, base) {
             return false;
         }
         let known = self.beside_known(entry, row);
@@ -96,11 +95,8 @@ impl Engine {
     }
 
     /// Whether an unreadable record stands behind a version of the key: it may have been one more.
-    fn is_broken(&self, entry: &Entry, base: Base) -> bool {
-        let base = match base {
-            Base::Version(version) => Some(version),
-            Base::Unknown | Base::Absent | Base::Content(..) => None,
-        };
+    fn may_lack_a_version(&self, entry: &Entry, base: Base) -> bool {
+        let base = base.version();
         let mut known = base.iter().chain(entry.chain.versions());
         known.any(|version| self.newest_rejected(entry, version.partition).is_some_and(|at| at > version.offset))
     }

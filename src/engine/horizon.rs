@@ -122,7 +122,7 @@ impl Horizon {
     }
 
     /// Whether something appended at or after `ends` is visible: any heartbeat, or `quorum` distinct rows.
-    pub(super) fn post_dates(&self, ends: &Ends, quorum: usize) -> bool {
+    pub(super) fn post_dates(&self, ends: &[(PartitionId, u64)], quorum: usize) -> bool {
         let after =
             |partition: PartitionId, offset: u64| ends.iter().any(|(known, end)| *known == partition && offset >= *end);
         self.heartbeat_ends.iter().any(|(partition, offset)| after(*partition, *offset))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Key, Op, Position, Row, Tick};
+use crate::model::{Key, Op, Position, Row, TableId, Tick};
 
 use super::chain::{Arrival, Base, Content, Version};
 use super::event::{Note, Output, Role, Seen, Verified};
@@ -164,12 +164,23 @@ impl Engine {
         more.seen_best = more.seen_best.max(Some(floor.arrival));
         more.differs = false;
         if first {
-            let of = self.statements(floor.partition, table, op);
-            self.gate.judged(of, false, self.now);
-            self.judged_below(floor, false);
+            self.judged_first(floor, (table, op), Standing::Allowed);
         }
         self.verify_settled(ix, floor, observation);
         self.schedule_rest(ix);
+    }
+
+    /// The first judgement of a version: by them the group gate opens and closes, and commits show what they are worth.
+    fn judged_first(&mut self, floor: Floor, (table, op): (TableId, Op), standing: Standing) {
+        let wrong = standing == Standing::Wrong;
+        let of = self.statements(floor.partition, table, op);
+        self.gate.judged(of, wrong, self.now);
+        let below = self.partitions.get(&floor.partition).filter(|_| floor.by == Convict::Committed);
+        match below.map(|partition| partition.committed_moved) {
+            Some(_) if wrong => self.soundness.wrong(),
+            Some(moved) => self.soundness.right(moved),
+            None => {}
+        }
     }
 
     /// The operation that a right row shows applied: a newer version than the floor's may stand there, which says nothing of
@@ -244,10 +255,7 @@ impl Engine {
     fn known_at(&self, ix: KeyIx, passed: usize, at: usize) -> Option<(Key, Verified)> {
         let entry = self.keys.get(ix)?;
         let (passed, version) = (&entry.chain.versions()[..passed], entry.chain.versions()[at]);
-        let base = match entry.base() {
-            Base::Version(base) => Some(base),
-            Base::Unknown | Base::Absent | Base::Content(..) => None,
-        };
+        let base = entry.base().version();
         let before = passed.iter().rev().chain(base.iter()).take(REMEMBERED);
         let mut earlier: Vec<Earlier> = before.map(|before| (before.at(), before.op, before.fingerprint())).collect();
         self.remembered_before(&entry.key, version.at(), &mut earlier);
@@ -321,7 +329,7 @@ impl Engine {
             self.still_there(ix, floor, observation);
             return;
         }
-        if entry.more.as_ref().and_then(|more| more.blind).is_some_and(|blind| floor.arrival <= blind) {
+        if entry.blind().is_some_and(|blind| floor.arrival <= blind) {
             self.schedule_rest(ix);
             return;
         }
@@ -334,9 +342,7 @@ impl Engine {
             })
         });
         if first {
-            let of = self.statements(floor.partition, table, op);
-            self.gate.judged(of, true, self.now);
-            self.judged_below(floor, true);
+            self.judged_first(floor, (table, op), Standing::Wrong);
         }
         self.suspect(ix, floor, wrong_when_settled, observation);
         let changed = self.keys.get(ix).and_then(|entry| entry.suspect()).map_or(0, |suspect| suspect.changed);

@@ -174,16 +174,23 @@ impl Entry {
         self.more.as_ref().and_then(|more| more.last_read)
     }
 
+    pub(super) fn hole(&self) -> Option<&Hole> {
+        self.more.as_ref().and_then(|more| more.hole.as_deref())
+    }
+
+    /// Up to this version, changes are missing behind it.
+    pub(super) fn blind(&self) -> Option<Arrival> {
+        self.more.as_ref().and_then(|more| more.blind)
+    }
+
     /// Whether changes are missing between two versions: what the older one says of columns that the newer one does not carry
     /// may have been changed.
     pub(super) fn is_broken_between(&self, older: &Version, newer: &Version) -> bool {
-        let blind = self.more.as_ref().and_then(|more| more.blind);
-        blind.is_some_and(|blind| older.arrival <= blind && newer.arrival > blind)
+        self.blind().is_some_and(|blind| older.arrival <= blind && newer.arrival > blind)
     }
 
     /// The versions that still need something, of those up to a place in the chain.
     pub(super) fn unjudged(&self, to: usize) -> Unjudged {
-        let is_holed = self.more.as_ref().is_some_and(|more| more.hole.is_some());
         let (mut unjudged, mut done) = (Unjudged::default(), BTreeMap::new());
         for version in &self.chain.versions()[..=to] {
             if self.is_done(version.arrival) {
@@ -191,7 +198,7 @@ impl Entry {
                 continue;
             }
             // Those that were coalesced stand behind the last that needs nothing.
-            let behind = done.get(&version.partition).filter(|_| is_holed).copied();
+            let behind = done.get(&version.partition).filter(|_| self.hole().is_some()).copied();
             let from = behind.unwrap_or(version.offset).min(version.offset);
             let range = unjudged.ranges.entry(version.partition).or_insert((from, version.offset));
             *range = (range.0.min(from), range.1.max(version.offset));
@@ -235,20 +242,17 @@ impl Slab {
             }
             return ix;
         }
-        let full = self.pieces.len().saturating_sub(1) * PIECE;
-        match self.pieces.last_mut().filter(|piece| piece.len() < PIECE) {
-            Some(piece) => {
-                piece.push(Some(entry));
-                KeyIx(u32::try_from(full + piece.len() - 1).unwrap_or(u32::MAX))
-            }
+        let used = self.pieces.last().map_or(0, |last| (self.pieces.len() - 1) * PIECE + last.len());
+        match self.pieces.last_mut().filter(|last| last.len() < PIECE) {
+            Some(last) => last.push(Some(entry)),
             None => {
                 // Few keys take little.
-                let mut piece = Vec::with_capacity(if self.pieces.is_empty() { 1 } else { PIECE });
+                let mut piece = Vec::with_capacity(if used == 0 { 1 } else { PIECE });
                 piece.push(Some(entry));
                 self.pieces.push(piece);
-                KeyIx(u32::try_from((self.pieces.len() - 1) * PIECE).unwrap_or(u32::MAX))
             }
         }
+        KeyIx(u32::try_from(used).unwrap_or(u32::MAX))
     }
 
     fn remove(&mut self, ix: KeyIx) -> Option<Entry> {

@@ -1,14 +1,11 @@
 //! Whether committed positions can be believed: declared to be committed after the write, they are watched for having run
 //! ahead of it.
 
-use std::sync::Arc;
-
 use crate::model::Tick;
 use crate::model::finding::{Cause, Finding, Kind, State, Subject};
 
 use super::event::{Node, Note, Output};
-use super::horizon::Ends;
-use super::keys::{Entry, KeyIx};
+use super::keys::KeyIx;
 use super::limit::Commits;
 use super::partition::Cursor;
 use super::state::Engine;
@@ -42,16 +39,17 @@ pub(super) struct Soundness {
 }
 
 impl Soundness {
-    /// The first judgement of a version below a position that was committed at `moved`.
-    pub(super) fn judged(&mut self, wrong: bool, moved: Tick) {
-        if wrong {
-            self.rights = self.rights.saturating_sub(RIGHTS_PER_WRONG);
-            return;
-        }
+    /// A row below a position that was committed at `moved` was right when it was first read.
+    pub(super) fn right(&mut self, moved: Tick) {
         self.rights = (self.rights + 1).min(RIGHTS_AT_MOST);
         if moved > self.moved {
             (self.commits, self.moved) = (self.commits.saturating_add(1), moved);
         }
+    }
+
+    /// It was not.
+    pub(super) fn wrong(&mut self) {
+        self.rights = self.rights.saturating_sub(RIGHTS_PER_WRONG);
     }
 
     /// A row that was wrong below a position was not at the next look: positions have to show anew what they are worth.
@@ -83,33 +81,16 @@ impl Engine {
         self.pump();
     }
 
-    /// The first judgement of a version below a committed position.
-    pub(super) fn judged_below(&mut self, floor: super::suspect::Floor, wrong: bool) {
-        let partition = self.partitions.get(&floor.partition).filter(|_| floor.by == Convict::Committed);
-        if let Some(moved) = partition.map(|partition| partition.committed_moved) {
-            self.soundness.judged(wrong, moved);
-        }
-    }
-
     /// Whether nobody applied anything again around the first read of a suspect: the group that commits has been the same since
     /// long before it, and was still the same after it. Where commits have shown that they follow writes, and something behind
     /// the suspect's version is visible, such a read proves the loss, and the next one need not wait until the applier shows
     /// what is appended only now.
-    pub(super) fn stands_undisturbed(&self, entry: &Entry, suspect: &Suspect) -> bool {
+    pub(super) fn stands_undisturbed(&self, suspect: &Suspect) -> bool {
         let Some(partition) = self.partitions.get(&suspect.floor.partition) else { return false };
         self.soundness.is_trusted()
             && partition.generation.is_some()
             && partition.group_changed + self.options.zombie_after <= suspect.sent
             && partition.committed_asked >= suspect.last
-            && self.is_passed(entry, suspect)
-    }
-
-    /// Whether a version behind the one that a suspect lacks is visible, where the applier keeps them in order.
-    fn is_passed(&self, entry: &Entry, suspect: &Suspect) -> bool {
-        let Some(index) = entry.chain.at_or_before(suspect.floor.arrival) else { return false };
-        let version = entry.chain.versions()[index];
-        let behind: Ends = Arc::new([(version.partition, version.offset + 1)]);
-        self.horizon(&version, entry.key.table()).is_none_or(|horizon| horizon.post_dates(&behind, 1))
     }
 
     /// Committed offsets ran ahead of writes: from now on they only let us forget.

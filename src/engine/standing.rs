@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::canon::{Compared, ObservedHashes};
 use crate::model::{Op, PartitionId, Row};
 
-use super::chain::{Arrival, Base, Content, MaskId, Version};
+use super::chain::{Arrival, Content, MaskId, Version};
 use super::event::ColumnVerdict;
 use super::judge::Observation;
 use super::keys::Entry;
@@ -108,8 +108,7 @@ impl Engine {
 
     /// Whether the content may be what a coalesced version left, of those that arrived at about `since` or later.
     pub(super) fn may_be_coalesced(&self, entry: &Entry, content: &Content, since: Arrival) -> bool {
-        let hole = entry.more.as_ref().and_then(|more| more.hole.as_ref());
-        hole.is_some_and(|hole| hole.newest >= since && hole.may_hold(content, &self.masks, since))
+        entry.hole().is_some_and(|hole| hole.newest >= since && hole.may_hold(content, &self.masks, since))
     }
 
     /// A wrong row may be what an unreadable record left, if one stands behind the oldest version that the expected row is
@@ -169,10 +168,7 @@ impl Engine {
         let versions = entry.chain.versions();
         let Some(row) = &observation.row else { return Rest::Fits };
         let mut covered = vec![versions[index].mask];
-        let base = match entry.base() {
-            Base::Version(version) => Some(version),
-            Base::Unknown | Base::Absent | Base::Content(..) => None,
-        };
+        let base = entry.base().version();
         let mut after = versions[index];
         for version in versions[..index].iter().rev().chain(base.iter()) {
             let whole = !matches!(after.op, Op::Update);
@@ -213,17 +209,14 @@ impl Engine {
 
     /// Whether no coalesced version of the key said anything about columns beyond `covered`.
     fn says_nothing_else(&self, entry: &Entry, covered: &[MaskId]) -> bool {
-        let Some(hole) = entry.more.as_ref().and_then(|more| more.hole.as_ref()) else { return false };
+        let Some(hole) = entry.hole() else { return false };
         let is_covered = |column: usize| covered.iter().any(|mask| self.masks.get(*mask).has(column));
         hole.masks().iter().all(|mask| covered.contains(mask) || self.masks.get(*mask).iter().all(is_covered))
     }
 
     /// The columns of a row beside all that is known of its key: every version of the chain, and the one before it.
     pub(super) fn beside_known(&self, entry: &Entry, row: &Row) -> Mixed {
-        let base = match entry.base() {
-            Base::Version(version) => Some(version),
-            Base::Unknown | Base::Absent | Base::Content(..) => None,
-        };
+        let base = entry.base().version();
         let mut mixed = Mixed::default();
         for version in entry.chain.versions().iter().chain(base.iter()).filter(|version| version.leaves_row()) {
             match self.images.image(version.at(), &entry.key).and_then(|image| image.row) {

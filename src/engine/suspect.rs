@@ -240,11 +240,14 @@ impl Engine {
         let version = entry.chain.versions()[index];
         let horizon = self.horizon(&version, entry.key.table());
         let visible = |quorum| horizon.is_some_and(|horizon| horizon.post_dates(ends, quorum));
+        // Where nothing but the key is ordered, what stands behind says nothing.
+        let behind = [(version.partition, version.offset + 1)];
+        let is_passed = || horizon.is_none_or(|horizon| horizon.post_dates(&behind, 1));
         match suspect.floor.by {
             Convict::Assumed => true,
             Convict::Causal => visible(QUORUM),
             Convict::Committed => {
-                visible(1) || self.stands_committed(suspect) || self.stands_undisturbed(entry, suspect)
+                visible(1) || self.stands_committed(suspect) || self.stands_undisturbed(suspect) && is_passed()
             }
         }
     }

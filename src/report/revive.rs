@@ -29,9 +29,9 @@ pub trait Directory {
 }
 
 impl Document {
-    /// The finding about a row that this document was made of, in terms of this process. Rows are there unless values
-    /// were withheld. `None` for findings that are not about a row, for tables or partitions
-    /// that are not known yet, and for bytes of another version.
+    /// The finding about a row that this document was made of, in terms of this process. Rows are there unless values were
+    /// withheld. `None` for findings that are not about a row, for tables or partitions that are not known yet, and for bytes
+    /// of another version.
     #[must_use]
     pub fn revive(&self, directory: &dyn Directory) -> Option<Finding> {
         let (key, [row, seen]) = unpack(directory.table(self.table.as_deref()?)?, &self.extra)?;

@@ -9,23 +9,23 @@ use crate::model::{PartitionId, Wall};
 use crate::report::document::Document;
 use crate::store::{About, Store, StoreError};
 
+/// Taken over at most: there is one stall of a pipeline, and one mass divergence of a table and operation.
+const AT_MOST: usize = 10_000;
+
 /// Those that nobody has stated anew in this process.
 #[derive(Debug, Default)]
 pub(super) struct Inherited(Vec<Document>);
 
 impl Inherited {
-    /// Reads what a pipeline has open.
+    /// Reads what a pipeline has open of what stands in the way, rather than is a fact that stays.
     ///
     /// # Errors
     /// When the store does not answer.
     pub(super) async fn load(store: &Store, pipeline: &str) -> Result<Inherited, StoreError> {
-        let (mut kept, mut after) = (Vec::new(), String::new());
-        loop {
-            let page = store.open_findings(pipeline, About::More, &after).await?;
-            let Some(last) = page.last() else { return Ok(Inherited(kept)) };
-            after.clone_from(&last.id);
-            kept.extend(page.into_iter().filter(|document| ends_by_progress(document.kind)));
-        }
+        let ends_by_progress = |document: &Document| {
+            matches!(document.kind, Kind::Stalled | Kind::MassDivergence | Kind::JudgingSuspended)
+        };
+        store.all_open((pipeline, About::More), ends_by_progress, AT_MOST).await.map(Inherited)
     }
 
     /// This process says so too: it will say when it ends.
@@ -56,25 +56,6 @@ impl Inherited {
         let over = self.0.extract_if(.., is_over);
         over.map(|document| Document { state: State::Healed, healed_at: Some(now), last_seen: now, ..document })
             .collect()
-    }
-}
-
-/// Whether the finding is about something that stands in the way, rather than a fact that stays.
-fn ends_by_progress(kind: Kind) -> bool {
-    match kind {
-        Kind::Stalled | Kind::MassDivergence | Kind::JudgingSuspended => true,
-        Kind::UnappliedDelete
-        | Kind::MissingRow
-        | Kind::LostUpdate
-        | Kind::TornRow
-        | Kind::DivergedRow
-        | Kind::ResurrectedRow
-        | Kind::RegressedRow
-        | Kind::VanishedRow
-        | Kind::DuplicateRow
-        | Kind::Undecodable
-        | Kind::CoverageGap
-        | Kind::EvidenceUnsound => false,
     }
 }
 

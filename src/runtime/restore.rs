@@ -60,15 +60,7 @@ impl Restore {
     /// # Errors
     /// When the store does not answer.
     pub(super) async fn load(store: &Store, pipeline: &str) -> Result<Vec<Document>, StoreError> {
-        let mut documents: Vec<Document> = Vec::new();
-        loop {
-            let after = documents.last().map(|document| document.id.clone()).unwrap_or_default();
-            let page = store.open_findings(pipeline, About::Rows, &after).await?;
-            if page.is_empty() || documents.len() >= AT_MOST {
-                return Ok(documents);
-            }
-            documents.extend(page);
-        }
+        store.all_open((pipeline, About::Rows), |_| true, AT_MOST).await
     }
 
     /// With what was read.

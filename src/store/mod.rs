@@ -147,6 +147,26 @@ impl Store {
         self.documents(rows)
     }
 
+    /// All that is open of a pipeline, page by page: what `keep` lets through, until there are `most` of it.
+    ///
+    /// # Errors
+    /// When the store did not answer.
+    pub async fn all_open(
+        &self,
+        (pipeline, about): (&str, About),
+        keep: impl Fn(&Document) -> bool,
+        most: usize,
+    ) -> Result<Vec<Document>, StoreError> {
+        let (mut kept, mut after) = (Vec::new(), String::new());
+        while kept.len() < most {
+            let page = self.open_findings(pipeline, about, &after).await?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.id);
+            kept.extend(page.into_iter().filter(&keep));
+        }
+        Ok(kept)
+    }
+
     /// How many findings there are of each sort, in one pipeline or in all.
     ///
     /// # Errors

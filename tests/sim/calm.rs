@@ -9,7 +9,8 @@ use afterimage::engine::limit::{Applier, Commits, Evidence};
 use crate::plan::{Lag, Mode, Plan, SECOND, Skew, Workers, Wrongs};
 use crate::rng::Rng;
 
-/// What is varied: the evidence, the interval of commits (0: with each batch, in its transaction), and the shape of the applier's batches.
+/// What is varied: the evidence, the interval of commits (0: with each batch, in its transaction), and the shape of the
+/// applier's batches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arm {
     pub(crate) word: &'static str,

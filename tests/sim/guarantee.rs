@@ -90,8 +90,8 @@ impl Check {
             // What was never applied again after the segment was late for as long as it waited in it.
             let waits = if until < worker.lags.len() { 0 } else { worker.waits(source, to) };
             let bound = bound(plan, source, loss, lag.unwrap_or(0).max(waits));
-            let shown = plan.mode != Mode::Inferred || has_witnesses(plan, source, change, (from, to));
-            (to - from >= bound && shown).then_some(bound)
+            let shown = || plan.mode != Mode::Inferred || has_witnesses(plan, source, change, (from, to));
+            (to - from >= bound && shown()).then_some(bound)
         })
     }
 

@@ -1,6 +1,6 @@
 //! How soon a row below a committed position is a loss: where commits have shown that they follow writes, at the second read.
 
-use super::Bench;
+use super::{Bench, check};
 
 /// A group that committed forty rows by ten commits, each after its rows.
 fn proven() -> Bench {
@@ -32,28 +32,26 @@ const LOST: &str = "
 
 #[test]
 fn a_loss_under_proven_commits_waits_for_nothing_that_is_appended_later() {
-    let mut bench = proven();
-    bench.run(LOST);
-    assert_eq!(bench.said, ["open missing_row unknown committed @40"]);
+    check(proven(), LOST, &["open missing_row unknown committed @40"]);
 }
 
 #[test]
 fn commits_that_have_shown_little_are_not_proven() {
-    let mut bench = Bench::committed();
-    bench.run("group 1");
-    bench.run(
-        "insert 1 10/20
+    check(
+        Bench::committed(),
+        "group 1
+         insert 1 10/20
          applied insert 2 10/20
          commit 2
          wait 20",
+        &[],
     );
-    assert!(bench.said.is_empty(), "{:?}", bench.said);
 }
 
 #[test]
 fn a_row_that_healed_takes_the_proof_from_commits() {
-    let mut bench = proven();
-    bench.run(
+    check(
+        proven(),
         "insert 7 10/20
          applied insert 8 10/20
          commit 42
@@ -64,8 +62,8 @@ fn a_row_that_healed_takes_the_proof_from_commits() {
          applied insert 2 10/20
          commit 44
          wait 20",
+        &[],
     );
-    assert!(bench.said.is_empty(), "{:?}", bench.said);
 }
 
 #[test]
@@ -84,44 +82,36 @@ fn rows_that_are_wrong_all_at_once_are_not_yet_lost() {
 
 #[test]
 fn a_loss_with_nothing_visible_behind_it_waits() {
-    let mut bench = proven();
-    bench.run(
+    check(
+        proven(),
         "insert 1 10/20
          commit 41
          wait 20",
+        &[],
     );
-    assert!(bench.said.is_empty(), "{:?}", bench.said);
 }
 
 #[test]
 fn a_group_that_changed_of_late_may_apply_again() {
-    let mut bench = proven();
-    bench.run("group 2");
-    bench.run("wait 2");
-    bench.run(LOST);
-    bench.run("wait 10");
-    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    check(proven(), &format!("group 2\nwait 2\n{LOST}\nwait 10"), &[]);
 }
 
 #[test]
 fn a_group_that_changes_between_the_reads_may_apply_again() {
-    let mut bench = proven();
-    bench.run(
+    check(
+        proven(),
         "insert 1 10/20
          applied insert 2 10/20
          commit 42
          group 2
          wait 20",
+        &[],
     );
-    assert!(bench.said.is_empty(), "{:?}", bench.said);
 }
 
 #[test]
 fn a_group_whose_members_cannot_be_asked_for_may_apply_again() {
-    let mut bench = commit_forty(Bench::committed());
-    bench.run(LOST);
-    bench.run("wait 10");
-    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    check(commit_forty(Bench::committed()), &format!("{LOST}\nwait 10"), &[]);
 }
 
 #[test]
@@ -147,14 +137,14 @@ fn on_a_replica_nothing_convicts_by_commits() {
 
 #[test]
 fn a_suspect_by_commits_is_none_on_a_replica() {
-    let mut bench = Bench::committed();
-    bench.run(
+    check(
+        Bench::committed(),
         "insert 1 10/20
          commit all
          wait 2
          replica
          applied insert 2 10/20
          wait 60",
+        &[],
     );
-    assert!(bench.said.is_empty(), "{:?}", bench.said);
 }

@@ -97,8 +97,8 @@ fn a_partition_that_comes_back_is_proven_anew() {
     assert!(bench.said.is_empty(), "another log may have taken its name: {:?}", bench.said);
 }
 
-#[test]
-fn a_finding_known_from_the_store_heals() {
+/// A lost insert, and a new life that knows of it from the store alone.
+fn known_from_the_store() -> Bench {
     let mut bench = Bench::heartbeat();
     bench.run(
         "insert 1 10/20
@@ -107,6 +107,12 @@ fn a_finding_known_from_the_store_heals() {
     let open = bench.findings.last().expect("a finding").clone();
     bench.restart(&[(open, "insert 1 10/20")]);
     bench.said.clear();
+    bench
+}
+
+#[test]
+fn a_finding_known_from_the_store_heals() {
+    let mut bench = known_from_the_store();
     bench.run("wait 60");
     assert!(bench.said.is_empty(), "it stands as it did: {:?}", bench.said);
     bench.run(
@@ -118,14 +124,7 @@ fn a_finding_known_from_the_store_heals() {
 
 #[test]
 fn a_finding_known_from_the_store_heals_beside_newer_changes() {
-    let mut bench = Bench::heartbeat();
-    bench.run(
-        "insert 1 10/20
-         wait 100",
-    );
-    let open = bench.findings.last().expect("a finding").clone();
-    bench.restart(&[(open, "insert 1 10/20")]);
-    bench.said.clear();
+    let mut bench = known_from_the_store();
     bench.run(
         "applied update 1 12/22
          wait 60",
@@ -155,14 +154,7 @@ fn a_finding_known_from_the_store_is_stated_again_while_the_row_is_as_it_was() {
 
 #[test]
 fn what_an_update_behind_an_old_finding_does_not_carry_is_not_known() {
-    let mut bench = Bench::heartbeat();
-    bench.run(
-        "insert 1 10/20
-         wait 100",
-    );
-    let open = bench.findings.last().expect("a finding").clone();
-    bench.restart(&[(open, "insert 1 10/20")]);
-    bench.said.clear();
+    let mut bench = known_from_the_store();
     let stated = bench.findings.len();
     bench.run(
         "put 1 12/22

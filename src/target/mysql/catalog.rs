@@ -59,14 +59,13 @@ fn column(row: &MySqlRow) -> Result<ColumnMeta, sqlx::Error> {
     })
 }
 
-/// The tables with one of these names, in any case of letters.
 /// Database, database, table: the user's own privileges, wherever they were granted. Those of roles are not listed there.
-const PRIVILEGES: &str = "SELECT privilege_type FROM information_schema.user_privileges WHERE grantee = \
-     concat('''', replace(current_user(), '@', '''@'''), '''') \
-     UNION SELECT privilege_type FROM information_schema.schema_privileges WHERE grantee = \
-     concat('''', replace(current_user(), '@', '''@'''), '''') AND ? LIKE table_schema \
-     UNION SELECT privilege_type FROM information_schema.table_privileges WHERE grantee = \
-     concat('''', replace(current_user(), '@', '''@'''), '''') AND table_schema = ? AND table_name = ?";
+const PRIVILEGES: &str = "SELECT privilege_type FROM ( \
+     SELECT grantee, privilege_type FROM information_schema.user_privileges \
+     UNION SELECT grantee, privilege_type FROM information_schema.schema_privileges WHERE ? LIKE table_schema \
+     UNION SELECT grantee, privilege_type FROM information_schema.table_privileges \
+     WHERE table_schema = ? AND table_name = ?) granted \
+     WHERE grantee = concat('''', replace(current_user(), '@', '''@'''), '''')";
 
 /// The privileges of the session on a table.
 pub(super) async fn privileges(conn: &mut MySqlConnection, table: &TableMeta) -> Result<Vec<String>, sqlx::Error> {
@@ -74,6 +73,7 @@ pub(super) async fn privileges(conn: &mut MySqlConnection, table: &TableMeta) ->
     query.fetch_all(conn).await?.iter().map(|row| row.try_get_unchecked(0)).collect()
 }
 
+/// The tables with one of these names, in any case of letters.
 pub(super) async fn named(conn: &mut MySqlConnection, names: &[String]) -> Result<Vec<TableRef>, sqlx::Error> {
     let first = names.first().map_or("", String::as_str);
     let second = names.get(1).map_or(first, String::as_str);

@@ -87,7 +87,6 @@ fn column(row: &PgRow) -> Result<ColumnMeta, sqlx::Error> {
     })
 }
 
-/// The tables with one of these names, in any case of letters.
 /// Schema, table. A privilege on some columns lets them be read.
 const PRIVILEGES: &str = "SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p \
      WHERE has_table_privilege(format('%I.%I', $1::text, $2::text), p) \
@@ -103,6 +102,7 @@ pub(super) async fn privileges(
     query.bind(&*table.schema).bind(&*table.name).fetch_all(conn).await
 }
 
+/// The tables with one of these names, in any case of letters.
 pub(super) async fn named(
     conn: &mut PgConnection,
     pooler: Pooler,
