@@ -123,7 +123,11 @@ fn in_order(events: &Receiver<TapEvent>, tracked: &SyncSender<Vec<Input>>) {
                 let _ = tracked.send(vec![Input::Assigned { partition, next }]);
             }
             TapEvent::Ended => break,
-            TapEvent::Reached { .. } | TapEvent::Revoked { .. } | TapEvent::Gap { .. } | TapEvent::Failed(_) => {}
+            TapEvent::Reached { .. }
+            | TapEvent::Revoked { .. }
+            | TapEvent::Gap { .. }
+            | TapEvent::Replaced { .. }
+            | TapEvent::Failed(_) => {}
         }
     }
     while hand_on(&mut decoding) {}

@@ -87,6 +87,15 @@ pub enum Input {
         /// First offset that exists again.
         to: u64,
     },
+    /// The log ends before what was to be read next: it was made anew or cut off. What follows has a partition of its own.
+    Replaced {
+        /// Partition of what follows.
+        partition: PartitionId,
+        /// Offset that was to be read next.
+        expected: u64,
+        /// Next offset the log gives out.
+        end: u64,
+    },
     /// A lookup came back.
     Looked(Looked),
     /// The ends of the tap's partitions, asked of the log at `asked`.

@@ -332,27 +332,39 @@ impl Engine {
         (state.consumed, state.unbroken_since) = (state.consumed.max(to), to);
         self.patrol.roster.void_partition(partition);
         let place = self.place(partition, from);
-        let finding = Finding {
-            kind: Kind::CoverageGap,
-            cause: Cause::Unknown,
-            state: State::Open,
-            proof: None,
-            subject: Subject::Scope {
-                at: Some(Position { partition, offset: from }),
-                detail: format!("records {place} up to {to} were gone from the log before they were read"),
-            },
-            evidence: format!("the log now begins at {to}"),
-            first_seen: self.now,
-            last_seen: self.now,
-            observations: 1,
-        };
-        self.state(&finding);
+        let detail = format!("records {place} up to {to} were gone from the log before they were read");
+        self.not_covered(Position { partition, offset: from }, detail, format!("the log now begins at {to}"));
         self.say(Output::Note(Note::Unverifiable {
             partition,
             range: (from, to.saturating_sub(1)),
             why: "gone from the log",
         }));
         self.give_up_chains_before(partition, to);
+    }
+
+    /// What follows has a partition of its own, so nothing that was proven of the old log holds of it.
+    pub(super) fn replaced(&mut self, partition: PartitionId, expected: u64, end: u64) {
+        let place = self.place(partition, expected);
+        let detail = format!(
+            "the log ends at {end}, before {place} that was to be read next: its topic was made anew or its log was cut \
+             off, and changes that were in it may never have been read"
+        );
+        self.not_covered(Position { partition, offset: expected }, detail, format!("the log now ends at {end}"));
+    }
+
+    pub(super) fn not_covered(&mut self, at: Position, detail: String, evidence: String) {
+        let finding = Finding {
+            kind: Kind::CoverageGap,
+            cause: Cause::Unknown,
+            state: State::Open,
+            proof: None,
+            subject: Subject::Scope { at: Some(at), detail },
+            evidence,
+            first_seen: self.now,
+            last_seen: self.now,
+            observations: 1,
+        };
+        self.state(&finding);
     }
 
     /// Chains that cross a gap may lack versions: they cannot be judged.

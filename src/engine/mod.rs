@@ -81,6 +81,7 @@ impl Engine {
             Input::Assigned { partition, next } => self.assigned(partition, next),
             Input::Revoked { partition } => self.revoked(partition),
             Input::Gap { partition, from, to } => self.gap(partition, from, to),
+            Input::Replaced { partition, expected, end } => self.replaced(partition, expected, end),
             Input::Looked(looked) => self.looked(looked),
             Input::Ends { asked, ends } => self.ends(asked, &ends),
             Input::Committed { asked, next, generation } => self.committed(asked, &next, generation),

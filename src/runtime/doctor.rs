@@ -143,7 +143,11 @@ fn examine_tap(pipeline: &Pipeline, report: &mut Report) -> BTreeMap<Arc<str>, S
             Ok(TapEvent::Failed(error)) => report.problems.push(chain(&error)),
             Ok(TapEvent::Ended) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => break,
             Ok(
-                TapEvent::Reached { .. } | TapEvent::Assigned { .. } | TapEvent::Revoked { .. } | TapEvent::Gap { .. },
+                TapEvent::Reached { .. }
+                | TapEvent::Assigned { .. }
+                | TapEvent::Revoked { .. }
+                | TapEvent::Gap { .. }
+                | TapEvent::Replaced { .. },
             ) => {}
         }
     }

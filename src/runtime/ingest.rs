@@ -215,6 +215,11 @@ impl Ingest {
                 event::GapSeen { pipeline: &self.pipeline, partition: &name, from, to }.emit();
                 Fed::Inputs(vec![Input::Gap { partition, from, to }])
             }
+            TapEvent::Replaced { partition, expected, end } => {
+                let name = self.partitions.name(partition);
+                event::LogReplaced { pipeline: &self.pipeline, partition: &name, expected, end }.emit();
+                Fed::Inputs(vec![Input::Replaced { partition, expected, end }])
+            }
             TapEvent::Ended => Fed::TapEnded,
             TapEvent::Failed(error) => Fed::TapFailed(error),
         }

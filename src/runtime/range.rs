@@ -46,7 +46,7 @@ impl Reading<'_> {
                 Ok(TapEvent::Ended) => break,
                 Ok(TapEvent::Failed(error)) if error.fatal => return Err(tap_failure(error)),
                 Ok(TapEvent::Failed(error)) => super::tell::tap_failed(self.command, &error),
-                Ok(TapEvent::Gap { .. }) => outcome = Outcome::Incomplete,
+                Ok(TapEvent::Gap { .. } | TapEvent::Replaced { .. }) => outcome = Outcome::Incomplete,
                 Ok(
                     TapEvent::Records(_)
                     | TapEvent::Reached { .. }

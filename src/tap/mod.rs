@@ -10,13 +10,15 @@
 //!   markers, aborted records, compaction): [`TapEvent::Reached`] says so where no record does.
 //! - A partition's events stop after [`TapEvent::Revoked`] until it is assigned again.
 //! - [`Control::commit`] is only ever called with the low watermark of judged changes; a tap stores nothing else.
-//! - Records that were taken from the log before they could be read are a [`TapEvent::Gap`], never silence.
+//! - Records that were taken from the log before they could be read are a [`TapEvent::Gap`], and a log that is another one
+//!   is a [`TapEvent::Replaced`], never silence.
 
 pub mod file;
 pub mod kafka;
 mod outlet;
 pub mod position;
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, RwLock};
 
@@ -33,11 +35,20 @@ impl Partitions {
     #[must_use]
     pub fn id(&self, name: &PartitionName) -> Option<PartitionId> {
         let mut names = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let index = names.iter().position(|known| known == name).unwrap_or_else(|| {
+        let index = names.iter().rposition(|known| known == name).unwrap_or_else(|| {
             names.push(name.clone());
             names.len() - 1
         });
         u16::try_from(index).ok().map(PartitionId)
+    }
+
+    /// A new id for a partition whose log is another one from now on: nothing known by its old id holds of it. `None` as for
+    /// [`Partitions::id`].
+    #[must_use]
+    pub fn renewed(&self, name: &PartitionName) -> Option<PartitionId> {
+        let mut names = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        names.push(name.clone());
+        u16::try_from(names.len() - 1).ok().map(PartitionId)
     }
 
     /// The name of an id.
@@ -47,11 +58,14 @@ impl Partitions {
         names.get(usize::from(id.0)).cloned().unwrap_or(PartitionName { topic: "?".into(), partition: -1 })
     }
 
-    /// Every partition met so far.
+    /// Every partition met so far, by its newest id.
     #[must_use]
     pub fn all(&self) -> Vec<(PartitionId, PartitionName)> {
         let names = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (0u16..).map(PartitionId).zip(names.iter().cloned()).collect()
+        let newest: BTreeMap<&PartitionName, PartitionId> = names.iter().zip((0u16..).map(PartitionId)).collect();
+        let mut all: Vec<_> = newest.into_iter().map(|(name, id)| (id, name.clone())).collect();
+        all.sort_by_key(|(id, _)| *id);
+        all
     }
 }
 
@@ -111,6 +125,16 @@ pub enum TapEvent {
         from: u64,
         /// First offset that exists again.
         to: u64,
+    },
+    /// The log ends before what was to be read next: it was made anew or cut off. What follows is of another log, under
+    /// another id, which an [`TapEvent::Assigned`] gives out next.
+    Replaced {
+        /// Partition, by its new id.
+        partition: PartitionId,
+        /// Offset that was to be read next.
+        expected: u64,
+        /// Next offset the log gives out.
+        end: u64,
     },
     /// Every partition reached the end of the asked range. Only for bounded reads.
     Ended,

@@ -150,7 +150,8 @@ fn without(event: TapEvent, partition: PartitionId) -> Option<TapEvent> {
         TapEvent::Reached { partition: of, .. }
         | TapEvent::Assigned { partition: of, .. }
         | TapEvent::Revoked { partition: of }
-        | TapEvent::Gap { partition: of, .. } => (of != partition).then_some(event),
+        | TapEvent::Gap { partition: of, .. }
+        | TapEvent::Replaced { partition: of, .. } => (of != partition).then_some(event),
         TapEvent::Ended | TapEvent::Failed(_) => Some(event),
     }
 }

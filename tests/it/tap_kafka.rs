@@ -125,6 +125,9 @@ impl Tap {
             TapEvent::Assigned { partition, next } => vec![format!("assigned {} {next}", name(partition))],
             TapEvent::Revoked { partition } => vec![format!("revoked {}", name(partition))],
             TapEvent::Gap { partition, from, to } => vec![format!("gap {} {from}..{to}", name(partition))],
+            TapEvent::Replaced { partition, expected, end } => {
+                vec![format!("replaced {} {expected}>{end}", name(partition))]
+            }
             TapEvent::Ended => vec!["ended".to_owned()],
             TapEvent::Failed(error) => vec![format!("failed({}) {error}", error.fatal)],
         };
@@ -367,12 +370,12 @@ async fn a_topic_made_anew_is_read_from_its_beginning() {
         .expect("a commit");
     let mut tap = started(following(&[&topic], &group, Place::End));
     tap.until(&format!("{topic}/0@2"));
-    assert!(
-        tap.story[0].starts_with(&format!("failed(false) `{topic}/0` ends at 3, before the offset 8")),
-        "{:?}",
-        tap.story
-    );
-    assert_eq!(tap.story[1..3], [format!("assigned {topic}/0 0"), format!("{topic}/0@0")]);
+    let told = format!("failed(false) `{topic}/0` ends at 3, before the offset 8");
+    assert!(tap.story[2].starts_with(&told), "{:?}", tap.story);
+    let [replaced, assigned, first] =
+        [format!("replaced {topic}/0 8>3"), format!("assigned {topic}/0 0"), format!("{topic}/0@0")];
+    assert_eq!(tap.story[..2], [replaced, assigned]);
+    assert_eq!(tap.story[3], first);
     tap.stop();
 }
 

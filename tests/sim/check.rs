@@ -190,6 +190,11 @@ impl Check {
         self.replans.iter().filter(move |(known, _)| *known == table).map(|(_, at)| *at)
     }
 
+    /// Whether some table's columns changed: what rows were before is then forgotten, so that fewer of them are witnesses.
+    pub(crate) fn replanned_since(&self, from: u64, to: u64) -> bool {
+        self.replans.iter().any(|(_, at)| (from..=to).contains(at))
+    }
+
     /// Some of what is asked for is worth nothing any more: its keys may be asked for anew.
     pub(crate) fn voided(&mut self) {
         self.in_flight.clear();

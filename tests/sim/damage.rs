@@ -4,6 +4,7 @@ use afterimage::model::finding::{Finding, Kind};
 
 use crate::applier::Applier;
 use crate::check::{Check, Property, told};
+use crate::guarantee::has_witnesses;
 use crate::model::{Label, Loss, removes, was_ever};
 use crate::plan::{Mode, Plan, SECOND, Workers, millis};
 use crate::rng::Rng;
@@ -107,7 +108,9 @@ impl Check {
     ) {
         let changes = &source.by_key[loss.key as usize];
         let later = changes.iter().any(|later| *later > expected && source.changes[*later].append <= now);
-        if loss.label != Label::Damaged || loss.change != Some(expected) || later {
+        // What was seen before the damage is not known in another life.
+        let forgotten = self.interruptions.iter().any(|at| *at > loss.start && *at <= now);
+        if loss.label != Label::Damaged || loss.change != Some(expected) || later || forgotten {
             return;
         }
         let right = match (row, finding.kind) {
@@ -149,6 +152,8 @@ impl Check {
             || plan.truncates > 0.0
             || plan.options.memory < 1 << 20
             || plan.mode == Mode::Inferred && self.is_unsound()
+            || plan.mode == Mode::Inferred && !has_witnesses(plan, source, change, (loss.start, until))
+            || plan.mode == Mode::Inferred && !plan.before_images && self.replanned_since(change.append, until)
             || self.interruptions.iter().any(|at| *at >= change.append && *at <= until)
             || self.replans_of(source, loss.key).any(|at| at >= change.append && at <= until)
             || !source.by_key[loss.key as usize].iter().all(quiet)

@@ -108,7 +108,7 @@ impl Check {
 }
 
 /// Whether rows tell of progress at all: three keys that may be witnesses change in each spacing of a stretch of time.
-fn has_witnesses(plan: &Plan, source: &Source, of: &Change, (from, to): (u64, u64)) -> bool {
+pub(crate) fn has_witnesses(plan: &Plan, source: &Source, of: &Change, (from, to): (u64, u64)) -> bool {
     let may_witness = |index: &&usize| {
         let change = &source.changes[**index];
         let known = plan.before_images || source.by_key[change.key as usize].first() != Some(index);

@@ -353,7 +353,15 @@ impl Plan {
 
     /// Our life begins with the run; where everything is assumed applied, it begins when that is true.
     pub(crate) fn start(&self) -> u64 {
-        if self.mode == Mode::Assumed { self.busy() + 3 * self.lag.range().1 + 300_000 } else { 0 }
+        if self.mode == Mode::Assumed { self.busy() + 3 * self.lag.range().1 + 300_000 + self.backlog() } else { 0 }
+    }
+
+    /// How long after the load an applier may be busy that takes fewer changes in a batch than come meanwhile. A batch holds
+    /// at most ten changes in three cases of ten, and is written in four groups at most; transactions make half as many
+    /// changes again.
+    fn backlog(&self) -> u64 {
+        let batches = self.changes as u64 * 3 / 2 * 10 / (self.batch_most as u64 * 7 + 30);
+        (batches * (self.window + 4 * self.group_gap + 60)).saturating_sub(self.busy())
     }
 
     /// When the run ends: long enough after the load for everything to settle.

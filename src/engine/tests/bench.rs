@@ -13,6 +13,7 @@
 //! | `hold` `release` `fail` `heed` | lookups are not answered; are again; fail; are answered again |
 //! | `behind N` `caught up` | the tap ends N offsets behind what is consumed; consumption reaches the end |
 //! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names (`assign N@P`: partition P) |
+//! | `another log` | partition 0 ends before what was to be read next; partition 1 is what follows |
 //! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are forgotten |
 //! | `again N` | the N-th change is told once more |
 //! | `late S …` | the change was committed at the source `S` seconds before it came to the tap |
@@ -258,6 +259,12 @@ impl Bench {
                 let from = self.next.get(&0).copied().unwrap_or(0);
                 self.next.insert(0, from + number(offsets));
                 self.give(Input::Gap { partition: PartitionId(0), from, to: from + number(offsets) });
+            }
+            ["another", "log"] => {
+                let expected = self.next.remove(&0).unwrap_or(0);
+                self.give(Input::Replaced { partition: PartitionId(1), expected, end: 0 });
+                self.step(&["revoke"]);
+                self.step(&["assign", "0@1"]);
             }
             ["tolerance"] => self.images.0.lock().unwrap().tolerance = true,
             ["no", "images"] => self.images.0.lock().unwrap().images.clear(),

@@ -197,6 +197,22 @@ fn records_that_are_gone_are_told_and_what_they_may_have_changed_is_not_judged()
 }
 
 #[test]
+fn a_log_made_anew_is_told_and_the_commits_of_the_old_one_convict_nothing_in_it() {
+    let mut bench = Bench::committed();
+    bench.run(
+        "applied insert 1 10/20
+         applied insert 2 10/20
+         commit all
+         wait 60
+         commit 2
+         another log
+         insert 3@1 10/20
+         wait 300",
+    );
+    assert_eq!(bench.said, ["open coverage_gap @2", "open stalled @0"], "nothing of the new log is committed");
+}
+
+#[test]
 fn a_truncate_expects_every_row_gone() {
     check(
         Bench::heartbeat(),

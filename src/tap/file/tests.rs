@@ -29,7 +29,9 @@ impl Told {
             TapEvent::Assigned { partition, next } => vec![format!("assigned {} {next}", name(partition))],
             TapEvent::Ended => vec!["ended".to_owned()],
             TapEvent::Failed(error) => vec![format!("failed({}) {}", error.fatal, error.what)],
-            other @ (TapEvent::Revoked { .. } | TapEvent::Gap { .. }) => panic!("a file tells no {other:?}"),
+            other @ (TapEvent::Revoked { .. } | TapEvent::Gap { .. } | TapEvent::Replaced { .. }) => {
+                panic!("a file tells no {other:?}")
+            }
         };
         self.events.iter().flat_map(one).collect()
     }

@@ -21,6 +21,7 @@ use super::ledger::Ledger;
 use super::rebalance::{self, Follower, Start, Turn};
 use super::roster::{Roster, Row, Troubles};
 use super::topics::Topics;
+use crate::model::position::PartitionName;
 use crate::tap::TapEvent;
 use crate::tap::outlet::{FULL, Flow, Outlet};
 use crate::tap::position::Places;
@@ -264,14 +265,16 @@ impl Loop {
                     consumer.unsubscribe();
                     self.subscribe(consumer)?;
                 }
-                Turn::TooMany(name) => {
-                    let hint = "nothing of it is judged: give this pipeline fewer topics";
-                    let what = format!("`{name}` is past the 65,536 partitions of one tap");
-                    self.outlet.event(TapEvent::Failed(self.session.brokers.trouble(&what, hint, None)));
-                }
+                Turn::TooMany(name) => self.too_many(&name),
             }
         }
         Go::Continue(())
+    }
+
+    fn too_many(&mut self, name: &PartitionName) {
+        let hint = "nothing of it is judged: give this pipeline fewer topics";
+        let what = format!("`{name}` is past the 65,536 partitions of one tap");
+        self.outlet.event(TapEvent::Failed(self.session.brokers.trouble(&what, hint, None)));
     }
 
     fn assigned(&mut self, start: Start) {
@@ -279,8 +282,7 @@ impl Loop {
         let next = rebalance::first(&start);
         let (partition, from) = (start.id, start.asked);
         if start.asked > start.bounds.high {
-            self.another_log(&start);
-            self.outlet.event(TapEvent::Assigned { partition, next });
+            self.another_log(&start, next);
         } else {
             self.outlet.event(TapEvent::Assigned { partition, next: from });
             if from < next {
@@ -290,7 +292,11 @@ impl Loop {
         self.roster.put(Row { name: start.name, id: partition, next, to: u64::MAX });
     }
 
-    fn another_log(&mut self, start: &Start) {
+    /// What is known of the partition is of a log that is gone.
+    fn another_log(&mut self, start: &Start, next: u64) {
+        let (partition, expected, end) = (start.id, start.asked, start.bounds.high);
+        self.outlet.event(TapEvent::Replaced { partition, expected, end });
+        self.outlet.event(TapEvent::Assigned { partition, next });
         let what = format!(
             "`{}` ends at {}, before the offset {} that was to be read next",
             start.name, start.bounds.high, start.asked
@@ -345,15 +351,23 @@ impl Loop {
         };
         for row in self.roster.rows().to_vec() {
             let Some(&bounds) = bounds.get(&row.name) else { continue };
-            let start = Start { name: row.name.clone(), id: row.id, asked: row.next, bounds, stored: None };
+            let mut start = Start { name: row.name.clone(), id: row.id, asked: row.next, bounds, stored: None };
             let next = rebalance::first(&start);
             if row.next > bounds.high {
-                self.another_log(&start);
-                self.outlet.event(TapEvent::Assigned { partition: row.id, next });
+                self.context.ledger.revoked(row.id);
+                self.outlet.revoked(row.id);
+                let Some(id) = self.session.partitions.renewed(&row.name) else {
+                    self.roster.remove(&row.name);
+                    self.too_many(&row.name);
+                    continue;
+                };
+                start.id = id;
+                self.context.ledger.assigned(id, next, None);
+                self.another_log(&start, next);
             } else if row.next < next {
                 self.outlet.event(TapEvent::Gap { partition: row.id, from: row.next, to: next });
             }
-            self.roster.put(Row { next, ..row });
+            self.roster.put(Row { next, id: start.id, ..row });
         }
         match self.reassign(consumer) {
             Ok(()) => self.lost = false,

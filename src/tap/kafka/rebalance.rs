@@ -131,17 +131,21 @@ impl Follower {
         });
         let at_times = assign::at_times(consumer, &wanted.collect::<Vec<_>>())?;
         let start = |(&name, &place): (&&PartitionName, &Place)| {
-            let Some(id) = self.partitions.id(name) else {
-                self.turn(Turn::TooMany(name.clone()));
-                return None;
-            };
             let known = Known {
                 bounds: *bounds.get(name)?,
                 stored: stored.get(name).copied(),
                 at_time: at_times.get(name).copied().flatten(),
             };
             let asked = assign::offset(place, known)?;
-            Some(Start { name: name.clone(), id, asked, bounds: known.bounds, stored: known.stored })
+            let replaced = asked > known.bounds.high;
+            let id = if replaced { self.partitions.renewed(name) } else { self.partitions.id(name) };
+            let Some(id) = id else {
+                self.turn(Turn::TooMany(name.clone()));
+                return None;
+            };
+            // A commit in the log that is gone says nothing of this one.
+            let stored = known.stored.filter(|_| !replaced);
+            Some(Start { name: name.clone(), id, asked, bounds: known.bounds, stored })
         };
         Ok(places.iter().filter_map(start).collect())
     }

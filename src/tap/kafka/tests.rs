@@ -106,6 +106,9 @@ impl Tap {
             TapEvent::Assigned { partition, next } => vec![format!("assigned {} {next}", name(partition))],
             TapEvent::Revoked { partition } => vec![format!("revoked {}", name(partition))],
             TapEvent::Gap { partition, from, to } => vec![format!("gap {} {from}..{to}", name(partition))],
+            TapEvent::Replaced { partition, expected, end } => {
+                vec![format!("replaced {} {expected}>{end}", name(partition))]
+            }
             TapEvent::Ended => vec!["ended".to_owned()],
             TapEvent::Failed(error) => vec![format!("failed({}) {error}", error.fatal)],
         };

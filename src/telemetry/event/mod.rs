@@ -12,7 +12,7 @@ use metrics::gauge;
 pub use self::finding::{FindingHealed, FindingOpened};
 pub use self::output::{AlertSent, StoreFailed, StoreWritten};
 pub use self::state::{FindingsOpen, PartitionState, PipelineState};
-pub use self::tap::{ChangesConsumed, Committed, GapSeen, Rebalanced, RecordRejected, TapEnd, TapFailed};
+pub use self::tap::{ChangesConsumed, Committed, GapSeen, LogReplaced, Rebalanced, RecordRejected, TapEnd, TapFailed};
 pub use self::target::{TargetFailed, TargetRead};
 pub use self::verdict::{
     ChangesSuperseded, CheckResult, Coalesced, Frozen, KeysChecked, SlowEqual, Transient, Unverifiable,

@@ -30,6 +30,28 @@ impl GapSeen<'_> {
     }
 }
 
+/// The log of a partition is another one than before.
+#[derive(Debug, Clone, Copy)]
+pub struct LogReplaced<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// Partition.
+    pub partition: &'a PartitionName,
+    /// Offset that was to be read next.
+    pub expected: u64,
+    /// Next offset the log gives out.
+    pub end: u64,
+}
+
+impl LogReplaced<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        counter!(name::COVERAGE_GAPS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+        let (pipeline, partition) = (self.pipeline, self.partition);
+        error!(pipeline, %partition, expected = self.expected, end = self.end, "the log was made anew or cut off");
+    }
+}
+
 /// A record that decodes to no change. It is a finding too, which is what the log shows at its usual level.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordRejected<'a> {
