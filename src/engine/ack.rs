@@ -33,7 +33,7 @@ impl Engine {
     /// Notes how far the partitions had grown when a truncate was known for the margin: one partition of a tap comes later
     /// than another.
     pub(super) fn bound_truncates(&mut self, asked: Tick, ends: &[(PartitionId, u64)]) {
-        let margin = self.options.settle + self.options.lead;
+        let margin = self.settle() + self.lead();
         for partition in self.partitions.values_mut() {
             for truncate in partition.truncates.iter_mut().filter(|truncate| truncate.ends.is_none()) {
                 if truncate.read + margin <= asked {

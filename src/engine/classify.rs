@@ -136,9 +136,8 @@ impl Engine {
         let table = case.entry.key.table();
         let (lost_run, lost_run_keys) = self.lost_run(expected);
         let horizon = self.horizon(expected, table);
-        let back_step = horizon
-            .and_then(|horizon| horizon.last_back())
-            .is_some_and(|at| at + self.options.settle * 2 >= suspect.first);
+        let back_step =
+            horizon.and_then(|horizon| horizon.last_back()).is_some_and(|at| at + self.settle() * 2 >= suspect.first);
         let before_base = match (seen.named, case.entry.base()) {
             (None, Base::Version(version)) => Some(version.op),
             (Some(_), _) | (None, Base::Unknown | Base::Absent | Base::Content(..)) => None,

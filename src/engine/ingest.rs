@@ -1,6 +1,7 @@
 //! 3 ▸ Changes become versions of keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::change::KeyChange;
 use crate::model::finding::{Cause, Finding, Kind, State, Subject};
@@ -10,7 +11,7 @@ use super::chain::{Arrival, Base, Chain, Content, Marks, MaskId, Version};
 use super::event::{Note, Output, Role, Seen, Tracked, Verified};
 use super::horizon::Back;
 use super::keys::{Entry, KeyIx, More, Reported, Unjudged};
-use super::limit::{HEARTBEAT_VERSIONS, Order};
+use super::limit::{HEARTBEAT_VERSIONS, Order, TAP_DELAY_AT_MOST};
 use super::state::{Engine, ScopeId};
 use super::track::Tracked as Track;
 
@@ -58,9 +59,13 @@ impl Engine {
     /// An applier that reads the source's log itself had this change longer than `lead` before the tap did. Reads of that
     /// time met rows that the tap had not told of, so nothing they said counts.
     pub(super) fn is_late(&mut self, change: &Tracked) -> bool {
-        let lead = i64::try_from(self.options.lead.as_millis()).unwrap_or(i64::MAX);
+        let lead = self.lead();
         let (Some(committed), Some(appended)) = (change.committed_at, change.appended_at) else { return false };
-        let late = lead > 0 && appended.saturating_sub(committed.0) > lead;
+        let delay = Duration::from_millis(u64::try_from(appended.saturating_sub(committed.0)).unwrap_or(0));
+        if delay <= TAP_DELAY_AT_MOST {
+            self.measures.tap_delays.measured(delay, self.now);
+        }
+        let late = !lead.is_zero() && delay > lead;
         if late {
             self.late_tap(change);
         }
@@ -69,7 +74,7 @@ impl Engine {
 
     fn late_tap(&mut self, change: &Tracked) {
         let Some(scope) = self.scope(change.at.partition, change.key.table()) else { return };
-        let (now, settle) = (self.now, self.options.settle);
+        let (now, settle) = (self.now, self.settle());
         let horizon = self.horizons.entry(scope).or_default();
         let known = horizon.frozen(now, settle);
         horizon.went_back(now, Back::LateTap);

@@ -306,7 +306,7 @@ impl Engine {
             !entry.is_patrolled() && own.is_some_and(|own| probe.fits(&own) && !was_own(&own) && !fits_later(&own));
         let calm = own
             .and_then(|version| self.horizon(&version, entry.key.table()))
-            .is_none_or(|horizon| !horizon.frozen(self.now, self.options.settle));
+            .is_none_or(|horizon| !horizon.frozen(self.now, self.settle()));
         if suspect.floor.by == Convict::Committed && suspect.floor.arrival == floor.arrival && to_own && calm {
             self.soundness.healed_to_own += 1;
             if self.soundness.healed_to_own >= HEALED_TO_OWN {

@@ -1,13 +1,14 @@
 //! 5 ▸ Which keys the target is asked for, and what happens to answers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::model::{PartitionId, TableId, Tick};
 
 use super::event::{Looked, Lookup, LookupId, Output, Role, Seen};
 use super::horizon::Ends;
 use super::keys::KeyIx;
-use super::limit::{KEYS_PER_LOOKUP, LOOKUPS_IN_FLIGHT, SUSPECTS_AT_ONCE};
+use super::limit::{KEYS_PER_LOOKUP, LOOKUPS_IN_FLIGHT, LOOKUPS_WAITING, SUSPECTS_AT_ONCE};
 use super::state::Engine;
 use super::suspect::Floors;
 
@@ -55,14 +56,19 @@ impl Default for Flights {
     }
 }
 
+/// How many lookups may wait for the applier's lead to be over.
+fn waiting(lead: Duration) -> usize {
+    if lead.is_zero() { 0 } else { LOOKUPS_WAITING }
+}
+
 impl Flights {
-    fn has_room(&self) -> bool {
-        self.sent.len() < LOOKUPS_IN_FLIGHT && self.arrived.len() < ARRIVED_AT_MOST
+    fn has_room(&self, lead: Duration) -> bool {
+        self.sent.len() < LOOKUPS_IN_FLIGHT + waiting(lead) && self.arrived.len() < ARRIVED_AT_MOST
     }
 
     /// Whether there is room for a read that nobody waits for: one more must still find its place.
-    pub(super) fn leaves_room(&self) -> bool {
-        self.sent.len() + 1 < LOOKUPS_IN_FLIGHT && self.arrived.len() < LOOKUPS_IN_FLIGHT
+    pub(super) fn leaves_room(&self, lead: Duration) -> bool {
+        self.sent.len() + 1 < LOOKUPS_IN_FLIGHT + waiting(lead) / 2 && self.arrived.len() < LOOKUPS_IN_FLIGHT
     }
 
     /// Whether some answer waits for its tap end.
@@ -90,7 +96,7 @@ fn names_all(asked: &[PartitionId], ends: &[(PartitionId, u64)]) -> bool {
 impl Engine {
     /// Sends what is due, as far as there is room.
     pub(super) fn pump(&mut self) {
-        while self.flights.has_room() {
+        while self.flights.has_room(self.lead()) {
             let Some((table, keys)) = self.schedule.take(self.flights.last_table, KEYS_PER_LOOKUP) else { break };
             self.flights.last_table = table;
             self.send(table, keys);
@@ -128,7 +134,7 @@ impl Engine {
         // The next change of a key whose last one is long ago may come in any partition.
         let partitions = if patrolled { self.partition_ids().to_vec() } else { self.asked_partitions(partitions) };
         self.flights.sent.insert(id, Flight { sent: self.now, keys: asked, partitions: partitions.clone() });
-        self.say(Output::Lookup(Lookup { id, table, keys: names, partitions, lead: self.options.lead }));
+        self.say(Output::Lookup(Lookup { id, table, keys: names, partitions, lead: self.lead() }));
     }
 
     /// In wide scopes a read is judged only when every partition of the scope was consumed to its end.

@@ -37,6 +37,7 @@ mod masks;
 mod partition;
 mod patrol;
 mod progress;
+mod recent;
 mod roster;
 mod sample;
 mod schedule;

@@ -63,10 +63,22 @@ pub(super) struct Partition {
     pub(super) assumed: Option<u64>,
     /// What was last given out to be committed.
     pub(super) committed_out: Option<u64>,
-    /// Largest time in which the committed position moved on, for the margin after it goes back.
+    /// Largest time in which the committed position moved on while there was something to commit, for the margin after it
+    /// goes back.
     pub(super) commit_interval: Duration,
+    /// Since when there has been something to commit.
+    uncommitted_since: Option<Tick>,
     /// Largest step by which it moved on.
     pub(super) commit_step: u64,
+}
+
+/// What a committed position did since it was last asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commit {
+    Stands,
+    /// In so long, if there was something to commit all the time.
+    MovedOn(Option<Duration>),
+    WentBack,
 }
 
 /// Which cursor of a partition's track moves.
@@ -160,13 +172,17 @@ impl Partition {
         self.committed_out = Some(next);
     }
 
-    /// Takes the applier's committed position. Gives back whether it went backward.
-    pub(super) fn commit_seen(&mut self, next: u64, asked: Tick, generation: Option<u64>) -> bool {
+    /// Takes the applier's committed position.
+    pub(super) fn commit_seen(&mut self, next: u64, asked: Tick, generation: Option<u64>) -> Commit {
         let back = self.committed.is_some_and(|known| next < known);
+        let mut seen = if back { Commit::WentBack } else { Commit::Stands };
         if self.committed != Some(next) {
-            if let Some(known) = self.committed {
+            if let Some(known) = self.committed.filter(|_| !back) {
                 self.commit_step = self.commit_step.max(next.saturating_sub(known));
-                self.commit_interval = self.commit_interval.max(asked.since(self.committed_moved));
+                let since = self.uncommitted_since.take().map(|since| since.max(self.committed_moved));
+                let interval = since.map(|since| asked.since(since));
+                self.commit_interval = self.commit_interval.max(interval.unwrap_or_default());
+                seen = Commit::MovedOn(interval);
             }
             self.committed_moved = asked;
             self.commit_log.push_back((asked, next));
@@ -187,7 +203,8 @@ impl Partition {
         }
         self.committed = Some(next);
         self.committed_asked = asked;
-        back
+        self.uncommitted_since = if self.all_committed() { None } else { self.uncommitted_since.or(Some(asked)) };
+        seen
     }
 
     /// Lets commits older than the margin be forgotten by.

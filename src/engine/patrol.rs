@@ -102,7 +102,7 @@ impl Engine {
         let (batch, second) = (self.patrol_batch(), self.options.patrol_reads_per_second as usize);
         while self.patrol.credit >= batch as u64 * PRICE
             && self.schedule.nothing_ready()
-            && self.flights.leaves_room()
+            && self.flights.leaves_room(self.lead())
             && self.memory.paused_since.is_none()
         {
             let Some((table, keys)) = self.next_beat(batch) else { break };

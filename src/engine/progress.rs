@@ -5,7 +5,7 @@ use crate::model::{PartitionId, SourceTime, Tick};
 use super::event::{Note, Output};
 use super::horizon::Back;
 use super::limit::Order;
-use super::partition::Cursor;
+use super::partition::{Commit, Cursor};
 use super::state::{Engine, ScopeId};
 use super::track::Tracked;
 
@@ -33,7 +33,7 @@ impl Engine {
                 ScopeId::Table(_) | ScopeId::Pipeline => ends.into(),
             };
             // An applier ahead of the tap may show what is appended only later.
-            let margin = self.options.settle + self.options.lead;
+            let margin = self.settle() + self.lead();
             if let Some(horizon) = self.horizons.get_mut(&scope) {
                 horizon.ends(&of, asked, margin);
             }
@@ -46,8 +46,10 @@ impl Engine {
         for (id, offset) in next {
             let partition = self.partitions.entry(*id).or_default();
             let before = partition.committed;
-            if partition.commit_seen(*offset, asked, generation) {
-                self.committed_went_back(*id, before.unwrap_or(*offset), *offset);
+            match partition.commit_seen(*offset, asked, generation) {
+                Commit::Stands | Commit::MovedOn(None) => {}
+                Commit::MovedOn(Some(interval)) => self.checkpoint_measured(interval),
+                Commit::WentBack => self.committed_went_back(*id, before.unwrap_or(*offset), *offset),
             }
         }
         self.move_horizons();
@@ -105,7 +107,8 @@ impl Engine {
             self.advance(*id, Cursor::Applied);
             self.advance(*id, Cursor::Settled);
             if let Some(lag) = self.partitions.get_mut(id).and_then(|partition| partition.lag(now)) {
-                self.counters.lag = self.lags.measured(lag, now);
+                self.measures.lags.measured(lag, now);
+                self.counters.lag = self.measures.lags.largest();
             }
         }
         self.schedule.ripen(now);

@@ -10,7 +10,7 @@ use super::event::{Output, Role};
 use super::gate::{Group, Passage};
 use super::horizon::Back;
 use super::keys::{Entry, KeyIx};
-use super::limit::{Applier, PAUSE_AT_MOST, SAMPLE_KEYS, VERSIONS_WHILE_FULL};
+use super::limit::{Applier, PAUSE_AT_MOST, SAMPLE_KEYS, USUAL_PERCENT, VERSIONS_WHILE_FULL};
 use super::partition::Cursor;
 use super::state::{Engine, ScopeId};
 use super::suspect::Convict;
@@ -21,8 +21,11 @@ const LOOK_AFTER_PART: u32 = 4;
 /// `stall_after` where the user leaves it to us.
 const STALL_AFTER: Duration = Duration::from_secs(60);
 
-/// The margin is widened to this many times the largest lag measured.
+/// The margin is widened to this many times the lag that [`LAG_PERCENT`] of those measured of late do not exceed.
 const LAG_TIMES: u32 = 5;
+
+/// The one in a hundred beyond it may be the stall before this one.
+const LAG_PERCENT: u64 = 99;
 
 /// No commit for so many of their intervals is no accident.
 const COMMIT_TIMES: u32 = 3;
@@ -41,14 +44,15 @@ impl Engine {
     fn stall_after(&self) -> Duration {
         self.options.stall_after.unwrap_or_else(|| {
             let commits = if self.options.evidence.committed { self.commit_interval() } else { Duration::ZERO };
-            STALL_AFTER.max(self.counters.lag * LAG_TIMES).max(commits * COMMIT_TIMES)
+            let lag = self.measures.lags.percentile(LAG_PERCENT);
+            STALL_AFTER.max(lag * LAG_TIMES).max(commits * COMMIT_TIMES)
         })
     }
 
-    /// The longest time in which some committed position moved on; where none did yet, the usual one of Kafka Connect.
+    /// The usual time in which a committed position moves on; where none did yet, that of Kafka Connect.
     fn commit_interval(&self) -> Duration {
-        let measured = self.partitions.values().map(|partition| partition.commit_interval).max();
-        measured.filter(|interval| !interval.is_zero()).unwrap_or(COMMIT_INTERVAL)
+        let checkpoints = &self.measures.checkpoints;
+        if checkpoints.count() == 0 { COMMIT_INTERVAL } else { checkpoints.percentile(USUAL_PERCENT) }
     }
 
     /// The last sign of progress of a partition.
@@ -157,7 +161,7 @@ impl Engine {
 
     /// One `judging_suspended` finding for the pipeline while some scope's verdicts are held for long.
     pub(super) fn watch_freezes(&mut self) {
-        let (now, settle) = (self.now, self.options.settle);
+        let (now, settle) = (self.now, self.settle());
         let long = self.stall_after().max(settle * 2);
         let held: Vec<(ScopeId, Tick, Back)> = self
             .horizons

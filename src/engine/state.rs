@@ -13,18 +13,16 @@ use super::foreign::Foreign;
 use super::gate::{Gate, Group, Statements};
 use super::horizon::{Ends, Horizon};
 use super::keys::{Entry, KeyIx, Keys};
-use super::limit::{Options, Order};
+use super::limit::{CHECKPOINTS_AGAIN, CHECKPOINTS_KNOWN, Margin, Options, Order, SETTLE_AT_MOST, USUAL_PERCENT};
 use super::lookup::Flights;
 use super::masks::Masks;
 use super::partition::Partition;
 use super::patrol::Patrol;
+use super::recent::Recent;
 use super::schedule::Schedule;
 use super::soundness::Soundness;
 use super::suspect::{Convict, Floor, Floors};
 use super::tally::Counters;
-
-/// A stretch of time over which the largest lag is kept.
-const LAG_STRETCH: Duration = Duration::from_secs(600);
 
 /// Where positions are compared with one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,23 +41,17 @@ pub(super) struct Stated {
     pub(super) unsound: Option<Finding>,
 }
 
-/// The largest lag measured of late: of this stretch of time and the one before it, so that a long stall does not make the
-/// judge patient for ever.
+/// What the margins are measured by.
 #[derive(Debug, Default)]
-pub(super) struct Lags {
-    since: Tick,
-    before: Duration,
-    current: Duration,
-}
-
-impl Lags {
-    pub(super) fn measured(&mut self, lag: Duration, now: Tick) -> Duration {
-        if self.since + LAG_STRETCH <= now {
-            (self.since, self.before, self.current) = (now, self.current, Duration::ZERO);
-        }
-        self.current = self.current.max(lag);
-        self.current.max(self.before)
-    }
+pub(super) struct Measures {
+    /// From append to sight.
+    pub(super) lags: Recent,
+    /// From the source's commit to the append, where that is no outage.
+    pub(super) tap_delays: Recent,
+    /// Between two commits of the applier, while there was something to commit.
+    pub(super) checkpoints: Recent,
+    /// The re-application margin that follows of them.
+    settle: Option<Duration>,
 }
 
 /// The last truncate of each table: what was committed at the source before it is gone, whatever partition it stands in.
@@ -95,7 +87,7 @@ pub struct Engine {
     pub(super) stated: Stated,
     pub(super) soundness: Soundness,
     pub(super) memory: Memory,
-    pub(super) lags: Lags,
+    pub(super) measures: Measures,
     pub(super) truncates: Truncates,
     pub(super) foreign: Foreign,
     pub(super) patrol: Patrol,
@@ -128,11 +120,38 @@ impl Engine {
             stated: Stated::default(),
             soundness: Soundness::default(),
             memory: Memory::default(),
-            lags: Lags::default(),
+            measures: Measures::default(),
             truncates: Truncates::new(),
             foreign: Foreign::default(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
+        }
+    }
+
+    /// The re-application margin R.
+    pub(super) fn settle(&self) -> Duration {
+        match self.options.settle {
+            Margin::Stated(settle) => settle,
+            Margin::Measured { unknown, .. } => self.measures.settle.unwrap_or(unknown),
+        }
+    }
+
+    /// The applier's commits tell how far back it may begin again.
+    pub(super) fn checkpoint_measured(&mut self, interval: Duration) {
+        let checkpoints = &mut self.measures.checkpoints;
+        checkpoints.measured(interval, self.now);
+        let Margin::Measured { least, .. } = self.options.settle else { return };
+        if checkpoints.count() >= CHECKPOINTS_KNOWN {
+            let usual = checkpoints.percentile(USUAL_PERCENT);
+            self.measures.settle = Some((usual * CHECKPOINTS_AGAIN).clamp(least, SETTLE_AT_MOST.max(least)));
+        }
+    }
+
+    /// How far the applier may be ahead of the tap.
+    pub(super) fn lead(&self) -> Duration {
+        match self.options.lead {
+            Margin::Stated(lead) => lead,
+            Margin::Measured { least, .. } => (self.measures.tap_delays.largest() * 3 / 2).max(least),
         }
     }
 

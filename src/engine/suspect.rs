@@ -157,8 +157,8 @@ impl Engine {
         let interval =
             self.partitions.get(&floor.partition).map(|partition| partition.commit_interval).unwrap_or_default();
         match floor.by {
-            Convict::Causal => self.options.settle,
-            Convict::Committed | Convict::Assumed => (interval * 2).min(self.options.settle),
+            Convict::Causal => self.settle(),
+            Convict::Committed | Convict::Assumed => (interval * 2).min(self.settle()),
         }
     }
 

@@ -204,7 +204,7 @@ impl Engine {
                 pending: partition.tracked(),
                 unproven: partition.unproven(),
                 oldest: partition.oldest().and_then(|oldest| self.committed_at(oldest)),
-                frozen: horizon.is_some_and(|horizon| horizon.frozen(self.now, self.options.settle)),
+                frozen: horizon.is_some_and(|horizon| horizon.frozen(self.now, self.settle())),
             }
         };
         self.partitions.iter().map(tally).collect()

@@ -60,7 +60,7 @@ impl Engine {
                     }
                 };
                 let back = self.horizon(&version, entry.key.table()).and_then(|horizon| horizon.last_back());
-                let calm = back.is_none_or(|at| at < suspect.first && at + self.options.settle <= self.now);
+                let calm = back.is_none_or(|at| at < suspect.first && at + self.settle() <= self.now);
                 let settled = observation.floors.settled.filter(|_| {
                     suspect.settled_count >= wanted(SURE_READS)
                         && passage != Passage::Closed

@@ -37,7 +37,7 @@ impl Engine {
             }
         }
         let Some(scope) = self.scope(version.partition, table) else { return };
-        let (now, margin, passed) = (self.now, self.options.settle, self.passed_by(&version));
+        let (now, margin, passed) = (self.now, self.settle(), self.passed_by(&version));
         let trust = match role {
             Role::Heartbeat if self.options.evidence.heartbeat => Trust::Heartbeat,
             Role::Heartbeat => Trust::PostDates,

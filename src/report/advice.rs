@@ -105,8 +105,9 @@ fn mend(kind: Kind) -> &'static str {
              evidence with `applied`, or correct `order`; `afterimage doctor` lists what this setup offers."
         }
         Kind::JudgingSuspended => {
-            "Verdicts are held back for the reason in the detail. If a load is running, wait for its end; if not, look for an \
-             applier that restarts again and again."
+            "Verdicts are held back for the reason in the detail. If a load is running, wait for its end; if the tap is late, \
+             see to the connector that writes it (or set `lead = \"0s\"` if the applier reads this very tap); if rows or commits \
+             go back, look for an applier that restarts again and again."
         }
     }
 }

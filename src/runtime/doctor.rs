@@ -337,7 +337,10 @@ pub(super) fn guarantee(pipeline: &Pipeline) -> Vec<String> {
                 .to_owned()
         }
     });
-    words.push(format!("what was called applied may still be repaired for {} s (`settle`)", options.settle.as_secs()));
+    words.push(format!(
+        "what was called applied may still be repaired for {} s (`settle`)",
+        options.settle.at_first().as_secs()
+    ));
     words
 }
 

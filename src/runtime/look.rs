@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::engine::event::{LookFailure, Looked, Lookup, Seen};
@@ -31,11 +31,14 @@ pub(super) struct Looker {
     pub(super) remap: Remap,
     /// The last lookup failed.
     pub(super) failing: Arc<AtomicBool>,
+    /// Room for reads under way.
+    pub(super) reading: Arc<Semaphore>,
     pub(super) pipeline: Arc<str>,
 }
 
 impl Looker {
-    /// Answers lookups, several at a time, until nobody asks any more. The engine bounds how many are in flight.
+    /// Answers lookups, several at a time, until nobody asks any more. The engine bounds how many are in flight, most of
+    /// which wait for the applier's lead to be over.
     pub(super) async fn run(self, mut lookups: mpsc::Receiver<Lookup>) {
         let mut running = JoinSet::new();
         loop {
@@ -54,7 +57,10 @@ impl Looker {
     }
 
     async fn look(&self, lookup: Lookup) {
-        let rows = self.read(&lookup).await;
+        let rows = match self.reading.acquire().await {
+            Ok(_reading) => self.read(&lookup).await,
+            Err(_) => Err(LookFailure::Unreachable),
+        };
         let ended = self.clock.now();
         if !lookup.lead.is_zero() && rows.is_ok() {
             tokio::time::sleep(lookup.lead).await;

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{Evidence as Applied, Pipeline, Tap};
 use crate::decode;
+use crate::engine::limit::LOOKUPS_IN_FLIGHT;
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Options};
 use crate::report::webhook::Alerts;
@@ -199,6 +200,7 @@ impl Running {
             replies: self.replies.clone(),
             remap,
             failing: Arc::clone(&self.failing),
+            reading: Arc::new(Semaphore::new(LOOKUPS_IN_FLIGHT)),
             pipeline: Arc::clone(&self.name),
         };
         let evidence = Evidence {

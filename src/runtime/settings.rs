@@ -9,7 +9,7 @@ use crate::config::{
     QueryTrust, SentNulls, Start, Tap, Topic,
 };
 use crate::decode;
-use crate::engine::limit::{self, Options};
+use crate::engine::limit::{self, Margin, Options};
 use crate::model::Wall;
 use crate::tap::TapOptions;
 use crate::tap::file::FileOptions;
@@ -17,13 +17,13 @@ use crate::tap::kafka::{Brokers, KafkaOptions, Reading};
 use crate::tap::position::{Place, Places};
 use crate::target;
 
-/// The re-application margin where nothing is known of the applier's checkpoints.
+/// The least re-application margin, and the one where nothing is known of the applier's checkpoints.
 const SETTLE: Duration = Duration::from_secs(60);
 
-/// The re-application margin of a Kafka Connect sink: twice its default commit interval of 60 s.
+/// The re-application margin of a Kafka Connect sink whose commits were not seen yet: twice its default interval of 60 s.
 const SETTLE_CONNECT: Duration = Duration::from_secs(120);
 
-/// A lead that nothing measured: appliers that read the source's own log are this far ahead of the tap at least.
+/// Appliers that read the source's own log are this far ahead of the tap at least.
 const LEAD: Duration = Duration::from_secs(2);
 
 /// Reads a second of a patrol that is to cost nothing: one statement of fifty keys every ten seconds.
@@ -178,12 +178,14 @@ pub(super) fn engine(pipeline: &Pipeline) -> Options {
         Commits::Auto => connect || durable,
     };
     let judging = &pipeline.judging;
+    // A group or a position on this very tap is that of an applier which cannot be ahead of it.
     let lead = match (auto(&pipeline.progress.lead), evidence.committed || evidence.assumed) {
-        (Some(lead), _) => lead,
-        (None, true) => Duration::ZERO,
-        (None, false) if pipeline.progress.order == Order::Partition => Duration::ZERO,
-        (None, false) => LEAD,
+        (Some(lead), _) => Margin::Stated(lead),
+        (None, true) => Margin::Stated(Duration::ZERO),
+        (None, false) => Margin::Measured { least: LEAD, unknown: LEAD },
     };
+    let unknown = if connect { SETTLE_CONNECT } else { SETTLE };
+    let settle = auto(&judging.settle).map_or(Margin::Measured { least: SETTLE, unknown }, Margin::Stated);
     Options {
         evidence,
         commits: if after_write { limit::Commits::AfterWrite } else { limit::Commits::Unknown },
@@ -199,7 +201,7 @@ pub(super) fn engine(pipeline: &Pipeline) -> Options {
             Applier::Transactional => limit::Applier::Transactional,
         },
         lead,
-        settle: auto(&judging.settle).unwrap_or(if connect { SETTLE_CONNECT } else { SETTLE }),
+        settle,
         zombie_after: judging.zombie_after,
         poll: judging.poll,
         confirmations: auto(&judging.confirmations),

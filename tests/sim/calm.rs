@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use afterimage::engine::Options;
-use afterimage::engine::limit::{Applier, Commits, Evidence};
+use afterimage::engine::limit::{Applier, Commits, Evidence, Margin};
 
 use crate::plan::{Lag, Mode, Plan, SECOND, Skew, Workers, Wrongs};
 use crate::rng::Rng;
@@ -92,7 +92,7 @@ pub(crate) fn plan(arm: Arm, lag: Lag, seed: u64) -> Plan {
             evidence,
             commits: if arm.mode == Mode::Committed { Commits::AfterWrite } else { Commits::Unknown },
             applier: arm.shape,
-            settle: Duration::from_secs(30),
+            settle: Margin::Stated(Duration::from_secs(30)),
             ..Options::default()
         },
         ..Plan::plain(seed, &mut Rng::new(seed))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use afterimage::engine::Options;
-use afterimage::engine::limit::{Applier, Commits, Evidence, Order};
+use afterimage::engine::limit::{Applier, Commits, Evidence, Margin, Order};
 
 use crate::rng::Rng;
 
@@ -372,11 +372,11 @@ impl Plan {
     }
 
     pub(crate) fn settle(&self) -> u64 {
-        millis(self.options.settle)
+        millis(self.options.settle.at_first())
     }
 
     pub(crate) fn lead(&self) -> u64 {
-        millis(self.options.lead)
+        millis(self.options.lead.at_first())
     }
 
     /// Interval of the applier's checkpoints and commits: none where the position goes with the rows.
@@ -468,8 +468,8 @@ fn options(mode: Mode, order: Order, batches: bool, source_log: bool, rng: &mut 
         evidence_name: format!("{mode:?}").to_lowercase(),
         order,
         applier: if batches { Applier::Batch } else { Applier::Transactional },
-        lead: Duration::from_secs(if source_log { 2 } else { 0 }),
-        settle: Duration::from_secs(*rng.pick(&[30, 60])),
+        lead: Margin::Stated(Duration::from_secs(if source_log { 2 } else { 0 })),
+        settle: Margin::Stated(Duration::from_secs(*rng.pick(&[30, 60]))),
         versions_per_key: *rng.pick(&[8, 512]),
         memory: if rng.chance(0.1) { 40 * 1024 } else { 1 << 30 },
         ..Options::default()

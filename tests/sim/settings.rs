@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use afterimage::engine::limit::Margin;
+
 use crate::option;
 use crate::plan::Plan;
 
@@ -33,7 +35,7 @@ impl Settings {
     /// The same world under these settings.
     pub(crate) fn apply(self, mut plan: Plan) -> Plan {
         let options = &mut plan.options;
-        options.settle = self.settle.unwrap_or(options.settle);
+        options.settle = self.settle.map_or(options.settle, Margin::Stated);
         options.zombie_after = self.zombie_after.unwrap_or(options.zombie_after);
         options.confirmations = self.confirmations.or(options.confirmations);
         options.confirm_after = self.confirm_after.unwrap_or(options.confirm_after);

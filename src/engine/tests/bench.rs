@@ -29,7 +29,7 @@ use crate::canon::{Compared, Mask, ObservedHashes};
 use crate::engine::event::{
     ColumnVerdict, Image, Images, LookFailure, Looked, Lookup, Node, Role, Seen, Tracked, Verified,
 };
-use crate::engine::limit::{Applier, Commits, Evidence, Options};
+use crate::engine::limit::{Applier, Commits, Evidence, Margin, Options};
 use crate::engine::{Engine, Input, Output};
 use crate::model::change::KeyChange;
 use crate::model::finding::{Finding, Subject};
@@ -170,7 +170,7 @@ impl Bench {
     }
 
     fn options(evidence: Evidence) -> Options {
-        let settle = Duration::from_secs(30);
+        let settle = Margin::Stated(Duration::from_secs(30));
         Options { evidence, settle, applier: Applier::Transactional, ..Options::default() }
     }
 
@@ -456,7 +456,11 @@ impl Bench {
     }
 
     fn answer(&mut self, lookup: &Lookup) {
-        assert_eq!(lookup.lead, self.options.lead, "the tap's ends are asked when the applier's lead is over");
+        assert_eq!(
+            lookup.lead,
+            self.options.lead.at_first(),
+            "the tap's ends are asked when the applier's lead is over"
+        );
         let rows = match self.answers {
             Answers::Failed => Err(LookFailure::Unreachable),
             Answers::AtOnce | Answers::Held => {

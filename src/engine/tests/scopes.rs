@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Bench, check};
-use crate::engine::limit::{Applier, Order};
+use crate::engine::limit::{Applier, Margin, Order};
 
 #[test]
 fn an_applier_that_stands_still_is_one_finding_and_no_rows() {
@@ -116,7 +116,7 @@ fn a_scope_that_keeps_stepping_back_is_told_once_and_heals() {
 
 #[test]
 fn verdicts_wait_while_the_tap_is_later_than_the_applier_may_be_ahead_of_it() {
-    let mut bench = Bench::heartbeat().with(|options| options.lead = Duration::from_secs(2));
+    let mut bench = Bench::heartbeat().with(|options| options.lead = Margin::Stated(Duration::from_secs(2)));
     bench.run(
         "insert 1 10/20
          wait 3",
@@ -482,4 +482,32 @@ fn reads_on_both_sides_of_a_step_backward_do_not_agree_early() {
         assert!(!bench.said.iter().any(|line| line.contains("early")), "after {seconds} s: {:?}", bench.said);
     }
     panic!("nothing is ever stated early");
+}
+
+#[test]
+fn a_lead_that_is_measured_grows_with_the_taps_delay() {
+    let two = Duration::from_secs(2);
+    let mut bench = Bench::heartbeat().with(|options| options.lead = Margin::Measured { least: two, unknown: two });
+    bench.run("wait 200\n applied insert 1 10/20");
+    assert_eq!(bench.engine().lead(), two);
+    bench.run("late 4 insert 2 10/20");
+    assert_eq!(bench.engine().lead(), Duration::from_secs(6));
+    assert!(bench.notes[0].contains("the tap is later than the applier may be ahead of it"), "{:?}", bench.notes);
+    bench.run("late 90 insert 3 10/20");
+    assert_eq!(bench.engine().lead(), Duration::from_secs(6), "so late is an outage of the tap");
+}
+
+#[test]
+fn a_margin_that_is_measured_is_two_usual_intervals_between_commits() {
+    let (least, unknown) = (Duration::from_secs(10), Duration::from_secs(120));
+    let mut bench = Bench::committed().with(|options| options.settle = Margin::Measured { least, unknown });
+    bench.run("commit 0\n wait 5");
+    assert_eq!(bench.engine().settle(), unknown);
+    for round in 1..=8 {
+        bench.run(&format!("applied insert {round} 10/20\n wait 20\n commit {round}\n wait 1"));
+    }
+    let measured = bench.engine().settle().as_secs();
+    assert!((40..=48).contains(&measured), "{measured}");
+    bench.run("wait 600\n applied insert 9 10/20\n wait 2\n commit 9\n wait 1");
+    assert!(bench.engine().settle().as_secs() <= 48, "nothing was there to be committed meanwhile");
 }
