@@ -96,6 +96,13 @@ pub enum Input {
         /// Next offset the log gives out.
         end: u64,
     },
+    /// Rows of a full load come on the tap: the applier loads the table beside the stream of its changes.
+    Loading {
+        /// Partition the rows came in.
+        partition: PartitionId,
+        /// Table.
+        table: TableId,
+    },
     /// A lookup came back.
     Looked(Looked),
     /// The ends of the tap's partitions, asked of the log at `asked`.

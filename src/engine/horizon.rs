@@ -65,8 +65,8 @@ pub(super) enum Back {
     Rows,
     /// The applier's committed position went back.
     Committed,
-    /// The tap is later than the applier may be ahead of it.
     LateTap,
+    Load,
 }
 
 impl Back {
@@ -75,6 +75,7 @@ impl Back {
             Back::Rows => "rows go back to earlier versions",
             Back::Committed => "the applier's committed position goes back",
             Back::LateTap => "the tap is later than the applier may be ahead of it",
+            Back::Load => "a full load is under way",
         }
     }
 }

@@ -73,15 +73,27 @@ impl Engine {
     }
 
     fn late_tap(&mut self, change: &Tracked) {
-        let Some(scope) = self.scope(change.at.partition, change.key.table()) else { return };
+        let (partition, offset) = (change.at.partition, change.at.offset);
+        let why = |judge: &Engine| format!("{}, at {}", Back::LateTap.words(), judge.place(partition, offset));
+        self.hold((partition, change.key.table()), Back::LateTap, why);
+    }
+
+    /// What a full load writes stands in no order with the changes: verdicts wait until it is over for the margin R.
+    pub(super) fn loading(&mut self, partition: PartitionId, table: TableId) {
+        let why = |judge: &Engine| format!("{}, of {}", Back::Load.words(), judge.images.table_name(table));
+        self.hold((partition, table), Back::Load, why);
+    }
+
+    /// Holds the verdicts of a scope, and says why unless they are held already.
+    fn hold(&mut self, (partition, table): (PartitionId, TableId), by: Back, why: impl Fn(&Engine) -> String) {
+        let Some(scope) = self.scope(partition, table) else { return };
         let (now, settle) = (self.now, self.settle());
         let horizon = self.horizons.entry(scope).or_default();
         let known = horizon.frozen(now, settle);
-        horizon.went_back(now, Back::LateTap);
+        horizon.went_back(now, by);
         if !known {
-            let place = self.place(change.at.partition, change.at.offset);
-            let why = format!("{}, at {place}", Back::LateTap.words());
-            self.say(Output::Note(Note::Frozen { partition: Some(change.at.partition), why }));
+            let why = why(self);
+            self.say(Output::Note(Note::Frozen { partition: Some(partition), why }));
         }
     }
 

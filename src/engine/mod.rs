@@ -82,6 +82,7 @@ impl Engine {
             Input::Assigned { partition, next } => self.assigned(partition, next),
             Input::Revoked { partition } => self.revoked(partition),
             Input::Gap { partition, from, to } => self.gap(partition, from, to),
+            Input::Loading { partition, table } => self.loading(partition, table),
             Input::Replaced { partition, expected, end } => self.replaced(partition, expected, end),
             Input::Looked(looked) => self.looked(looked),
             Input::Ends { asked, ends } => self.ends(asked, &ends),

@@ -28,6 +28,8 @@ pub(super) struct Decoded {
     pub(super) judged: Vec<TableId>,
     /// Tables of which it holds changes that are not.
     pub(super) not_judged_tables: BTreeSet<TableId>,
+    /// What rows of a full load came of, told once a batch.
+    pub(super) loading: BTreeSet<(PartitionId, TableId)>,
     /// The next offset of each of its partitions.
     pub(super) reached: BTreeMap<PartitionId, u64>,
     pub(super) changes: BTreeMap<Op, u64>,
@@ -112,12 +114,21 @@ impl Decoding {
         };
         match key_of(table, &change) {
             Ok(key) => {
+                if is_full_load(&change) && out.loading.insert((place.at.partition, table.id)) {
+                    out.inputs.push(Input::Loading { partition: place.at.partition, table: table.id });
+                }
                 let (tracked, image) = self.bindings.tracked(table, place, key, change);
                 out.keep(tracked, image);
             }
             Err(reason) => out.reject(place.at, reason, Some(Arc::clone(&change.table))),
         }
     }
+}
+
+/// DMS loads a table beside the stream of its changes, and tells of it on the tap. A connector's snapshot comes to the applier
+/// in the tap's own order.
+fn is_full_load(change: &Change<'_>) -> bool {
+    change.op == Op::Read && change.after.as_ref().is_some_and(|row| row.typing == Typing::Dms)
 }
 
 impl Decoded {

@@ -13,6 +13,7 @@
 //! | `hold` `release` `fail` `heed` | lookups are not answered; are again; fail; are answered again |
 //! | `behind N` `caught up` | the tap ends N offsets behind what is consumed; consumption reaches the end |
 //! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names (`assign N@P`: partition P) |
+//! | `load` | rows of a full load come in partition 0 |
 //! | `another log` | partition 0 ends before what was to be read next; partition 1 is what follows |
 //! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are forgotten |
 //! | `again N` | the N-th change is told once more |
@@ -260,6 +261,7 @@ impl Bench {
                 self.next.insert(0, from + number(offsets));
                 self.give(Input::Gap { partition: PartitionId(0), from, to: from + number(offsets) });
             }
+            ["load"] => self.give(Input::Loading { partition: PartitionId(0), table: ROWS }),
             ["another", "log"] => {
                 let expected = self.next.remove(&0).unwrap_or(0);
                 self.give(Input::Replaced { partition: PartitionId(1), expected, end: 0 });

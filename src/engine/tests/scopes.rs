@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Bench, check};
 use crate::engine::limit::{Applier, Margin, Order};
+use crate::model::finding::Subject;
 
 #[test]
 fn an_applier_that_stands_still_is_one_finding_and_no_rows() {
@@ -92,6 +93,33 @@ fn commits_ahead_of_writes_are_told_and_convict_no_more() {
     );
     assert_eq!(bench.said, ["open evidence_unsound"]);
     assert!(bench.engine().tally().demoted);
+}
+
+#[test]
+fn verdicts_wait_for_the_end_of_a_full_load() {
+    let mut bench = Bench::heartbeat().with(|options| options.stall_after = Some(Duration::from_secs(60)));
+    bench.run(
+        "insert 1 10/20
+         wait 9",
+    );
+    for _ in 0..10 {
+        bench.run(
+            "load
+             wait 11",
+        );
+    }
+    assert_eq!(bench.said, ["open judging_suspended"]);
+    assert!(said_of(&bench).contains("a full load is under way"), "{}", said_of(&bench));
+    bench.run("wait 100");
+    assert_eq!(bench.said[1], "healed judging_suspended");
+    assert!(bench.said.iter().any(|line| line.starts_with("open missing_row")), "{:?}", bench.said);
+}
+
+fn said_of(bench: &Bench) -> String {
+    match &bench.findings[0].subject {
+        Subject::Scope { detail, .. } => detail.clone(),
+        other => panic!("no finding about a scope: {other:?}"),
+    }
 }
 
 #[test]
