@@ -16,10 +16,6 @@ use super::suspect::{Convict, Floor, Floors};
 /// Versions before a verified one that are remembered with it.
 const REMEMBERED: usize = 4;
 
-/// Suspects below a committed position that may heal to exactly their own version: one could be a slow read, two are
-/// commits that run ahead of writes.
-const HEALED_TO_OWN: u32 = 2;
-
 /// Reads under a settled floor that may stay unclear before the versions up to it are left without a verdict.
 const UNCLEAR_READS: u8 = 8;
 
@@ -308,8 +304,7 @@ impl Engine {
             .and_then(|version| self.horizon(&version, entry.key.table()))
             .is_none_or(|horizon| !horizon.frozen(self.now, self.settle()));
         if suspect.floor.by == Convict::Committed && suspect.floor.arrival == floor.arrival && to_own && calm {
-            self.soundness.healed_to_own += 1;
-            if self.soundness.healed_to_own >= HEALED_TO_OWN {
+            if self.soundness.healed_to_own(self.now) {
                 let place = own.map(|version| self.place(version.partition, version.offset)).unwrap_or_default();
                 self.demote(format!(
                     "rows below the committed position were written after it was committed, lately at {place}"

@@ -1,6 +1,8 @@
 //! Whether committed positions can be believed: declared to be committed after the write, they are watched for having run
 //! ahead of it.
 
+use std::time::Duration;
+
 use crate::model::Tick;
 use crate::model::finding::{Cause, Finding, Kind, State, Subject};
 
@@ -24,11 +26,15 @@ const RIGHTS_AT_MOST: u32 = 100;
 /// At how many moments positions have to have moved while all was right.
 const COMMITS: u32 = 8;
 
+/// Two rows that healed to their own version within this time are commits that run ahead of writes, which shows in every
+/// batch. One may be what a former member of the group wrote late, or a row of few values that came about otherwise.
+const HEALED_WITHIN: Duration = Duration::from_secs(600);
+
 /// What was seen of rows below committed positions.
 #[derive(Debug, Default)]
 pub(super) struct Soundness {
-    /// Rows that were wrong there, and healed to exactly their own version: twice is once too often.
-    pub(super) healed_to_own: u32,
+    /// When a row that was wrong there last healed to exactly its own version.
+    healed_to_own: Option<Tick>,
     pub(super) demoted: bool,
     node: Node,
     /// Rows that were right when they were first read, less [`RIGHTS_PER_WRONG`] for each that was not.
@@ -55,6 +61,12 @@ impl Soundness {
     /// A row that was wrong below a position was not at the next look: positions have to show anew what they are worth.
     pub(super) fn healed(&mut self) {
         (self.rights, self.commits) = (0, 0);
+    }
+
+    /// It healed to exactly its own version, which nothing but a write after the commit can do. Gives back whether that was
+    /// so of another one lately.
+    pub(super) fn healed_to_own(&mut self, now: Tick) -> bool {
+        self.healed_to_own.replace(now).is_some_and(|before| now < before + HEALED_WITHIN)
     }
 
     fn is_trusted(&self) -> bool {

@@ -152,7 +152,8 @@ impl Check {
             || plan.truncates > 0.0
             || plan.options.memory < 1 << 20
             || plan.mode == Mode::Inferred && self.is_unsound()
-            || plan.mode == Mode::Inferred && !has_witnesses(plan, source, change, (loss.start, until))
+            || plan.mode == Mode::Inferred
+                && !has_witnesses(plan, source, change, (loss.start, until), &self.interruptions)
             || plan.mode == Mode::Inferred && !plan.before_images && self.replanned_since(change.append, until)
             || self.interruptions.iter().any(|at| *at >= change.append && *at <= until)
             || self.replans_of(source, loss.key).any(|at| at >= change.append && at <= until)

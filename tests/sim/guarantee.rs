@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use afterimage::engine::limit::Applier as Shape;
+use afterimage::engine::limit::{Applier as Shape, Order};
 use afterimage::model::Op;
 
 use crate::applier::Applier;
@@ -90,7 +90,8 @@ impl Check {
             // What was never applied again after the segment was late for as long as it waited in it.
             let waits = if until < worker.lags.len() { 0 } else { worker.waits(source, to) };
             let bound = bound(plan, source, loss, lag.unwrap_or(0).max(waits));
-            let shown = || plan.mode != Mode::Inferred || has_witnesses(plan, source, change, (from, to));
+            let shown =
+                || plan.mode != Mode::Inferred || has_witnesses(plan, source, change, (from, to), &self.interruptions);
             (to - from >= bound && shown()).then_some(bound)
         })
     }
@@ -107,12 +108,29 @@ impl Check {
     }
 }
 
-/// Whether rows tell of progress at all: three keys that may be witnesses change in each spacing of a stretch of time.
-pub(crate) fn has_witnesses(plan: &Plan, source: &Source, of: &Change, (from, to): (u64, u64)) -> bool {
+/// Whether rows tell of progress at all: three keys that may be witnesses change in each spacing of a stretch of time. What a
+/// row was before an update is known by its image or by earlier changes; in a later life of ours, if they began with its
+/// insert.
+pub(crate) fn has_witnesses(
+    plan: &Plan,
+    source: &Source,
+    of: &Change,
+    (from, to): (u64, u64),
+    interruptions: &[u64],
+) -> bool {
     let may_witness = |index: &&usize| {
         let change = &source.changes[**index];
-        let known = plan.before_images || source.by_key[change.key as usize].first() != Some(index);
-        let ordered = change.partition == of.partition || plan.order.is_wide();
+        let began = interruptions.iter().filter(|at| **at <= change.append).max().copied().unwrap_or(0);
+        let is_read = |earlier: &&usize| source.changes[**earlier].append >= began;
+        let mut read = source.by_key[change.key as usize].iter().filter(is_read);
+        let first = read.next();
+        let from_insert = first.is_some_and(|first| source.changes[*first].op == Op::Insert);
+        let known = plan.before_images || first != Some(index) && (began == 0 || from_insert);
+        let ordered = match plan.order {
+            Order::Partition | Order::Key => change.partition == of.partition,
+            Order::Table => source.table(change.key) == source.table(of.key),
+            Order::Pipeline => true,
+        };
         ordered && (change.op == Op::Insert || change.op == Op::Update && known)
     };
     let all: Vec<(u64, u32)> = source
