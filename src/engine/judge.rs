@@ -215,6 +215,10 @@ impl Engine {
             self.counters.matched += 1;
         }
         let Some(entry) = self.keys.get(ix) else { return };
+        if entry.blind().is_some_and(|blind| settled <= blind) {
+            self.pass_blindly(ix, settled);
+            return;
+        }
         let probe = self.probe(&observation.content);
         let seen = entry.chain.versions()[index..].iter().position(|version| probe.fits(version));
         if let Some((key, verified)) = self.known_at(ix, index, index + seen.unwrap_or(0)) {
@@ -222,6 +226,14 @@ impl Engine {
         }
         if let Some(entry) = self.pass(ix, settled) {
             self.enlist(entry, observation);
+        }
+    }
+
+    /// A row that is right as an old version may be written by a change behind it of which nothing is known: what it is now is
+    /// nothing that it has to stay.
+    fn pass_blindly(&mut self, ix: KeyIx, settled: Arrival) {
+        if let Some(entry) = self.pass(ix, settled) {
+            self.strike(&entry.key);
         }
     }
 

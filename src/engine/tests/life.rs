@@ -201,6 +201,34 @@ fn what_is_found_early_is_not_committed_before_it_is_settled() {
 }
 
 #[test]
+fn a_row_that_heals_beside_a_gap_may_still_become_what_was_in_it() {
+    let mut bench = Bench::committed().with(|options| options.patrol_reads_per_second = 1);
+    bench.run(
+        "applied insert 1 10/20
+         applied insert 2 10/20
+         commit all
+         wait 100
+         update 1 11/20
+         applied update 2 11/20
+         wait 100
+         update 1 12/20
+         gap 5
+         put 1 11/20
+         wait 100
+         put 1 12/20
+         wait 400",
+    );
+    assert_eq!(
+        bench.said,
+        [
+            "open lost_update insert_update_merge committed @2",
+            "open coverage_gap @5",
+            "healed lost_update insert_update_merge committed @2"
+        ]
+    );
+}
+
+#[test]
 fn what_a_row_was_before_a_gap_names_no_cause() {
     let mut bench = Bench::heartbeat();
     bench.run(
