@@ -280,8 +280,8 @@ fn decode(args: args::Decode) -> Result<u8, CliError> {
         .as_ref()
         .and_then(|loaded| problems.take("--pipeline", loaded.config.pipeline(source.pipeline.as_deref())).cloned());
     let wanted = (|| {
-        let Pipeline { tap, decode, .. } = pipeline?;
-        Some(DecodeArgs { tap, decode, range: range?, records: args.records, stop: stop.clone() })
+        let Pipeline { tap, decode, tables, .. } = pipeline?;
+        Some(DecodeArgs { tap, decode, tables, range: range?, records: args.records, stop: stop.clone() })
     })();
     let wanted = settle(wanted, problems)?;
     let usual = if io::stdout().is_terminal() { DecodeFormat::Table } else { DecodeFormat::Ndjson };

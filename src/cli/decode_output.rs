@@ -45,6 +45,10 @@ struct At<'a> {
     committed_at: Option<String>,
 }
 
+/// What is said of a change whose key neither the record nor the configuration names.
+const NO_KEY: &str = "neither the record nor the configuration names its key: `run` and `audit` take the target's primary key; set \
+    `key = [\"COLUMN\"]` in a [[pipelines.NAME.tables]] rule for this table where that is not right";
+
 /// What was not sent, or was left out, is left out here too.
 fn fields(row: &Row) -> Fields {
     Values::Full.row(row)
@@ -104,6 +108,7 @@ impl<'a> Decoded<'a> {
             op: Some(change.op.word()),
             key: change.key.as_ref().map(fields),
             row: change.after.as_ref().map(fields),
+            reason: change.key.is_none().then_some(NO_KEY),
             ..self
         }
     }

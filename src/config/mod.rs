@@ -284,13 +284,16 @@ pub enum TargetKind {
 }
 
 /// Rules for the tables that match.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct TableRule {
+    /// Where it is written: `pipelines.orders.tables[0]`.
+    pub path: String,
     /// Which tables of the tap.
     pub matches: TableMatch,
     /// The table on the target: `schema.table` or `table`. `None`: the usual mapping.
     pub target: Option<String>,
-    /// Key columns by their names on the tap; empty: the record's key, else the target's primary key.
+    /// Key columns by their names on the tap, in whatever form a record has its key; empty: the record's key, else the
+    /// target's primary key.
     pub key: Vec<String>,
     /// Target columns that are not compared.
     pub ignore: Vec<String>,
@@ -303,12 +306,12 @@ pub struct TableRule {
 }
 
 /// Which tables of the tap a rule is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum TableMatch {
     /// Exactly this `schema.table`.
     Name(String),
-    /// Every table whose name the regular expression matches. Without the slashes around it.
-    Pattern(String),
+    /// Every table whose name the regular expression matches.
+    Pattern(regex::Regex),
 }
 
 /// How far two values may differ and still be called equal.

@@ -17,7 +17,12 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(options: &Options) -> Reader {
-        Reader { options: options.clone(), debezium: Debezium::new(options), dms: Dms::default(), last: Format::Auto }
+        Reader {
+            options: options.clone(),
+            debezium: Debezium::new(options),
+            dms: Dms::new(options),
+            last: Format::Auto,
+        }
     }
 
     /// The format to try first: telling formats apart for certain costs a pass over the record.
@@ -44,9 +49,7 @@ impl Reader {
         };
         match (shape, self.options.format) {
             (Shape::Dms, Format::Auto | Format::Dms) => self.dms.decode(&self.options, record, text),
-            (Shape::Debezium, Format::Auto | Format::Debezium) => {
-                self.debezium.decode(&self.options, topic, record, text)
-            }
+            (Shape::Debezium, Format::Auto | Format::Debezium) => self.debezium.decode(topic, record, text),
             (Shape::Null, _) => Ok(Understood::Tombstone),
             (Shape::Control(word), Format::Auto | Format::Debezium) => Ok(Understood::Control(word)),
             (Shape::Control(_) | Shape::Debezium, Format::Dms) => Ok(reject("a Debezium record where DMS is declared")),

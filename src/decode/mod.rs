@@ -10,6 +10,7 @@ mod decimal;
 mod dms;
 mod guess;
 mod json;
+mod keys;
 mod memo;
 mod row;
 mod scan;
@@ -17,6 +18,7 @@ mod sniff;
 #[cfg(test)]
 mod tests;
 
+pub use self::keys::{KeyRule, KeyRules};
 use crate::model::{Change, Record, Reject};
 
 /// The formats a tap may be declared to hold.
@@ -44,7 +46,7 @@ impl Format {
 }
 
 /// What the user declared about the tap's records.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Format.
     pub format: Format,
@@ -54,8 +56,8 @@ pub struct Options {
     pub include_null_and_empty: bool,
     /// Debezium: the marker of an unchanged, unsent column.
     pub placeholder: Option<String>,
-    /// Key columns by tap table name (exact), where records carry no key.
-    pub keys: std::collections::BTreeMap<String, Vec<String>>,
+    /// Key columns of the user's choice. They are used whatever key a record has.
+    pub keys: KeyRules,
 }
 
 /// A record, understood. Texts are parts of the record where that is possible.
@@ -63,7 +65,8 @@ pub struct Options {
 pub enum Understood<'a> {
     /// One change.
     Change(Change<'a>),
-    /// A change of a key that one record carries whole: the delete of the old key, then the insert of the new one.
+    /// A change of a key that one record carries whole: the delete of the old key, then the insert of the new one. Of
+    /// Debezium's records only under a key of the user's choice: of its own keys it writes two records.
     KeyChange(Box<(Change<'a>, Change<'a>)>),
     /// A null value behind a delete: it says nothing new.
     Tombstone,

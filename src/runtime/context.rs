@@ -88,11 +88,11 @@ impl Context for PipelineContext {
     }
 }
 
-/// Whether a rule is for this table. A pattern was checked when the configuration was; one that does not compile matches nothing.
+/// Whether a rule is for this table.
 pub(super) fn is_match(matches: &TableMatch, table: &str) -> bool {
     match matches {
         TableMatch::Name(name) => name == table,
-        TableMatch::Pattern(pattern) => regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(table)),
+        TableMatch::Pattern(pattern) => pattern.is_match(table),
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn decode(args: &DecodeArgs, each: Each<'_>) -> Result<DecodeEnd, Fai
     let reading =
         Reading { command: "decode", tap: &args.tap, range: &args.range, partitions: &partitions, stop: &args.stop };
     let mut records = Records {
-        decoder: crate::decode::decoder(&settings::decoder(&args.decode, &[])),
+        decoder: crate::decode::decoder(&settings::decoder(&args.decode, &args.tables)),
         partitions: partitions.clone(),
         tap: match args.tap {
             Tap::Kafka(_) => "kafka",

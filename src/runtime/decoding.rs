@@ -152,10 +152,21 @@ fn key_of(table: &Table, change: &Change<'_>) -> Result<Key, String> {
         return Ok(Key::new(table.id, &[]));
     }
     let row = change.key.as_ref().or(change.after.as_ref()).or(change.before.as_ref());
-    let row = row.ok_or("it names no key: set `key` in the table's rule")?;
+    let advice = || {
+        format!(
+            "the record names no key and none is configured: set `key` in a [[tables]] rule for `{}`, to columns that every \
+             record carries",
+            change.table
+        )
+    };
+    let row = row.ok_or_else(advice)?;
     let named = table.plan.key(row);
     let spare = change.after.as_ref().or(change.before.as_ref());
-    named.or_else(|error| spare.map_or(Err(error), |row| table.plan.key(row))).map_err(|error| error.to_string())
+    let found = named.or_else(|error| spare.map_or(Err(error), |row| table.plan.key(row)));
+    found.map_err(|error| match change.key {
+        Some(_) => error.to_string(),
+        None => format!("{error}; {}", advice()),
+    })
 }
 
 impl Bindings {

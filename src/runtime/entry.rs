@@ -175,6 +175,8 @@ pub struct DecodeArgs {
     pub tap: crate::config::Tap,
     /// How records are understood.
     pub decode: crate::config::Decode,
+    /// Rules of tables: their key columns are used.
+    pub tables: Vec<crate::config::TableRule>,
     /// What to read.
     pub range: Range,
     /// At most so many records.

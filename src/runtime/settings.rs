@@ -1,5 +1,6 @@
 //! The checked configuration, as each adapter and the engine want it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -10,12 +11,14 @@ use crate::config::{
 };
 use crate::decode;
 use crate::engine::limit::{self, Margin, Options};
-use crate::model::Wall;
+use crate::model::{Columns, Wall};
 use crate::tap::TapOptions;
 use crate::tap::file::FileOptions;
 use crate::tap::kafka::{Brokers, KafkaOptions, Reading};
 use crate::tap::position::{Place, Places};
 use crate::target;
+
+use super::context::rule_for;
 
 /// The least re-application margin, and the one where nothing is known of the applier's checkpoints.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -117,10 +120,6 @@ pub(super) fn target(target: &config::Target) -> target::Options {
 
 /// The decoder's options.
 pub(super) fn decoder(decode: &config::Decode, rules: &[config::TableRule]) -> decode::Options {
-    let named = rules.iter().filter(|rule| !rule.key.is_empty()).filter_map(|rule| match &rule.matches {
-        config::TableMatch::Name(name) => Some((name.clone(), rule.key.clone())),
-        config::TableMatch::Pattern(_) => None,
-    });
     decode::Options {
         format: match decode.format {
             // The others are refused by the configuration's check.
@@ -131,8 +130,21 @@ pub(super) fn decoder(decode: &config::Decode, rules: &[config::TableRule]) -> d
         before_image: decode.before_image.clone(),
         include_null_and_empty: decode.nulls == SentNulls::Sent,
         placeholder: decode.placeholder.clone(),
-        keys: named.collect(),
+        keys: keys(rules),
     }
+}
+
+/// The key columns that the rules of tables choose.
+fn keys(rules: &[config::TableRule]) -> decode::KeyRules {
+    if rules.iter().all(|rule| rule.key.is_empty()) {
+        return decode::KeyRules::default();
+    }
+    let rules = rules.to_vec();
+    decode::KeyRules::new(move |table| {
+        let rule = rule_for(&rules, table).filter(|rule| !rule.key.is_empty())?;
+        let columns = Columns::new(rule.key.iter().map(String::as_str));
+        Some(decode::KeyRule { columns: Arc::new(columns), path: format!("{}.key", rule.path) })
+    })
 }
 
 fn auto<T: Copy>(value: &Auto<T>) -> Option<T> {

@@ -1,13 +1,15 @@
 //! The binary as a user meets it: what it says, where it says it, and its exit code.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
 mod audit;
 mod broken;
+mod decode;
 mod demo;
 mod explain;
 mod help;
@@ -25,9 +27,28 @@ struct Ended {
 fn afterimage(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_afterimage"));
     command.args(arguments).current_dir(folder).env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
-    let output = command.output().expect("the binary runs");
-    let text = |bytes| String::from_utf8(bytes).expect("output is text");
-    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Ended::of(command.output().expect("the binary runs"))
+}
+
+/// The same with these bytes on its standard input, through a pipe.
+fn afterimage_reading(folder: &Path, arguments: &[&str], input: &[u8]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_afterimage"));
+    command.args(arguments).current_dir(folder).env_clear();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || pipe.write_all(input).expect("it reads all of its input"));
+        child.wait_with_output().expect("it ends")
+    });
+    Ended::of(output)
+}
+
+impl Ended {
+    fn of(output: Output) -> Ended {
+        let text = |bytes| String::from_utf8(bytes).expect("output is text");
+        Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
 }
 
 fn folder(config: &str) -> TempDir {

@@ -160,7 +160,7 @@ fn socket(text: &str) -> Option<SocketAddr> {
 ///
 /// # Errors
 /// Why it is not valid.
-fn pattern(text: &str) -> Result<Option<&str>, String> {
+fn pattern(text: &str) -> Result<Option<regex::Regex>, String> {
     let Some(inner) = text.strip_prefix('/').filter(|_| text.len() > 2).and_then(|text| text.strip_suffix('/')) else {
         return match text.starts_with('/') {
             true => Err(format!("`{text}` is no regular expression between slashes: expected \"/EXPRESSION/\"")),
@@ -168,7 +168,7 @@ fn pattern(text: &str) -> Result<Option<&str>, String> {
         };
     };
     match regex::Regex::new(inner) {
-        Ok(_) => Ok(Some(inner)),
+        Ok(pattern) => Ok(Some(pattern)),
         Err(error) => {
             let reason = error.to_string();
             let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();

@@ -97,6 +97,7 @@ impl Checker<'_> {
             }
         }
         Some(TableRule {
+            path: path.to_string(),
             matches: self.table_match(&path.key("match"), &raw.matches)?,
             target: Some(raw.target.clone()).filter(|target| !target.is_empty()),
             key: raw.key.0.iter().map(|name| name.0.clone()).collect(),
@@ -109,7 +110,7 @@ impl Checker<'_> {
 
     fn table_match(&mut self, path: &Path, text: &str) -> Option<TableMatch> {
         match pattern(text) {
-            Ok(Some(inner)) => Some(TableMatch::Pattern(inner.to_owned())),
+            Ok(Some(pattern)) => Some(TableMatch::Pattern(pattern)),
             Ok(None) if text.is_empty() => {
                 self.wrong(
                     path,

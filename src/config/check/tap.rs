@@ -145,7 +145,7 @@ impl Checker<'_> {
             let path = if self.is_written(&path.index(index)) { path.index(index) } else { path.clone() };
             match pattern(&topic.0) {
                 Err(message) => self.wrong(&path, message),
-                Ok(Some(inner)) => topics.push(Topic::Pattern(inner.to_owned())),
+                Ok(Some(pattern)) => topics.push(Topic::Pattern(pattern.as_str().to_owned())),
                 Ok(None) if is_topic(&topic.0) => topics.push(Topic::Name(topic.0.clone())),
                 Ok(None) => {
                     let message = format!(

@@ -13,20 +13,49 @@ use crate::model::{Row, Typing};
 /// The column that routing of many tables into one topic adds to keys, to keep them apart.
 const ROUTING_COLUMN: &str = "__dbz__physicalTableIdentifier";
 
-/// The key of a record. A key that is null, framed, or a bare value names no columns: it says nothing here.
+/// What a record has for a key.
+pub(super) enum RecordKey<'a> {
+    /// None, or null: the connector found no key in the table.
+    Missing,
+    /// One that names no columns, as text: a bare value, or bytes in a form that is not read.
+    Unnamed(&'a str),
+    /// Its columns.
+    Columns(Row<'a>),
+}
+
+impl<'a> RecordKey<'a> {
+    /// The columns, if it names them.
+    pub(super) fn columns(&self) -> Option<&Row<'a>> {
+        match self {
+            RecordKey::Columns(row) => Some(row),
+            RecordKey::Missing | RecordKey::Unnamed(_) => None,
+        }
+    }
+
+    /// The same, taken out.
+    pub(super) fn take_columns(&mut self) -> Option<Row<'a>> {
+        match std::mem::replace(self, RecordKey::Missing) {
+            RecordKey::Columns(row) => Some(row),
+            RecordKey::Missing | RecordKey::Unnamed(_) => None,
+        }
+    }
+}
+
+/// The key of a record.
 pub(super) fn read<'a>(
     bytes: Option<&'a [u8]>,
     last: &mut Topic,
     schemas: &mut Schemas,
     shapes: &mut Shapes,
-) -> Result<Option<Row<'a>>, String> {
-    let Some(text) = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()) else { return Ok(None) };
+) -> Result<RecordKey<'a>, String> {
+    let Some(bytes) = bytes else { return Ok(RecordKey::Missing) };
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
     if !text.trim_ascii_start().starts_with('{') {
-        return Ok(None);
+        return Ok(unnamed(text));
     }
     let Unwrapped { schema, payload, guessed } = unwrap(schemas, &mut last.key_schema, text)?;
     if !payload.trim_ascii_start().starts_with('{') {
-        return Ok(None);
+        return Ok(unnamed(payload));
     }
     let (draft, guess, typing) = match &schema {
         Some(schema) => {
@@ -47,9 +76,9 @@ pub(super) fn read<'a>(
         Ok(Some(draft)) => draft,
         Err(_) if guessed => {
             last.key_schema = None;
-            return read(bytes, last, schemas, shapes);
+            return read(Some(bytes), last, schemas, shapes);
         }
-        Ok(None) | Err(_) => return Ok(None),
+        Ok(None) | Err(_) => return Ok(RecordKey::Unnamed(payload)),
     };
     let columns = draft.columns(guess.as_ref(), shapes).map_err(|reason| format!("record key: {reason}"))?;
     if last.key.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &columns)) {
@@ -57,7 +86,14 @@ pub(super) fn read<'a>(
         last.key = Some(Arc::clone(&columns));
     }
     let key = Row::new(columns, draft.cells, typing);
-    Ok(Some(key).filter(|key| !key.cells.is_empty()).map(|key| without_routing(key, shapes)))
+    Ok(match key.cells.is_empty() {
+        true => RecordKey::Unnamed(payload),
+        false => RecordKey::Columns(without_routing(key, shapes)),
+    })
+}
+
+fn unnamed(text: &str) -> RecordKey<'_> {
+    if text.trim_ascii() == "null" { RecordKey::Missing } else { RecordKey::Unnamed(text) }
 }
 
 fn without_routing<'a>(key: Row<'a>, shapes: &mut Shapes) -> Row<'a> {

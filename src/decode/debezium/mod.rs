@@ -4,6 +4,7 @@
 
 mod block;
 mod cells;
+mod configured;
 mod envelope;
 mod fast;
 mod key;
@@ -21,13 +22,16 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use self::block::Block;
+use self::configured::{Keyed, Trust, keyed};
 use self::envelope::Envelope;
 use self::fast::{Layout, Learnt};
+use self::key::RecordKey;
 use self::schema::{RowPlan, Schema, Schemas};
 pub(super) use self::source::binlog_order;
 use self::source::{Origin, Source};
 use super::guess::{Spans, Tokens};
 use super::json::Undeclared;
+use super::keys::{KeyRule, Keys, key_changed};
 use super::memo::{Shapes, Tables, recall};
 use super::row::{self, AsWritten, Draft, Marks, ReadCell, RowSeed};
 use super::{Options, Understood, json, sniff};
@@ -39,6 +43,7 @@ use crate::model::{Cell, Change, Columns, Op, Record, Reject, Row, Typing};
 pub(super) struct Debezium {
     marks: Marks,
     topics: HashMap<u64, Topic>,
+    keys: Keys,
     memory: Memory,
 }
 
@@ -121,6 +126,7 @@ impl Debezium {
         Debezium {
             marks: placeholder::marks(options.placeholder.as_deref()),
             topics: HashMap::new(),
+            keys: Keys::new(&options.keys),
             memory: Memory::default(),
         }
     }
@@ -128,7 +134,6 @@ impl Debezium {
     /// Understands one value. Records of one topic look alike, so what the last one looked like is tried first.
     pub(super) fn decode<'a>(
         &mut self,
-        options: &Options,
         topic: &str,
         record: &Record<'a>,
         text: &'a str,
@@ -140,7 +145,7 @@ impl Debezium {
         let last = recall(&mut self.topics, &place);
         let mut envelope = Envelope::default();
         let opened = self.memory.open(last, &self.marks, text, &mut envelope)?;
-        self.memory.interpret(last, opened, &mut envelope, (options, record))
+        self.memory.interpret(last, opened, &mut envelope, (&mut self.keys, record))
     }
 }
 
@@ -182,7 +187,7 @@ impl Memory {
         last: &mut Topic,
         opened: Opened<'a>,
         envelope: &mut Envelope<'a>,
-        (options, record): (&Options, &Record<'a>),
+        (keys, record): (&mut Keys, &Record<'a>),
     ) -> Result<Understood<'a>, Unread<'a>> {
         let Opened { schema, guess, payload, surprised } = opened;
         let Envelope { op: Some(op), source: Some(source), before, after } = envelope else {
@@ -207,11 +212,12 @@ impl Memory {
             last.carries_tables |= last.table.replace(Arc::clone(&name)).is_some();
         }
         let record_key = match op {
-            Op::Truncate => None,
+            Op::Truncate => RecordKey::Missing,
             Op::Insert | Op::Read | Op::Update | Op::Delete => self.record_key(last, record).map_err(&fault)?,
         };
+        let rule = keys.of(&name);
         let facts = Facts { op, table: name, source, record_key, images, plan };
-        facts.assemble(options, record, &mut self.shapes).map(Understood::Change).map_err(&fault)
+        facts.understand(rule.as_deref(), record).map_err(&fault)
     }
 
     fn images<'a>(
@@ -234,7 +240,7 @@ impl Memory {
         Ok(Images { before, after, placeholders: placeholders.into() })
     }
 
-    fn record_key<'a>(&mut self, last: &mut Topic, record: &Record<'a>) -> Result<Option<Row<'a>>, String> {
+    fn record_key<'a>(&mut self, last: &mut Topic, record: &Record<'a>) -> Result<RecordKey<'a>, String> {
         key::read(record.key, last, &mut self.schemas, &mut self.shapes)
     }
 }
@@ -312,13 +318,13 @@ struct Facts<'r, 'a> {
     op: Op,
     table: TableName,
     source: &'r Source<'a>,
-    record_key: Option<Row<'a>>,
+    record_key: RecordKey<'a>,
     images: Images<'a>,
     plan: Option<&'r RowPlan>,
 }
 
 impl<'a> Facts<'_, 'a> {
-    fn assemble(mut self, options: &Options, record: &Record<'_>, shapes: &mut Shapes) -> Result<Change<'a>, String> {
+    fn understand(mut self, rule: Option<&KeyRule>, record: &Record<'_>) -> Result<Understood<'a>, String> {
         let expects_after = matches!(self.op, Op::Insert | Op::Read | Op::Update);
         if expects_after != self.images.after.is_some() {
             return Err(match expects_after {
@@ -326,16 +332,28 @@ impl<'a> Facts<'_, 'a> {
                 false => format!("a {} with `after`", self.op.word()),
             });
         }
-        let declared = options.keys.get(&*self.table);
-        let image = self.images.after.as_ref().or(self.images.before.as_ref());
-        let key = match self.op {
-            Op::Truncate => Some(Row::default()),
-            Op::Insert | Op::Read | Op::Update | Op::Delete => self
-                .record_key
-                .take()
-                .or_else(|| declared.zip(image).and_then(|(columns, row)| shapes.key_of(row, columns))),
+        let trust = if self.trusts_before() { Trust::Whole } else { Trust::Partial };
+        let is_own = |rule: &KeyRule| self.record_key.columns().is_some_and(|own| rule.is_of(&own.columns));
+        let half = if rule.is_none_or(is_own) { key_change(self.op, record) } else { KeyChange::No };
+        let Some(rule) = rule else {
+            let key = match self.op {
+                Op::Truncate => Some(Row::default()),
+                Op::Insert | Op::Read | Op::Update | Op::Delete => self.record_key.take_columns(),
+            };
+            return Ok(Understood::Change(self.assemble(key, trust, half)));
         };
-        let trusted = self.trusted_before(key.as_ref());
+        Ok(match keyed(rule, self.op, &self.record_key, &self.images, trust)? {
+            Keyed::One(key) => Understood::Change(self.assemble(Some(key), trust, half)),
+            Keyed::Moved { old, new } => {
+                let mut update = self.assemble(Some(new), trust, KeyChange::No);
+                let before = update.before.take();
+                key_changed(update, old, before)
+            }
+        })
+    }
+
+    fn assemble(mut self, key: Option<Row<'a>>, trust: Trust, key_change: KeyChange) -> Change<'a> {
+        let trusted = trust == Trust::Whole;
         if self.source.origin() == Origin::Postgres && self.op == Op::Update && !trusted {
             self.forget_weak_nulls();
         }
@@ -343,7 +361,7 @@ impl<'a> Facts<'_, 'a> {
         let declared_columns = self.plan.map_or(0, |plan| plan.columns.0.len());
         let whole = |row: &Row| row.cells.len() >= declared_columns && !row.cells.iter().any(Cell::is_unknown);
         let complete = after.as_ref().is_some_and(whole);
-        Ok(Change {
+        Change {
             table: self.table,
             op: self.op,
             key,
@@ -353,22 +371,23 @@ impl<'a> Facts<'_, 'a> {
             source: self.source.position(),
             source_order: self.source.order(),
             placeholders,
-            key_change: key_change(self.op, record),
+            key_change,
             complete,
-        })
+        }
     }
 
     /// Whether `before` is what the source held. MySQL logs whole rows. PostgreSQL does under `REPLICA IDENTITY FULL`
-    /// only, else the converter makes up what is missing; an update that left the key alone has a `before` in no
+    /// only, else the converter makes up what is missing; an update that left the record's key alone has a `before` in no
     /// other case.
-    fn trusted_before(&self, key: Option<&Row>) -> bool {
+    fn trusts_before(&self) -> bool {
         let Images { before: Some(before), after, .. } = &self.images else { return false };
         match self.source.origin() {
             Origin::Mysql => true,
             Origin::Other => false,
             Origin::Postgres => {
+                let own = self.record_key.columns();
                 let same = |after: &Row| {
-                    key.is_none_or(|key| key.columns.0.iter().all(|name| before.get(name) == after.get(name)))
+                    own.is_none_or(|key| key.columns.0.iter().all(|name| before.get(name) == after.get(name)))
                 };
                 self.op == Op::Update && after.as_ref().is_some_and(same)
             }

@@ -13,6 +13,7 @@ use self::table::{Declaration, Known};
 use super::debezium::Unread;
 use super::guess::Tokens;
 use super::json::{self, Fields, Undeclared};
+use super::keys::{KeyRule, Keys, key_changed};
 use super::memo::{Shapes, Tables, recall, remember};
 use super::row;
 use super::{Options, Understood, calendar};
@@ -25,6 +26,7 @@ pub(super) struct Dms {
     known: HashMap<TableName, Known>,
     names: Tables,
     shapes: Shapes,
+    keys: Keys,
 }
 
 /// The parts of a message that every data record has.
@@ -35,6 +37,10 @@ struct Message<'m, 'a> {
 }
 
 impl Dms {
+    pub(super) fn new(options: &Options) -> Dms {
+        Dms { keys: Keys::new(&options.keys), ..Dms::default() }
+    }
+
     /// Understands one value.
     pub(super) fn decode<'a>(
         &mut self,
@@ -96,17 +102,22 @@ impl Dms {
         let sent = self.read_row(message.fields.get("data").unwrap_or_default(), Some(message.table), "data")?;
         let known = recall(&mut self.known, message.table);
         let row = known.completed(sent, (op, options.include_null_and_empty), &mut self.shapes)?;
-        let key_columns = match options.keys.get(&**message.table) {
-            Some(columns) => Some(Cow::from(columns)),
-            None if !known.key.is_empty() => Some(Cow::from(&known.key)),
-            None => record_key_columns(record).map(Cow::from),
+        let key = match self.keys.of(message.table) {
+            Some(rule) => Some(keyed(&rule, op, &row, (before.as_ref(), known))?),
+            None => {
+                let columns = if known.key.is_empty() {
+                    record_key_columns(record).map(Cow::from)
+                } else {
+                    Some((&known.key).into())
+                };
+                columns.and_then(|columns| self.shapes.key_of(&row, &columns))
+            }
         };
-        let key = key_columns.as_deref().and_then(|columns| self.shapes.key_of(&row, columns));
         let whole = options.include_null_and_empty || known.is_declared();
         let change = assemble(op, key, row, message, whole);
-        Ok(match (before, key_columns) {
-            (Some(before), Some(columns)) if op == Op::Update => against(change, before, &columns),
-            (_, _) => Understood::Change(change),
+        Ok(match before {
+            Some(before) if op == Op::Update => against(change, before),
+            Some(_) | None => Understood::Change(change),
         })
     }
 
@@ -152,6 +163,36 @@ fn record_key_columns(record: &Record<'_>) -> Option<Vec<String>> {
     Some(fields.0.into_iter().map(|(name, _)| name.into_owned()).collect()).filter(|names: &Vec<_>| !names.is_empty())
 }
 
+/// The key under the user's rule. Without a control record its columns are taken to be the table's key, and a change of them to
+/// be told by the before image that the task then sends.
+fn keyed<'a>(
+    rule: &KeyRule,
+    op: Op,
+    row: &Row<'a>,
+    (before, known): (Option<&Row<'a>>, &Known),
+) -> Result<Row<'a>, String> {
+    let key = rule.key_in(row).map_err(|column| {
+        format!(
+            "key column `{column}` is not in `data`: expected it there, for `{}` names it; name columns that every record of \
+             the table carries",
+            rule.path
+        )
+    })?;
+    let is_sure = |name: &str| {
+        known.key.is_empty()
+            || known.key.iter().any(|own| own == name)
+            || before.is_some_and(|before| before.get(name).is_some())
+    };
+    match rule.columns.0.iter().find(|name| op == Op::Update && !is_sure(name)) {
+        None => Ok(key),
+        Some(column) => Err(format!(
+            "whether key column `{column}` changed cannot be told: `{}` names it, it is not of the table's primary key, and no \
+             before image has it; set `EnableBeforeImage` with `ColumnFilter` `all` in the task's `BeforeImageSettings`",
+            rule.path
+        )),
+    }
+}
+
 fn assemble<'a>(op: Op, key: Option<Row<'a>>, row: Row<'a>, message: &Message<'_, '_>, whole: bool) -> Change<'a> {
     let position = message.metadata.text("stream-position").filter(|text| !text.is_empty());
     let committed_at = message.metadata.text("commit-timestamp").and_then(|text| calendar::millis(&text));
@@ -173,10 +214,10 @@ fn assemble<'a>(op: Op, key: Option<Row<'a>>, row: Row<'a>, message: &Message<'_
 
 /// An update with its before image: two changes if the image holds another key, else one, which carries the image
 /// where it is whole.
-fn against<'a>(mut change: Change<'a>, before: Row<'a>, key_columns: &[String]) -> Understood<'a> {
+fn against<'a>(mut change: Change<'a>, before: Row<'a>) -> Understood<'a> {
     let (Some(after), Some(key)) = (&change.after, &change.key) else { return Understood::Change(change) };
-    let differs = |name: &String| before.get(name).is_some_and(|old| after.get(name) != Some(old));
-    if !key_columns.iter().any(differs) {
+    let differs = |name: &str| before.get(name).is_some_and(|old| after.get(name) != Some(old));
+    if !key.iter().any(|(name, _)| differs(name)) {
         let sent = |cell: &Cell| !matches!(cell, Cell::Absent | Cell::NotSent);
         let whole = after.iter().all(|(name, cell)| !sent(cell) || before.get(name).is_some());
         change.before = Some(before).filter(|_| whole);
@@ -184,19 +225,5 @@ fn against<'a>(mut change: Change<'a>, before: Row<'a>, key_columns: &[String]) 
     }
     let old_cell = |(name, new): (&str, &Cell<'a>)| before.get(name).unwrap_or(new).clone();
     let old_key = Row::new(key.columns.clone(), key.iter().map(old_cell).collect(), Typing::Dms);
-    let old = Change {
-        table: change.table.clone(),
-        op: Op::Delete,
-        key: Some(old_key),
-        after: None,
-        before: None,
-        committed_at: change.committed_at,
-        source: change.source.clone(),
-        source_order: change.source_order,
-        placeholders: Box::default(),
-        key_change: KeyChange::Old,
-        complete: false,
-    };
-    let new = Change { op: Op::Insert, key_change: KeyChange::New, ..change };
-    Understood::KeyChange(Box::new((old, new)))
+    key_changed(change, old_key, None)
 }

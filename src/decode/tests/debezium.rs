@@ -179,25 +179,121 @@ fn decode_after(decoder: &mut dyn Decoder, after: &str) -> Row<'static> {
 
 #[test]
 fn keys_and_markers_of_the_users_own() {
-    let options = Options {
-        keys: [("public.t".to_owned(), vec!["b".to_owned(), "a".to_owned()])].into(),
-        placeholder: Some("gone".to_owned()),
-        ..Options::default()
-    };
+    let options = Options { placeholder: Some("gone".to_owned()), ..keyed("public.t", &["b", "a"]) };
     let mut decoder = decoder(&options);
     let insert = format!(r#"{{"op":"c","after":{{"a":1,"b":2,"v":"gone"}},{PG}}}"#);
     let expected = "insert public.t key{b=Int(2) a=Int(1)} after{a=Int(1) b=Int(2) v=NotSent} Bare at=5 source=0/10 order=16 placeholders=[2]";
     assert_eq!(told_value(&mut *decoder, &insert), expected);
-    let delete = format!(r#"{{"op":"d","before":{{"a":1,"b":2,"v":null}},{PG}}}"#);
-    assert_eq!(
-        told_value(&mut *decoder, &delete),
-        "delete public.t key{b=Int(2) a=Int(1)} Bare at=5 source=0/10 order=16"
+    let unsent = insert.replace("\"b\":2", "\"b\":\"gone\"");
+    assert!(
+        told_value(&mut *decoder, &unsent).contains("key column `b` is neither in the record's key nor in its row")
     );
-    let lacking = format!(r#"{{"op":"c","after":{{"a":1}},{PG}}}"#);
-    assert_eq!(
-        told_value(&mut *decoder, &lacking),
-        "insert public.t after{a=Int(1)} Bare at=5 source=0/10 order=16 complete"
-    );
-    let keyed = decode(&mut *decoder, "topic", (Some(r#"{"a":1}"#), Some(delete.as_bytes())), &[]);
-    assert_eq!(told(&keyed), "delete public.t key{a=Int(1)} Bare at=5 source=0/10 order=16");
+}
+
+/// What is understood of a record of a table whose key is the column `c`, but for its place in the source.
+fn keyed_by_c(key: Option<&str>, value: &str, headers: &[(&[u8], Option<&[u8]>)]) -> String {
+    let table = if value.contains("mysql") { "app.t" } else { "public.t" };
+    let mut decoder = decoder(&keyed(table, &["c"]));
+    let understood = decode(&mut *decoder, "topic", (key, Some(value.as_bytes())), headers);
+    told(&understood).replace(" at=5 source=0/10 order=16", "").replace(" at=5 source=b.2:7 order=2199023255559", "")
+}
+
+const OWN: Option<&str> = Some(r#"{"id":1}"#);
+
+#[test]
+fn keys_come_from_the_record_key_or_from_the_row() {
+    let lacking = "reject: debezium record: key column `c` is neither in the record's key nor in its row: expected it in one \
+                   of them, for `tables[0].key` names it; name columns that every record of the table carries (public.t)";
+    let row = r#"{"id":1,"c":"x"}"#;
+    for (key, value, expected) in [
+        (
+            Some(r#"{"id":1,"c":"k"}"#),
+            format!(r#"{{"op":"c","after":{row},{PG}}}"#),
+            r#"insert public.t key{c=Text("k")} after{id=Int(1) c=Text("x")} Bare complete"#,
+        ),
+        (
+            OWN,
+            format!(r#"{{"op":"r","after":{row},{PG}}}"#),
+            r#"read public.t key{c=Text("x")} after{id=Int(1) c=Text("x")} Bare complete"#,
+        ),
+        (
+            None,
+            format!(r#"{{"op":"u","after":{row},{PG}}}"#),
+            r#"update public.t key{c=Text("x")} after{id=Int(1) c=Text("x")} Bare complete"#,
+        ),
+        (
+            Some(r#"{"schema":null,"payload":null}"#),
+            format!(r#"{{"op":"d","before":{row},{PG}}}"#),
+            r#"delete public.t key{c=Text("x")} Bare"#,
+        ),
+        (
+            OWN,
+            format!(r#"{{"op":"d","before":{row},{MY}}}"#),
+            r#"delete app.t key{c=Text("x")} before{id=Int(1) c=Text("x")} Bare"#,
+        ),
+        (Some("x"), format!(r#"{{"op":"d","before":{row},{PG}}}"#), r#"delete public.t key{c=Text("x")} Bare"#),
+        (
+            Some(r#""x""#),
+            format!(r#"{{"op":"u","after":{row},{PG}}}"#),
+            r#"update public.t key{c=Text("x")} after{id=Int(1) c=Text("x")} Bare complete"#,
+        ),
+        (OWN, format!(r#"{{"op":"t",{PG}}}"#), "truncate public.t key{} Declared"),
+        (OWN, "null".to_owned(), "tombstone"),
+        (OWN, format!(r#"{{"op":"c","after":{{"id":1}},{PG}}}"#), lacking),
+        (OWN, format!(r#"{{"op":"u","before":{row},"after":{{"id":1}},{PG}}}"#), lacking),
+        (OWN, format!(r#"{{"op":"d","before":null,{PG}}}"#), lacking),
+        (
+            OWN,
+            declared(r#"{"type":"int32","field":"id"},{"type":"string","field":"c"}"#, row)
+                .replace("\"op\":\"u\"", "\"op\":\"c\""),
+            r#"insert public.t key{c=Text("x")} after{id=Int(1) c=Text("x")} Declared complete"#,
+        ),
+    ] {
+        assert_eq!(keyed_by_c(key, &value, &[]), expected, "{value}");
+    }
+}
+
+#[test]
+fn a_change_of_a_configured_key_is_told_or_refused() {
+    let pair = |table: &str| {
+        let rows = r#"before{id=Int(1) c=Text("w")} Bare Old"#;
+        format!(
+            r#"delete {table} key{{c=Text("w")}} {rows} + insert {table} key{{c=Text("x")}} after{{id=Int(1) c=Text("x")}} Bare New complete"#
+        )
+    };
+    let untold = "reject: debezium record: whether key column `c` changed cannot be told: `tables[0].key` names it, and the \
+                  record has no old row that is sure; log rows whole at the source (REPLICA IDENTITY FULL, \
+                  binlog_row_image=FULL), or name the column in the connector's `message.key.columns` (public.t)";
+    let unsure = "reject: debezium record: key column `c`, which `tables[0].key` names, is not in the record's key, and the rest \
+                  of a deleted row may be made up by the connector: log rows whole at the source (REPLICA IDENTITY FULL) and \
+                  name the column in the connector's `message.key.columns`, or configure columns of the record's key (public.t)";
+    let same =
+        r#"update public.t key{c=Text("x")} after{id=Int(1) c=Text("x")} before{id=Int(1) c=Text("x")} Bare complete"#;
+    let row = r#"{"id":1,"c":"x"}"#;
+    let update = |before: &str, source: &str| format!(r#"{{"op":"u","before":{before},"after":{row},{source}}}"#);
+    let moved = r#"{"id":1,"c":"w"}"#;
+    for (key, value, expected) in [
+        (OWN, update(moved, PG), pair("public.t")),
+        (None, update(moved, PG), pair("public.t")),
+        (OWN, update(moved, MY), pair("app.t")),
+        (Some(r#"{"c":"x"}"#), update(moved, MY), pair("app.t")),
+        (OWN, update(row, PG), same.to_owned()),
+        (OWN, update("null", PG), untold.to_owned()),
+        (Some("1"), update("null", PG), untold.to_owned()),
+        (OWN, update(r#"{"id":0,"c":""}"#, PG), untold.to_owned()),
+        (Some(r#"{"c":"x"}"#), update(r#"{"id":0,"c":""}"#, PG), untold.to_owned()),
+        (OWN, format!(r#"{{"op":"d","before":{row},{PG}}}"#), unsure.to_owned()),
+        (Some("1"), format!(r#"{{"op":"d","before":{row},{PG}}}"#), unsure.to_owned()),
+    ] {
+        assert_eq!(keyed_by_c(key, &value, &[]), expected, "{value}");
+    }
+}
+
+#[test]
+fn halves_of_a_key_change_are_halves_of_the_configured_key_alone() {
+    let headers: &[(&[u8], Option<&[u8]>)] = &[(b"__debezium.newkey", Some(b"{}"))];
+    let value = format!(r#"{{"op":"d","before":{{"id":1,"c":"x"}},{MY}}}"#);
+    for (key, is_half) in [(OWN, false), (Some(r#"{"id":1,"c":"x"}"#), false), (Some(r#"{"c":"x"}"#), true)] {
+        assert_eq!(keyed_by_c(key, &value, headers).ends_with("Old"), is_half, "{key:?}");
+    }
 }

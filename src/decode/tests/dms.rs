@@ -97,7 +97,7 @@ fn nulls_sent() {
 
 #[test]
 fn before_images() {
-    let keyed = || Options { keys: [("public.foo".to_owned(), vec!["id".to_owned()])].into(), ..Options::default() };
+    let keyed = || keyed("public.foo", &["id"]);
     let halves = r#"delete public.foo key{id=Int(46)} Dms Old + insert public.foo key{id=Int(47)} after{id=Int(47) v=Text("x")} Dms New"#;
     let whole = r#"update public.foo key{id=Int(47)} after{id=Int(47) v=Text("x")} before{id=Int(47) v=Text("w")} Dms"#;
     let part = r#"update public.foo key{id=Int(47)} after{id=Int(47) v=Text("x")} Dms"#;
@@ -130,6 +130,37 @@ fn before_images() {
         &[],
     );
     assert_eq!(told(&by_record_key), halves);
+}
+
+#[test]
+fn keys_of_the_users_choice() {
+    let untold = "reject: dms record: whether key column `name` changed cannot be told: `tables[0].key` names it, it is not of the \
+                  table's primary key, and no before image has it; set `EnableBeforeImage` with `ColumnFilter` `all` in the \
+                  task's `BeforeImageSettings` (public.foo)";
+    let lacking = "reject: dms record: key column `name` is not in `data`: expected it there, for `tables[0].key` names it; name \
+                   columns that every record of the table carries (public.foo)";
+    let row = r#"{"id":1,"name":"x","doc":"d"}"#;
+    let after = r#"key{name=Text("x")} after{id=Int(1) name=Text("x") doc=Text("d")}"#;
+    check(
+        &keyed("public.foo", &["name"]),
+        &[
+            (message("update", row, ""), &format!("update public.foo {after} Dms")),
+            (control("create-table", DECLARED), "control create-table"),
+            (message("insert", row, ""), &format!("insert public.foo {after} Dms complete")),
+            (message("update", row, ""), untold),
+            (message("update", row, r#""BI":{"id":1},"#), untold),
+            (message("update", row, r#""BI":{"name":"x"},"#), &format!("update public.foo {after} Dms complete")),
+            (
+                message("update", row, r#""BI":{"name":"w"},"#),
+                &format!(
+                    r#"delete public.foo key{{name=Text("w")}} Dms Old + insert public.foo {after} Dms New complete"#
+                ),
+            ),
+            (message("delete", row, ""), r#"delete public.foo key{name=Text("x")} Dms"#),
+            (message("insert", r#"{"id":2}"#, ""), lacking),
+            (message("delete", r#"{"id":2}"#, ""), lacking),
+        ],
+    );
 }
 
 #[test]

@@ -4,11 +4,13 @@ mod debezium;
 mod dms;
 mod hostile;
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::*;
 use crate::model::change::KeyChange;
-use crate::model::{Batch, Cell, PartitionId, Row};
+use crate::model::{Batch, Cell, Columns, PartitionId, Row};
 
 /// A record as `kcat -J` prints it.
 #[derive(Deserialize)]
@@ -73,6 +75,15 @@ fn told_change(change: &Change) -> String {
     let complete = change.complete.then(|| " complete".to_owned());
     text.extend([at, source, order, marked, half, complete].into_iter().flatten());
     text
+}
+
+/// Options under which the key of one table is chosen by the user.
+fn keyed(table: &'static str, columns: &'static [&'static str]) -> Options {
+    let find = move |name: &str| {
+        let columns = Arc::new(Columns::new(columns.iter().copied()));
+        (name == table).then(|| KeyRule { columns, path: "tables[0].key".to_owned() })
+    };
+    Options { keys: KeyRules::new(find), ..Options::default() }
 }
 
 /// Decodes one value without key and headers.
