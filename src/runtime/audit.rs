@@ -36,6 +36,8 @@ const LINE: Duration = Duration::from_secs(10);
 enum End {
     /// Every change has its verdict.
     Judged,
+    /// The tap failed for good before the end of the range.
+    CutOff,
     /// Time was up.
     TimedOut,
     /// A signal.
@@ -139,13 +141,16 @@ async fn wait(args: &AuditArgs, running: &Running, clock: Clock, live: bool) -> 
     let mut read_at = None;
     let mut shown = clock.elapsed();
     loop {
-        let read = *running.tap.borrow() >= TapState::Ended;
+        let state = *running.tap.borrow();
+        let read = state >= TapState::Ended;
         if read && read_at.is_none() {
             read_at = Some(clock.elapsed());
         }
         let tally = if read { running.tally_now().await } else { None };
-        if tally.as_ref().is_some_and(is_judged) {
-            return End::Judged;
+        match state {
+            TapState::Ended if tally.as_ref().is_some_and(is_judged) => return End::Judged,
+            TapState::Closed => return End::CutOff,
+            TapState::Running | TapState::Ended => {}
         }
         let waited = read_at.map_or(Duration::ZERO, |at| clock.elapsed().saturating_sub(at));
         if waited >= args.max_wait || args.max_time.is_some_and(|most| clock.elapsed() >= most) {

@@ -74,7 +74,7 @@ pub(super) enum TapState {
     Running,
     /// The asked range was read to its end.
     Ended,
-    /// It will deliver nothing more.
+    /// It will deliver nothing more; where a range was asked, it failed before the end.
     Closed,
 }
 

@@ -4,8 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::afterimage;
+use super::decode::gzip;
 use super::shop::{line, shop};
+use super::{afterimage, afterimage_reading};
 
 const ROWS: u64 = 5_000;
 
@@ -42,14 +43,50 @@ fn what_one_message_told_holds_for_all_behind_it() {
         fs::write(shop.path().join("afterimage.toml"), config).expect("a file");
         let ended = afterimage(shop.path(), &["audit", "-c", "afterimage.toml", "-o", "json"], &[]);
         let report: Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{}{}", ended.out, ended.err));
-        let findings: Vec<_> = report["findings"]
-            .as_array()
-            .expect("findings")
-            .iter()
-            .map(|one| (one["kind"].clone(), one["key"].clone()))
-            .collect();
+        let findings = findings(&report);
         let diverged = |id: u64| (json!("diverged_row"), json!({"id": id}));
         assert_eq!(findings, [diverged(7), diverged(4321)], "{format}: {}", ended.err);
         assert_eq!(ended.code, Some(1), "{}", ended.err);
+    }
+}
+
+fn findings(report: &Value) -> Vec<(Value, Value)> {
+    let all = report["findings"].as_array().expect("findings");
+    all.iter().map(|one| (one["kind"].clone(), one["key"].clone())).collect()
+}
+
+#[test]
+fn a_tap_on_standard_input_is_judged_to_its_end() {
+    let row = |id: u64| json!({"id": id, "name": format!("n{id}")});
+    let payload = |id: u64| {
+        let source = json!({"connector": "postgresql", "schema": "public", "table": "orders", "lsn": id});
+        json!({"op": "c", "before": null, "after": row(id), "source": source})
+    };
+    let lines: String = (1..=300).map(|id| line("t", id, Some(&json!({"id": id})), &payload(id)) + "\n").collect();
+    let shop = shop(
+        [],
+        "create table orders (id integer primary key, name text); \
+         with recursive n(id) as (select 1 union all select id + 1 from n where id < 300) \
+         insert into orders select id, 'n' || id from n where id <> 123",
+    );
+    let arguments = ["audit", "--tap", "file:-", "--target", "sqlite:t.db", "-o", "json"];
+    for input in [lines.as_bytes(), &gzip(&lines)] {
+        let ended = afterimage_reading(shop.path(), &arguments, input);
+        let report: Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{}{}", ended.out, ended.err));
+        assert_eq!(findings(&report), [(json!("missing_row"), json!({"id": 123}))], "{}", ended.err);
+        assert_eq!(ended.code, Some(1), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_tap_that_fails_before_its_end_is_never_verified() {
+    let packed = gzip(&task().map(|line| line + "\n").collect::<String>());
+    let shop = shop([], "create table orders (id integer primary key, name text, note text)");
+    let arguments = ["audit", "--tap", "file:-", "--target", "sqlite:t.db", "-o", "json"];
+    for length in [100, packed.len() / 2] {
+        let ended = afterimage_reading(shop.path(), &arguments, &packed[..length]);
+        let report: Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{}{}", ended.out, ended.err));
+        assert_eq!((ended.code, &report["summary"]["complete"]), (Some(2), &json!(false)), "{}", ended.err);
+        assert!(ended.err.contains("cut off or damaged"), "{}", ended.err);
     }
 }
