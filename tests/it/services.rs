@@ -1,6 +1,7 @@
 //! The services that `tests/services/up` started: where they listen, and how a test disturbs them.
 
 use std::env;
+use std::path::PathBuf;
 
 use tokio::process::Command;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -28,6 +29,10 @@ impl Stay {
 #[derive(Clone, Debug)]
 pub(crate) struct Services {
     pub(crate) broker: String,
+    /// Its listener for clients that prove who they are: SASL_SSL with PLAIN.
+    pub(crate) secured: String,
+    /// `authority.pem` signed the certificate there, `stranger.pem` did not; `password` is that of the user `reader`.
+    pub(crate) secrets: PathBuf,
     pub(crate) connect_pg: String,
     pub(crate) connect_my: String,
     pub(crate) pg_source: String,
@@ -41,6 +46,8 @@ impl Services {
     pub(crate) fn from_env() -> Self {
         Self {
             broker: address("AFTERIMAGE_IT_BROKER"),
+            secured: address("AFTERIMAGE_IT_SECURED"),
+            secrets: address("AFTERIMAGE_IT_SECRETS").into(),
             connect_pg: address("AFTERIMAGE_IT_CONNECT_PG"),
             connect_my: address("AFTERIMAGE_IT_CONNECT_MY"),
             pg_source: address("AFTERIMAGE_IT_PG_SOURCE"),

@@ -4,21 +4,53 @@
 # The JVMs live for minutes on few cores: the quick compiler alone starts them sooner and leaves the cores to the tests.
 java_options=(-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto "-Dlog4j2.configurationFile=$services_dir/log4j2.yaml")
 
+# The listener for clients that must prove who they are, by the name in its certificate.
+secured_address() { printf 'localhost:%s\n' "$(port_of broker-secured)"; }
+secured_dir() { printf '%s\n' "$(data)/secured"; }
+
+# make_secrets: two authorities, of which one signs the broker's certificate, and the password of the one user. They live as
+# long as the data.
+make_secrets() {
+  local name
+  mkdir -p "$(secured_dir)"
+  (
+    cd "$(secured_dir)" || exit 1
+    openssl rand -hex 16 >password
+    for name in authority stranger; do
+      openssl req -x509 "${new_key[@]}" -days 30 -subj "/CN=$name" -keyout "$name.key" -out "$name.pem"
+    done
+    openssl req "${new_key[@]}" -subj /CN=localhost -keyout broker.key -out broker.csr
+    printf 'subjectAltName=DNS:localhost\n' >names
+    openssl x509 -req -in broker.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 30 -extfile names \
+      -out broker.pem
+    openssl pkcs12 -export -in broker.pem -inkey broker.key -passout file:password -out broker.p12
+  ) >>"$home/log/broker.log" 2>&1
+}
+
+new_key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+
 broker_address() { printf '127.0.0.1:%s\n' "$(port_of broker)"; }
 
 make_broker() {
-  local controller dir
+  local controller dir secured
   dir=$(data)/broker
   controller=127.0.0.1:$(port_of controller)
   mkdir -p "$dir"
+  make_secrets || return 1
+  secured=listener.name.secured
   cat >"$home/etc/broker.properties" <<CONF
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@$controller
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://$(broker_address),CONTROLLER://$controller
-advertised.listeners=PLAINTEXT://$(broker_address)
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://$(broker_address),CONTROLLER://$controller,SECURED://127.0.0.1:$(port_of broker-secured)
+advertised.listeners=PLAINTEXT://$(broker_address),SECURED://$(secured_address)
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURED:SASL_SSL
+$secured.sasl.enabled.mechanisms=PLAIN
+$secured.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_reader="$(cat "$(secured_dir)/password")";
+$secured.ssl.keystore.type=PKCS12
+$secured.ssl.keystore.location=$(secured_dir)/broker.p12
+$secured.ssl.keystore.password=$(cat "$(secured_dir)/password")
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$dir
 log.retention.ms=-1

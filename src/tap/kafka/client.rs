@@ -12,6 +12,9 @@ use super::super::TapError;
 /// How long one question to the brokers may take.
 pub(super) const ASK: Duration = Duration::from_secs(10);
 
+/// How long a client that nobody polls is served. Without any time a poll ends behind the first log line, whatever follows it.
+const SERVE: Duration = Duration::from_millis(10);
+
 /// The brokers of a tap and how to speak to them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Brokers {
@@ -97,6 +100,11 @@ impl Brokers {
         self.trouble(&format!("the brokers did not say {question}"), hint, Some(error))
     }
 
+    /// The same, asked by this client: where the brokers refuse it, that is why.
+    pub(super) fn silent_to(&self, asker: &BaseConsumer, question: &str, error: KafkaError) -> TapError {
+        self.silent(question, drain(asker).unwrap_or(error))
+    }
+
     /// A client that cannot be made. The client's own error repeats the value, which may be a password.
     pub(super) fn unusable(&self, error: KafkaError) -> TapError {
         if let KafkaError::ClientConfig(_, reason, name, _) = error {
@@ -113,8 +121,12 @@ const GENERAL: &str = "check that `brokers` is right and reachable from here";
 pub(super) fn advice(code: RDKafkaErrorCode) -> &'static str {
     type Code = RDKafkaErrorCode;
     let denied = [Code::TopicAuthorizationFailed, Code::GroupAuthorizationFailed, Code::ClusterAuthorizationFailed];
-    if matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) {
-        "check the security settings in `properties` (security.protocol, sasl.*, ssl.*)"
+    if matches!(code, Code::Authentication | Code::SaslAuthenticationFailed) {
+        "they refuse the credentials: check sasl.mechanism, sasl.username and sasl.password in `properties`"
+    } else if code == Code::SSL {
+        "no secure connection can be made: check in `properties` that ssl.ca.location names the authority that signed the \
+         brokers' certificate, and that security.protocol is that of this listener; and that `brokers` has the name in the \
+         certificate"
     } else if denied.contains(&code) {
         "allow this user to READ and DESCRIBE the topics and to READ the group"
     } else if matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) {
@@ -124,14 +136,25 @@ pub(super) fn advice(code: RDKafkaErrorCode) -> &'static str {
     }
 }
 
-/// Serves what has queued up in a client that nobody polls: errors and log lines, which would pile up otherwise.
-pub(super) fn drain<C: ConsumerContext>(client: &BaseConsumer<C>) {
+/// Serves what has queued up in a client that nobody polls: errors and log lines, which would pile up otherwise. Answers why
+/// the brokers refuse it, if they do: to a question they are only silent.
+pub(super) fn drain<C: ConsumerContext>(client: &BaseConsumer<C>) -> Option<KafkaError> {
+    type Code = RDKafkaErrorCode;
+    let mut refusal = None;
     // Far more than piles up between two questions; a bound, so that a client in trouble cannot hold its caller.
     for _ in 0..1000 {
-        if client.poll(Duration::ZERO).is_none() {
-            return;
+        match client.poll(SERVE) {
+            None => break,
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                let code = error.rdkafka_error_code();
+                if matches!(code, Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL)) {
+                    refusal = Some(error);
+                }
+            }
         }
     }
+    refusal
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ impl Follow {
     fn born(&self, outlet: &mut Outlet) -> Option<BTreeSet<crate::model::position::PartitionName>> {
         let Session { brokers, signal, .. } = &self.session;
         let asker = brokers.asker().map_err(|error| outlet.event(TapEvent::Failed(error))).ok()?;
-        let mut tries = 0;
+        let (mut tries, mut refusal) = (0, None);
         while !signal.stopped() {
             match self.topics.existing(&asker, TRY) {
                 Ok((found, missing)) => {
@@ -146,13 +146,14 @@ impl Follow {
                 }
                 Err(error) => {
                     tries += 1;
+                    refusal = client::drain(&asker).or(refusal);
                     if tries == TELL {
+                        let error = refusal.take().unwrap_or(error);
                         outlet.event(TapEvent::Failed(brokers.silent("which topics exist; still asking", error)));
                         outlet.flush();
                     }
                 }
             }
-            client::drain(&asker);
         }
         None
     }

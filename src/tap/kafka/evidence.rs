@@ -141,7 +141,8 @@ pub fn held_up(brokers: &Brokers, partitions: &[PartitionName]) -> Result<Vec<He
 pub fn partitions_of(brokers: &Brokers, topics: &[String]) -> Result<(Vec<PartitionName>, Vec<String>), TapError> {
     brokers.check()?;
     let topics = Topics::parse(brokers, topics)?;
-    topics.existing(&brokers.asker()?, ASK).map_err(|error| brokers.silent("which topics exist", error))
+    let asker = brokers.asker()?;
+    topics.existing(&asker, ASK).map_err(|error| brokers.silent_to(&asker, "which topics exist", error))
 }
 
 /// A group that reads some of the same topics.
@@ -164,7 +165,7 @@ pub struct GroupOnTopics {
 /// When the brokers do not answer, or do not let us list groups.
 pub fn groups_on(brokers: &Brokers, topics: &[String]) -> Result<Vec<GroupOnTopics>, TapError> {
     let client = brokers.asker()?;
-    let ask = |error: KafkaError| brokers.silent("which groups read these topics", error);
+    let ask = |error: KafkaError| brokers.silent_to(&client, "which groups read these topics", error);
     let (names, _) = Topics::parse(brokers, topics)?.existing(&client, ASK).map_err(ask)?;
     let groups = client.fetch_group_list(None, ASK).map_err(ask)?;
     let wanted: BTreeSet<&str> = names.iter().map(|name| &*name.topic).collect();

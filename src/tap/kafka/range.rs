@@ -133,6 +133,10 @@ impl Bounded {
         let mut answer = self.topics.existing(asker, ASK);
         for _ in 1..TRIES {
             if let Err(error) = &answer {
+                if let Some(refusal) = client::drain(asker) {
+                    answer = Err(refusal);
+                    break;
+                }
                 tracing::warn!(%error, "the brokers do not answer yet");
                 answer = self.topics.existing(asker, ASK);
             }
