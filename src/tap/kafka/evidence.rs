@@ -81,7 +81,7 @@ impl Applied {
     }
 }
 
-fn as_group(brokers: &Brokers, group: &str) -> Result<BaseConsumer, TapError> {
+pub(super) fn as_group(brokers: &Brokers, group: &str) -> Result<BaseConsumer, TapError> {
     brokers.settings().set("group.id", group).create().map_err(|error| brokers.unusable(error))
 }
 

@@ -23,6 +23,7 @@ mod ledger;
 mod range;
 mod rebalance;
 mod roster;
+pub mod standing;
 mod topics;
 
 use std::collections::BTreeMap;
