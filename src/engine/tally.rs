@@ -104,6 +104,10 @@ pub struct Tally {
     pub at: Tick,
     /// Counters.
     pub counters: Counters,
+    /// The re-application margin in force.
+    pub settle: Duration,
+    /// How far the applier may be ahead of the tap, as far as is known now.
+    pub lead: Duration,
     /// Keys tracked.
     pub keys: usize,
     /// Versions tracked.
@@ -149,6 +153,8 @@ impl Engine {
         Tally {
             at: self.now,
             counters: self.counters.clone(),
+            settle: self.settle(),
+            lead: self.lead(),
             keys: self.keys.len(),
             versions: self.memory.versions,
             memory_bytes: self.memory_bytes(),

@@ -42,6 +42,8 @@ enum End {
     TimedOut,
     /// A signal.
     Stopped,
+    /// Several servers answer: their rows say nothing together.
+    Refused,
 }
 
 pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
@@ -58,6 +60,10 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
     };
     let running = Running::start(start).await?;
     let end = wait(&args, &running, clock, live).await;
+    if let Some(why) = running.target.refusal() {
+        running.stop().await;
+        return Err(Failure::new(why));
+    }
     let tally = running.tally_now().await;
     running.flush().await;
     let (partitions, counts) = (running.partitions.clone(), Arc::clone(&running.counts));
@@ -151,6 +157,9 @@ async fn wait(args: &AuditArgs, running: &Running, clock: Clock, live: bool) -> 
             TapState::Ended if tally.as_ref().is_some_and(is_judged) => return End::Judged,
             TapState::Closed => return End::CutOff,
             TapState::Running | TapState::Ended => {}
+        }
+        if running.target.refusal().is_some() {
+            return End::Refused;
         }
         let waited = read_at.map_or(Duration::ZERO, |at| clock.elapsed().saturating_sub(at));
         if waited >= args.max_wait || args.max_time.is_some_and(|most| clock.elapsed() >= most) {

@@ -11,7 +11,7 @@ use crate::engine::event::Node;
 use crate::model::{PartitionId, SourceTime, Tick};
 use crate::tap::kafka::evidence::Applied;
 use crate::tap::{Control, Partitions, TapError};
-use crate::target::{AppliedRow, Target, TargetError};
+use crate::target::{AppliedRow, Role, Target, TargetError};
 
 use super::clock::Clock;
 use super::driver::Reply;
@@ -19,6 +19,9 @@ use super::tell;
 
 /// How often the node that is read is asked what it is, where no read fails.
 const ASK_NODE_EVERY: Duration = Duration::from_secs(600);
+
+/// How often it is looked who answers, where several servers did.
+const LOOK_WHO_ANSWERS_EVERY: Duration = Duration::from_secs(60);
 
 /// Where the applier's own positions come from.
 pub(super) enum Positions {
@@ -49,16 +52,18 @@ impl Evidence {
     pub(super) async fn run(self) {
         let mut pace = tokio::time::interval(self.every.max(Duration::from_millis(20)));
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut asked_node = None;
+        let (mut asked_node, mut refused) = (None, None);
         while !self.replies.is_closed() {
             pace.tick().await;
-            if self.failing.load(Ordering::Relaxed) {
+            if self.failing.load(Ordering::Relaxed) || self.target.is_doubtful() {
                 // Another node may answer next.
                 asked_node = None;
             }
             let now = self.clock.now();
-            if asked_node.is_none_or(|at| at + ASK_NODE_EVERY <= now) && self.ask_node().await {
-                asked_node = Some(now);
+            let waits = refused.is_some_and(|at: Tick| now < at + LOOK_WHO_ANSWERS_EVERY);
+            if !waits && asked_node.is_none_or(|at| at + ASK_NODE_EVERY <= now) {
+                asked_node = self.ask_node().await.then_some(now);
+                refused = self.target.refusal().map(|_| now);
             }
             let known: Vec<PartitionId> = self.partitions.all().into_iter().map(|(id, _)| id).collect();
             if known.is_empty() {
@@ -71,23 +76,34 @@ impl Evidence {
         }
     }
 
-    /// Asks which node is read; gives back whether it answered. Until then positions prove nothing.
+    /// Asks which node is read; gives back whether it answered. Until then positions prove nothing, and where it is another
+    /// one than before nothing is read.
     async fn ask_node(&self) -> bool {
-        match self.target.probe().await {
-            Ok(probe) if probe.replica => {
-                tell::reads_replica(&self.pipeline);
-                self.send(Reply::Node(Node::Replica)).await;
-                true
-            }
-            Ok(_) => {
-                self.send(Reply::Node(Node::Primary)).await;
-                true
-            }
+        let is_another = self.target.is_doubtful();
+        let probe = match self.target.probe().await {
+            Ok(probe) => probe,
             Err(error) => {
+                // Several servers: no lookup will say so where none is due.
+                self.failing.fetch_or(self.target.refusal().is_some(), Ordering::Relaxed);
                 self.failed(&error);
-                false
+                return false;
             }
+        };
+        if is_another {
+            tell::reads_another_server(&self.pipeline, probe.server.as_ref());
+            // What positions made suspect was read elsewhere: it begins anew, as behind any change of the node.
+            self.send(Reply::Node(Node::Replica)).await;
         }
+        let node = match probe.role {
+            Role::Replica(why) => {
+                tell::reads_replica(&self.pipeline, &why);
+                Node::Replica
+            }
+            Role::Written(_) => Node::Primary,
+        };
+        self.send(Reply::Node(node)).await;
+        self.target.admit();
+        true
     }
 
     async fn ask_ends(&self, known: Vec<PartitionId>) {

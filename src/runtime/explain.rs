@@ -274,7 +274,7 @@ fn compare(table: &Table, seen: &Seen, gathered: &Gathered, story: &mut Story, a
         Seen::Incomparable => story::Seen::Unknown { why: "the row found there has another key".to_owned() },
     };
     for (version, told) in gathered.versions.iter().zip(&mut story.versions) {
-        told.is_there = is_there(table, seen, &version.change);
+        told.is_there = look::is_there(table, seen, &version.change);
     }
     let newest = gathered.versions.back().and_then(|version| version.change.after.as_ref());
     if let (Some(expected), Seen::Row { row, .. }) = (newest, seen) {
@@ -287,16 +287,5 @@ fn compare(table: &Table, seen: &Seen, gathered: &Gathered, story: &mut Story, a
                 observed: values.text(&column.observed),
             })
             .collect();
-    }
-}
-
-fn is_there(table: &Table, seen: &Seen, change: &Change) -> bool {
-    match (seen, &change.after) {
-        (Seen::Absent, None) => true,
-        (Seen::Row { row, .. }, Some(expected)) => {
-            let compared = table.plan.differ(expected, row);
-            compared.iter().all(|column| column.outcome != crate::canon::Compared::Different)
-        }
-        (Seen::Absent, Some(_)) | (Seen::Row { .. }, None) | (Seen::Several { .. } | Seen::Incomparable, _) => false,
     }
 }

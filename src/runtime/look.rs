@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::canon::Compared;
 use crate::engine::event::{LookFailure, Looked, Lookup, Seen};
-use crate::model::{Key, Row};
+use crate::model::{Change, Key, Row};
 use crate::tap::Control;
 use crate::target::{Ask, Target, TargetError};
 use crate::telemetry::event;
@@ -140,6 +141,18 @@ pub(super) fn seen(table: &Table, key: &Key, rows: Vec<Row<'static>>) -> Seen {
             Seen::Row { hashes: table.plan.observe(&row), row: Arc::new(row), placeholder }
         }
         (count, _) => Seen::Several { count, row: Arc::new(own.remove(0)) },
+    }
+}
+
+/// Whether what was seen is what a change left behind, in the columns that are compared.
+pub(super) fn is_there(table: &Table, seen: &Seen, change: &Change) -> bool {
+    match (seen, &change.after) {
+        (Seen::Absent, None) => true,
+        (Seen::Row { row, .. }, Some(expected)) => {
+            let compared = table.plan.differ(expected, row);
+            compared.iter().all(|column| column.outcome != Compared::Different)
+        }
+        (Seen::Absent, Some(_)) | (Seen::Row { .. }, None) | (Seen::Several { .. } | Seen::Incomparable, _) => false,
     }
 }
 

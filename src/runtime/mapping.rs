@@ -125,7 +125,8 @@ impl PlanRules {
             },
         };
         let described = target.describe(place.0.as_deref(), &place.1).await?;
-        let missing = || format!("the target has no table `{}`: name it in the table's rule", place.1);
+        let missing =
+            || format!("the target has no table `{}`: name it in the table's rule, or grant SELECT on it", place.1);
         Ok(described.ok_or_else(missing))
     }
 }

@@ -1,5 +1,6 @@
 //! The picture of all pipelines: what the web port shows and the gauges say. Read-only; nothing is decided by it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Pipeline};
+use crate::engine::Options;
+use crate::engine::limit::{Commits, Margin, Order};
 use crate::engine::tally::{Counters, Tally};
+use crate::model::{PartitionId, Tick};
 use crate::report::compose::Context as _;
 use crate::store::Store;
 use crate::tap::Partitions;
@@ -36,7 +40,48 @@ pub(super) struct Board {
     health: watch::Sender<Health>,
     status: watch::Sender<Arc<Status>>,
     clock: Clock,
-    warned: std::collections::BTreeMap<String, u64>,
+    warned: BTreeMap<String, u64>,
+    /// By pipeline.
+    signs: BTreeMap<String, Signs>,
+}
+
+/// Signs of progress in each partition of a pipeline, for the bound of the time to detect.
+#[derive(Default)]
+struct Signs(BTreeMap<PartitionId, Sign>);
+
+/// How the applied watermark of one partition moved.
+#[derive(Clone, Copy)]
+struct Sign {
+    applied: u64,
+    /// When it moved last, or nothing waited for it to.
+    moved: Tick,
+    /// It was seen to move, or nothing ever waited for it.
+    seen: bool,
+    /// The longest time in which changes waited for it to move.
+    widest: Duration,
+}
+
+impl Signs {
+    fn note(&mut self, tally: &Tally, now: Tick) {
+        for mark in tally.partitions.iter().filter(|mark| mark.assigned) {
+            let waits = mark.pending > 0;
+            let new = Sign { applied: mark.applied, moved: now, seen: !waits, widest: Duration::ZERO };
+            let sign = self.0.entry(mark.partition).or_insert(new);
+            sign.widest = sign.widest.max(now.since(sign.moved));
+            sign.seen |= mark.applied > sign.applied || !waits;
+            if mark.applied > sign.applied || !waits {
+                (sign.applied, sign.moved) = (mark.applied, now);
+            }
+        }
+    }
+
+    /// The longest of all; `None` where changes wait and none was ever seen.
+    fn widest(&self) -> Option<Duration> {
+        self.0
+            .values()
+            .map(|sign| sign.seen.then_some(sign.widest))
+            .try_fold(Duration::ZERO, |widest, one| Some(widest.max(one?)))
+    }
 }
 
 /// The web port, taken but not yet served.
@@ -77,7 +122,7 @@ impl Board {
                 Some(Port { listener, site })
             }
         };
-        Ok((Board { health, status, clock, warned: std::collections::BTreeMap::new() }, port))
+        Ok((Board { health, status, clock, warned: BTreeMap::new(), signs: BTreeMap::new() }, port))
     }
 
     /// Renews everything.
@@ -91,7 +136,10 @@ impl Board {
             let tally = running.tally.borrow().clone();
             gauges(&pipeline.name, running, &tally);
             check(&pipeline.name, running, &tally, &mut health);
-            let one = pipeline_status(pipeline, running, &tally);
+            let signs = self.signs.entry(pipeline.name.clone()).or_default();
+            signs.note(&tally, running.clock.now());
+            let mut one = pipeline_status(pipeline, running, &tally);
+            one.detects_within_s = detects_within(&settings::engine(pipeline), &tally, signs);
             self.warn_once(&one);
             status.pipelines.push(one);
         }
@@ -202,6 +250,7 @@ fn pipeline_status(pipeline: &Pipeline, running: &Running, tally: &Tally) -> Pip
     PipelineStatus {
         name: pipeline.name.clone(),
         guarantee: doctor::guarantee(pipeline).join("; "),
+        detects_within_s: None,
         applied: settings::applied(pipeline).iter().map(ToString::to_string).collect(),
         would_settle: (unproven > 0).then(|| would_settle(pipeline)),
         changes: tally.counters.changes,
@@ -220,9 +269,28 @@ fn pipeline_status(pipeline: &Pipeline, running: &Running, tally: &Tally) -> Pip
         memory_bytes: tally.memory_bytes as u64,
         patrolled_keys: tally.patrolled_keys as u64,
         oldest_look_s: tally.oldest_look.as_secs_f64(),
-        held: tally.stated.iter().map(ToString::to_string).collect(),
+        held: running.target.refusal().into_iter().chain(tally.stated.iter().map(ToString::to_string)).collect(),
         partitions: partition_statuses(tally, &running.partitions),
     }
+}
+
+/// The bound that `doctor` tells, by what was measured since the start.
+fn detects_within(options: &Options, tally: &Tally, signs: &Signs) -> Option<f64> {
+    let commits = options.evidence.committed && options.commits == Commits::AfterWrite && !tally.demoted;
+    let rows = (options.evidence.heartbeat || options.evidence.inferred) && options.order != Order::Key;
+    if !commits && !rows {
+        return None;
+    }
+    let seen = signs.widest()?;
+    let spacing = if commits { seen.max(doctor::commit_interval(options).0) } else { seen };
+    let measured = |time| Ok((time, String::new()));
+    let pace = doctor::Pace { lag: measured(tally.counters.lag), spacing: measured(spacing) };
+    let now = Options {
+        settle: Margin::Stated(tally.settle),
+        lead: Margin::Stated(tally.lead),
+        ..options.clone()
+    };
+    doctor::bound(&now, &pace).within_s
 }
 
 fn partition_statuses(tally: &Tally, partitions: &Partitions) -> Vec<PartitionStatus> {

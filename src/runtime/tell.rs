@@ -7,7 +7,7 @@ use crate::engine::event::Note;
 use crate::model::{SourceTime, Wall};
 use crate::report::document::Document;
 use crate::tap::{Partitions, TapError};
-use crate::target::TargetError;
+use crate::target::{Server, TargetError};
 use crate::telemetry::event;
 
 use super::tables::{Mapped, Tables};
@@ -36,12 +36,19 @@ pub(super) fn target_failed(pipeline: &str, error: &TargetError, keys: usize) {
 }
 
 /// The node that is read follows the one that is written.
-pub(super) fn reads_replica(pipeline: &str) {
+pub(super) fn reads_replica(pipeline: &str, why: &str) {
     tracing::warn!(
         pipeline,
+        why,
         "the target's node is a replica: committed positions only let us forget there, and a loss is proven by what is seen \
          on it; read the node that the applier writes to find losses sooner"
     );
+}
+
+/// The target's URL leads to another server since now.
+pub(super) fn reads_another_server(pipeline: &str, server: Option<&Server>) {
+    let server = server.map(ToString::to_string);
+    tracing::warn!(pipeline, server, "another server answers at the target's URL; what was suspect begins anew there");
 }
 
 /// Something the judge wants a person to be able to read.

@@ -72,6 +72,12 @@ pub(super) fn timed_out() -> TargetError {
     TargetError::Unreachable { hint: "the server did not answer in time".to_owned(), source: None }
 }
 
+/// Another server answers than the one that was read so far.
+pub(super) fn moved() -> TargetError {
+    let hint = "another server answers there than before: it is looked at before anything is read from it".to_owned();
+    TargetError::Unreachable { hint, source: None }
+}
+
 /// The metadata that the question was built on does not fit the answer.
 pub(super) fn changed(table: &str, hint: &str) -> TargetError {
     TargetError::Changed { table: table.to_owned(), hint: hint.to_owned(), source: None }
@@ -80,6 +86,16 @@ pub(super) fn changed(table: &str, hint: &str) -> TargetError {
 /// For the operator.
 pub(super) fn refused(hint: impl Into<String>) -> TargetError {
     TargetError::Refused { hint: hint.into(), source: None }
+}
+
+/// Whether the server knows what was asked for and does not let this user see it: 42501 of PostgreSQL, and the errors of MySQL
+/// about a table or a column.
+pub(super) fn is_denied(error: &TargetError) -> bool {
+    let TargetError::Refused { source: Some(sqlx::Error::Database(error)), .. } = error else { return false };
+    match error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        Some(error) => matches!(error.number(), 1142 | 1143),
+        None => error.code().as_deref() == Some("42501"),
+    }
 }
 
 /// Whether a fresh connection may help at once: the old one was lost. Waiting for a pool or a statement that timed out is

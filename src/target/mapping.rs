@@ -25,7 +25,7 @@ impl fmt::Display for TableRef {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MappingError {
     /// The target has no table of these names.
-    #[error("the target has no table for `{tap}` (looked for {}): create it, or name its table with a rule (`match = \"{tap}\"`, `target = \"…\"`)", .tried.join(", "))]
+    #[error("the target has no table for `{tap}` (looked for {}): create it, name its table with a rule (`match = \"{tap}\"`, `target = \"…\"`), or grant SELECT on it", .tried.join(", "))]
     Missing {
         /// Table as the tap names it.
         tap: String,

@@ -10,6 +10,7 @@
 
 mod applied;
 mod budget;
+mod endpoint;
 mod failure;
 pub mod mapping;
 pub mod mysql;
@@ -22,6 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+
+pub use endpoint::Server;
 
 use crate::model::{Cell, Columns, Row, TableMeta};
 use mapping::{MappingError, TableRef};
@@ -104,34 +107,60 @@ pub struct Probe {
     pub version: String,
     /// A transaction-mode pooler was seen.
     pub transaction_pooler: bool,
-    /// The node is a replica (in recovery).
-    pub replica: bool,
+    /// Whether it is the node that the applier writes.
+    pub role: Role,
+    /// Which server answered; `None` where it does not say.
+    pub server: Option<Server>,
     /// Problems a person should mend, as sentences.
     pub warnings: Vec<String>,
+}
+
+/// Whether a node is the one that the applier writes, and by what it was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// It takes writes.
+    Written(String),
+    /// It follows the one that does: what was committed may not be here yet.
+    Replica(String),
+}
+
+impl Default for Role {
+    fn default() -> Role {
+        Role::Written("there is no other".to_owned())
+    }
 }
 
 /// What the session may do to a table. Reading is all that is ever done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Privileges {
-    /// It may read it, or some columns of it.
-    pub reads: bool,
+    /// What it may read of what was asked for.
+    pub reads: Reads,
     /// What else it may do, as the server calls it: `INSERT`, `UPDATE`, `DELETE`.
     pub writes: Vec<String>,
+    /// Whether row level security keeps rows from it.
+    pub hides_rows: RowSecurity,
 }
 
-impl Privileges {
-    /// Of the privileges that a server lists by name.
-    fn of(names: impl IntoIterator<Item = String>) -> Privileges {
-        let mut privileges = Privileges::default();
-        for name in names {
-            match &*name {
-                "SELECT" => privileges.reads = true,
-                "INSERT" | "UPDATE" | "DELETE" if !privileges.writes.contains(&name) => privileges.writes.push(name),
-                _ => {}
-            }
-        }
-        privileges
-    }
+/// What a session may read of a table, found out by asking for no row of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Reads {
+    /// All that is asked for.
+    #[default]
+    All,
+    /// Not these columns, and so nothing: they are read with the others.
+    Lacks(Vec<String>),
+    /// Nothing, not even the key.
+    Nothing,
+}
+
+/// Whether rows are kept from a session by a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum RowSecurity {
+    /// It sees all of them.
+    #[default]
+    SeesAll,
+    /// Policies decide what it sees.
+    Filtered,
 }
 
 /// A database that is read.
@@ -196,12 +225,50 @@ impl Target {
         }
     }
 
-    /// What the session may do to a table. A SQLite file has no privileges: whoever opens it for reading reads it.
-    pub async fn privileges(&self, table: &TableMeta) -> Result<Privileges, TargetError> {
-        match self {
-            Target::Postgres(target) => target.privileges(table).await,
-            Target::Mysql(target) => target.privileges(table).await,
-            Target::Sqlite(_) => Ok(Privileges { reads: true, writes: Vec::new() }),
+    /// What the session may do to the table of a lookup. A SQLite file has no privileges: whoever opens it for reading reads it.
+    pub async fn privileges(&self, ask: &Ask) -> Result<Privileges, TargetError> {
+        let (writes, hides_rows) = match self {
+            Target::Postgres(target) => target.privileges(&ask.table).await,
+            Target::Mysql(target) => target.writes(&ask.table).await.map(|writes| (writes, RowSecurity::SeesAll)),
+            Target::Sqlite(_) => Ok((Vec::new(), RowSecurity::SeesAll)),
+        }?;
+        let reads = match hides_rows {
+            // Every read of the table fails then, whatever its columns.
+            RowSecurity::Filtered => Reads::All,
+            RowSecurity::SeesAll => self.reads(ask).await?,
+        };
+        Ok(Privileges { reads, writes, hides_rows })
+    }
+
+    async fn reads(&self, ask: &Ask) -> Result<Reads, TargetError> {
+        if self.may_read(ask).await? {
+            return Ok(Reads::All);
+        }
+        let asking = |columns: Vec<usize>| Ask { columns, ..ask.clone() };
+        if !self.may_read(&asking(Vec::new())).await? {
+            return Ok(Reads::Nothing);
+        }
+        let mut lacks = Vec::new();
+        for column in &ask.columns {
+            if !self.may_read(&asking(vec![*column])).await? {
+                lacks.push(ask.table.columns[*column].name.to_string());
+            }
+        }
+        Ok(Reads::Lacks(lacks))
+    }
+
+    /// Whether the server carries out this very lookup, of no key.
+    async fn may_read(&self, ask: &Ask) -> Result<bool, TargetError> {
+        let ask = Ask { keys: Vec::new(), ..ask.clone() };
+        let outcome = match self {
+            Target::Postgres(target) => target.rehearse(&ask).await,
+            Target::Mysql(target) => target.rehearse(&ask).await,
+            Target::Sqlite(target) => target.lookup(&ask).await.map(drop),
+        };
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(error) if failure::is_denied(&error) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -214,7 +281,38 @@ impl Target {
         }
     }
 
-    /// Looks at what stands at the other end.
+    /// Whether another server seems to answer than the one that was read. Nothing is read until [`Target::probe`] has looked
+    /// and [`Target::admit`] was called.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.endpoint().is_some_and(endpoint::Endpoint::is_doubtful)
+    }
+
+    /// Why nothing is read at all, where several servers answer at the URL.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.endpoint().and_then(endpoint::Endpoint::refusal)
+    }
+
+    /// Reads may go to the server that the last probe has looked at.
+    pub fn admit(&self) {
+        if let Some(endpoint) = self.endpoint() {
+            endpoint.admit();
+        }
+    }
+
+    fn endpoint(&self) -> Option<&endpoint::Endpoint> {
+        match self {
+            Target::Postgres(target) => Some(target.endpoint()),
+            Target::Mysql(target) => Some(target.endpoint()),
+            Target::Sqlite(_) => None,
+        }
+    }
+
+    /// Looks at what stands at the other end, and who it is where that is doubtful.
+    ///
+    /// # Errors
+    /// It does not answer, or several servers do.
     pub async fn probe(&self) -> Result<Probe, TargetError> {
         match self {
             Target::Postgres(target) => target.probe().await,

@@ -1,14 +1,17 @@
 //! A pool of connections under the read budget, with a limit on every answer.
 
+use std::fmt;
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use sqlx::pool::{PoolConnection, PoolOptions};
-use sqlx::{Database, Pool};
+use sqlx::{ConnectOptions, Database, Pool};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::budget::Budget;
+use super::endpoint::{self, Endpoint, Identify};
 use super::failure::{self, Class};
 use super::{Options, TargetError};
 
@@ -19,10 +22,19 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(2);
 /// After a server restart every idle connection is dead; each try finds out about one.
 const SPARE_TRIES: usize = 2;
 
+/// A connection is opened anew after so long: where the address leads by now is seen no later.
+const LIFETIME: Duration = Duration::from_secs(60);
+
+/// Makes a pool.
+type Make<DB> = Box<dyn Fn(PoolOptions<DB>) -> Pool<DB> + Send + Sync>;
+
 /// Reads one database.
-#[derive(Debug)]
 pub(super) struct Reader<DB: Database> {
-    pool: Pool<DB>,
+    /// Replaced as a whole when reads move to another server.
+    pool: Mutex<Pool<DB>>,
+    make: Make<DB>,
+    endpoint: Arc<Endpoint>,
+    max_connections: u32,
     budget: Budget,
     answer_limit: Duration,
     tries: usize,
@@ -49,16 +61,16 @@ impl<DB: Database> Reader<DB> {
     pub(super) fn new(
         options: &Options,
         by_code: fn(&dyn sqlx::error::DatabaseError) -> Class,
-        pool: impl FnOnce(PoolOptions<DB>) -> Pool<DB>,
+        endpoint: Arc<Endpoint>,
+        make: impl Fn(PoolOptions<DB>) -> Pool<DB> + Send + Sync + 'static,
     ) -> Reader<DB> {
         let max_connections = options.max_connections.max(1);
-        let pool_options = PoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(CONNECT_LIMIT)
-            // A round trip before each read would cost more than the retry that a dead connection needs.
-            .test_before_acquire(false);
+        let make: Make<DB> = Box::new(make);
         Reader {
-            pool: pool(pool_options),
+            pool: Mutex::new(make(pool_options(max_connections))),
+            make,
+            endpoint,
+            max_connections,
             budget: Budget::new(max_connections, options.reads_per_second),
             answer_limit: options.statement_timeout + ANSWER_MARGIN,
             tries: max_connections as usize + SPARE_TRIES,
@@ -66,11 +78,26 @@ impl<DB: Database> Reader<DB> {
         }
     }
 
-    /// Waits for the budget, then for a connection.
+    /// Waits for the budget, then for a connection. Refuses while it is not known that one server answers.
     pub(super) async fn lease(&self, keys: usize, table: &str) -> Result<Lease<DB>, TargetError> {
+        self.endpoint.gate()?;
+        let lease = self.lease_to_look(keys, table).await?;
+        // A connection that was opened for this lease may have reached another server.
+        self.endpoint.gate()?;
+        Ok(lease)
+    }
+
+    /// As [`Reader::lease`], to look at whichever server answers. No row is read through it.
+    pub(super) async fn lease_to_look(&self, keys: usize, table: &str) -> Result<Lease<DB>, TargetError> {
         let Some(permit) = self.budget.take(keys).await else { return Err(failure::refused("the target was closed")) };
-        let conn = self.pool.acquire().await.map_err(|error| self.classify(table, error))?;
+        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let conn = pool.acquire().await.map_err(|error| self.classify(table, error))?;
         Ok(Lease { conn, _permit: permit })
+    }
+
+    /// Who answers at the other end.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Waits for an answer, but not for ever: a server that is gone without a word is unreachable.
@@ -93,8 +120,53 @@ impl<DB: Database> Reader<DB> {
         read.retry(pace).when(failure::lost_connection).await
     }
 
+    fn renew(&self) {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever still reads through it gives its connection back, which is closed then.
+        drop(pool.close());
+        *pool = (self.make)(pool_options(self.max_connections));
+    }
+
     /// What an error means.
     pub(super) fn classify(&self, table: &str, error: sqlx::Error) -> TargetError {
         failure::classify(table, self.by_code, error)
     }
+}
+
+impl<DB: Identify> Reader<DB> {
+    /// Where it is doubtful which server answers: opens fresh connections and looks. A move closes the old ones.
+    ///
+    /// # Errors
+    /// Nobody answers, or several do.
+    pub(super) async fn look_who_answers<C>(&self, connect: &C) -> Result<(), TargetError>
+    where
+        C: ConnectOptions<Connection = DB::Connection>,
+    {
+        if !self.endpoint.is_doubtful() {
+            return Ok(());
+        }
+        // The connections at hand lead to where the address led before.
+        self.renew();
+        let seen = endpoint::look::<DB, C>(connect, self.max_connections).await;
+        let seen = seen.map_err(|error| self.classify("", error))?;
+        if self.endpoint.judge(&seen) {
+            return Ok(());
+        }
+        self.endpoint.gate()
+    }
+}
+
+impl<DB: Database> fmt::Debug for Reader<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("endpoint", &self.endpoint).field("budget", &self.budget).finish_non_exhaustive()
+    }
+}
+
+fn pool_options<DB: Database>(max_connections: u32) -> PoolOptions<DB> {
+    PoolOptions::new()
+        .max_connections(max_connections)
+        .max_lifetime(LIFETIME)
+        .acquire_timeout(CONNECT_LIMIT)
+        // A round trip before each read would cost more than the retry that a dead connection needs.
+        .test_before_acquire(false)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions as _, Executor as _, Row as _, TypeInfo as _, ValueRef as _};
 
+use super::endpoint::Endpoint;
 use super::failure::{self, Class};
 use super::mapping::TableRef;
 use super::reader::Reader;
@@ -37,7 +38,8 @@ impl Sqlite {
             .create_if_missing(false)
             .busy_timeout(options.statement_timeout)
             .disable_statement_logging();
-        let reader = Reader::new(&options, by_code, |pool| pool.connect_lazy_with(connect));
+        let answers = Arc::new(Endpoint::default());
+        let reader = Reader::new(&options, by_code, answers, move |pool| pool.connect_lazy_with(connect.clone()));
         let target = Sqlite { inner: Arc::new(Inner { reader, dead_rows: options.dead_rows }) };
         target.probe().await?;
         Ok(target)

@@ -87,6 +87,9 @@ pub struct PipelineStatus {
     pub name: String,
     /// In plain words, what this setup can promise, and within which time.
     pub guarantee: String,
+    /// Every loss that lasts longer is reported within so many seconds, by the lag and the signs of progress seen since the
+    /// start; `None` where nothing bounds it.
+    pub detects_within_s: Option<f64>,
     /// The evidence of the applied watermark, best first, as it is configured.
     pub applied: Vec<String>,
     /// What would settle what is overdue and unproven; `None` where nothing is.

@@ -1,8 +1,9 @@
 //! What MySQL's information schema says of tables.
 
-use sqlx::Row as _;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::{Executor as _, Row as _};
 
+use super::grants;
 use crate::model::{ColumnMeta, Dialect, TableMeta};
 use crate::target::mapping::TableRef;
 
@@ -59,18 +60,11 @@ fn column(row: &MySqlRow) -> Result<ColumnMeta, sqlx::Error> {
     })
 }
 
-/// Database, database, table: the user's own privileges, wherever they were granted. Those of roles are not listed there.
-const PRIVILEGES: &str = "SELECT privilege_type FROM ( \
-     SELECT grantee, privilege_type FROM information_schema.user_privileges \
-     UNION SELECT grantee, privilege_type FROM information_schema.schema_privileges WHERE ? LIKE table_schema \
-     UNION SELECT grantee, privilege_type FROM information_schema.table_privileges \
-     WHERE table_schema = ? AND table_name = ?) granted \
-     WHERE grantee = concat('''', replace(current_user(), '@', '''@'''), '''')";
-
-/// The privileges of the session on a table.
-pub(super) async fn privileges(conn: &mut MySqlConnection, table: &TableMeta) -> Result<Vec<String>, sqlx::Error> {
-    let query = sqlx::query(PRIVILEGES).bind(&*table.schema).bind(&*table.schema).bind(&*table.name);
-    query.fetch_all(conn).await?.iter().map(|row| row.try_get_unchecked(0)).collect()
+/// What the session may do to a table besides reading it, by its own privileges and those of its roles.
+pub(super) async fn writes(conn: &mut MySqlConnection, table: &TableMeta) -> Result<Vec<String>, sqlx::Error> {
+    let rows = conn.fetch_all(sqlx::raw_sql("SHOW GRANTS")).await?;
+    let grants: Vec<String> = rows.iter().map(|row| row.try_get_unchecked(0)).collect::<Result<_, _>>()?;
+    Ok(grants::writes(grants.iter().map(String::as_str), &table.schema, &table.name))
 }
 
 /// The tables with one of these names, in any case of letters.

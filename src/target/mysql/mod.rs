@@ -4,7 +4,9 @@
 //! its ordinal and joined to the table. Sessions are read-only and in UTC, with the server's own limit on a statement.
 
 mod catalog;
+mod grants;
 mod key;
+mod role;
 mod value;
 
 use std::str::FromStr;
@@ -13,11 +15,12 @@ use std::sync::Arc;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
+use super::endpoint::{self, Endpoint, Identify, Server};
 use super::failure::{self, Class};
 use super::mapping::TableRef;
 use super::reader::Reader;
 use super::sql::{backticked, only_living, statement};
-use super::{Answer, AppliedRow, Ask, Options, Pooler, Privileges, Probe, TargetError, applied};
+use super::{Answer, AppliedRow, Ask, Options, Pooler, Probe, TargetError, applied};
 use crate::model::{Row, TableMeta, Typing};
 use key::KeyColumn;
 use value::Wire;
@@ -35,6 +38,7 @@ struct Inner {
     reader: Reader<sqlx::MySql>,
     options: Options,
     version: String,
+    connect: MySqlConnectOptions,
 }
 
 impl Mysql {
@@ -47,20 +51,16 @@ impl Mysql {
         let version: String = row.try_get(0).map_err(fail)?;
         // The server closes it as well if this does not reach it.
         let _ = first.close().await;
-        let session = session_settings(&options, &version);
-        let reader = Reader::new(&options, by_code, |pool| {
-            pool.after_connect(move |conn: &mut MySqlConnection, _| {
-                let session = session.clone();
-                Box::pin(async move {
-                    for setting in session {
-                        conn.execute(sqlx::raw_sql(statement(setting))).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(connect)
-        });
-        Ok(Mysql { inner: Arc::new(Inner { reader, options, version }) })
+        let answers = Arc::new(Endpoint::default());
+        answers.judge(&endpoint::look::<sqlx::MySql, _>(&connect, options.max_connections).await.map_err(fail)?);
+        answers.gate()?;
+        let reader = reader(&options, &connect, &version, answers);
+        Ok(Mysql { inner: Arc::new(Inner { reader, options, version, connect }) })
+    }
+
+    /// The other end.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        self.inner.reader.endpoint()
     }
 
     /// One table's metadata.
@@ -129,6 +129,9 @@ impl Mysql {
             Pooler::None => query.fetch_all(conn).await.map_err(fail),
             Pooler::Transaction => {
                 let mut transaction = conn.begin_with(BEGIN).await.map_err(fail)?;
+                // A pooler may have another server answer each transaction.
+                self.endpoint().met(sqlx::MySql::identify(&mut transaction).await.map_err(fail)?);
+                self.endpoint().gate()?;
                 let rows = query.persistent(false).fetch_all(&mut *transaction).await.map_err(fail)?;
                 transaction.commit().await.map_err(fail)?;
                 Ok(rows)
@@ -159,15 +162,15 @@ impl Mysql {
         applied::rows(&texts)
     }
 
-    /// What the session may do to a table.
-    pub(super) async fn privileges(&self, table: &TableMeta) -> Result<Privileges, TargetError> {
+    /// What the session may do to a table besides reading it.
+    pub(super) async fn writes(&self, table: &TableMeta) -> Result<Vec<String>, TargetError> {
         let reader = &self.inner.reader;
         reader
             .persevering(|| async {
                 let mut lease = reader.lease(0, &table.name).await?;
                 let read = async {
-                    let found = catalog::privileges(&mut lease.conn, table).await;
-                    found.map(Privileges::of).map_err(|error| reader.classify(&table.name, error))
+                    let found = catalog::writes(&mut lease.conn, table).await;
+                    found.map_err(|error| reader.classify(&table.name, error))
                 };
                 let outcome = reader.bounded(read).await;
                 lease.settle(&outcome);
@@ -179,43 +182,35 @@ impl Mysql {
     /// What stands at the other end.
     pub(super) async fn probe(&self) -> Result<Probe, TargetError> {
         let reader = &self.inner.reader;
-        let mut lease = reader.lease(0, "").await?;
-        let outcome = reader.bounded(self.facts(&mut lease.conn)).await;
+        reader.look_who_answers(&self.inner.connect).await?;
+        let mut lease = reader.lease_to_look(0, "").await?;
+        let read = async { role::ask(&mut lease.conn).await.map_err(|error| reader.classify("", error)) };
+        let outcome = reader.bounded(read).await;
         lease.settle(&outcome);
-        outcome
-    }
-
-    async fn facts(&self, conn: &mut MySqlConnection) -> Result<Probe, TargetError> {
-        let fail = |error| self.inner.reader.classify("", error);
-        let row = conn.fetch_one(sqlx::raw_sql("SELECT @@global.read_only")).await.map_err(fail)?;
-        let read_only = row.try_get_unchecked::<String, _>(0).is_ok_and(|text| text != "0");
-        let mut warnings = Vec::new();
-        let replica = match replica_status(conn).await {
-            Ok(replica) => replica,
-            Err(sqlx::Error::Database(_)) => {
-                let grant = "whether this server is a replica cannot be asked: grant REPLICATION CLIENT (MariaDB: SLAVE MONITOR)";
-                warnings.push(grant.to_owned());
-                read_only
-            }
-            Err(error) => return Err(fail(error)),
-        };
-        if read_only && !replica {
-            warnings.push("the server is read-only and no replica: the applier cannot write here".to_owned());
-        }
+        let (role, warnings) = outcome?;
         let version = &self.inner.version;
         let name = if is_mariadb(version) { "MariaDB" } else { "MySQL" };
-        Ok(Probe { version: format!("{name} {version}"), transaction_pooler: false, replica, warnings })
+        Ok(Probe {
+            version: format!("{name} {version}"),
+            transaction_pooler: false,
+            role,
+            server: reader.endpoint().known(),
+            warnings,
+        })
     }
-}
 
-/// MySQL 8.4 knows only the new name of the statement, MariaDB before 10.5 only the old one.
-async fn replica_status(conn: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
-    match conn.fetch_all(sqlx::raw_sql("SHOW REPLICA STATUS")).await {
-        Ok(rows) => Ok(!rows.is_empty()),
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42000") => {
-            conn.fetch_all(sqlx::raw_sql("SHOW SLAVE STATUS")).await.map(|rows| !rows.is_empty())
-        }
-        Err(error) => Err(error),
+    /// The read itself, of no key.
+    pub(super) async fn rehearse(&self, ask: &Ask) -> Result<(), TargetError> {
+        let question = Question::of(ask, &self.inner.options.dead_rows);
+        let reader = &self.inner.reader;
+        reader
+            .persevering(|| async {
+                let mut lease = reader.lease(0, &ask.table.name).await?;
+                let outcome = reader.bounded(self.rows(&mut lease.conn, &question, ask)).await;
+                lease.settle(&outcome);
+                outcome.map(drop)
+            })
+            .await
     }
 }
 
@@ -305,6 +300,53 @@ fn lookup_sql(ask: &Ask, key_columns: &[KeyColumn<'_>], wires: &[Wire], dead_row
         conditions.join(" AND "),
         only_living(dead_rows),
     )
+}
+
+fn reader(
+    options: &Options,
+    connect: &MySqlConnectOptions,
+    version: &str,
+    answers: Arc<Endpoint>,
+) -> Reader<sqlx::MySql> {
+    let (connect, met) = (connect.clone(), Arc::clone(&answers));
+    let session = session_settings(options, version);
+    Reader::new(options, by_code, answers, move |pool| {
+        let (session, met) = (session.clone(), Arc::clone(&met));
+        pool.after_connect(move |conn: &mut MySqlConnection, _| {
+            let (session, met) = (session.clone(), Arc::clone(&met));
+            Box::pin(async move {
+                for setting in session {
+                    conn.execute(sqlx::raw_sql(statement(setting))).await?;
+                }
+                met.met(sqlx::MySql::identify(conn).await?);
+                Ok(())
+            })
+        })
+        .connect_lazy_with(connect.clone())
+    })
+}
+
+/// MySQL names each server by `server_uuid`, later versions of MariaDB by `server_uid`; host, port and `server_id` are what
+/// the others have.
+const IDENTITY: &str =
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid', 'server_id', 'hostname', 'port')";
+
+impl Identify for sqlx::MySql {
+    async fn identify(conn: &mut MySqlConnection) -> Result<Option<Server>, sqlx::Error> {
+        let rows = match conn.fetch_all(sqlx::raw_sql(IDENTITY)).await {
+            Ok(rows) => rows,
+            Err(sqlx::Error::Database(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut marks = std::collections::BTreeMap::new();
+        for row in rows {
+            marks.insert(row.try_get_unchecked::<String, _>(0)?, row.try_get_unchecked::<String, _>(1)?);
+        }
+        let mark = |name: &str| marks.get(name).map_or("", String::as_str);
+        let named = ["server_uuid", "server_uid"].map(mark).concat();
+        let place = format!("{}:{} (server {} {named})", mark("hostname"), mark("port"), mark("server_id"));
+        Ok((!marks.is_empty()).then(|| Server { place: place.replace(" )", ")"), started: None }))
+    }
 }
 
 fn connect_options(url: &str) -> Result<MySqlConnectOptions, TargetError> {

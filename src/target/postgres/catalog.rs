@@ -4,8 +4,8 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::model::{ColumnMeta, Dialect, TableMeta};
-use crate::target::Pooler;
 use crate::target::mapping::TableRef;
+use crate::target::{Pooler, RowSecurity};
 
 /// Domains are followed to their base types: values travel as those.
 const COLUMNS: &str = "
@@ -87,19 +87,22 @@ fn column(row: &PgRow) -> Result<ColumnMeta, sqlx::Error> {
     })
 }
 
-/// Schema, table. A privilege on some columns lets them be read.
-const PRIVILEGES: &str = "SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p \
-     WHERE has_table_privilege(format('%I.%I', $1::text, $2::text), p) \
-     OR p = 'SELECT' AND has_any_column_privilege(format('%I.%I', $1::text, $2::text), p)";
+/// Schema, table.
+const PRIVILEGES: &str = "SELECT pg_catalog.row_security_active(t.name::regclass), ARRAY( \
+     SELECT p FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS p \
+     WHERE pg_catalog.has_table_privilege(t.name, p) ORDER BY p) \
+     FROM (SELECT pg_catalog.format('%I.%I', $1::text, $2::text) AS name) AS t";
 
-/// The privileges of the session on a table.
+/// What the session may do to a table besides reading it, and whether policies decide which rows it sees.
 pub(super) async fn privileges(
     conn: &mut PgConnection,
     pooler: Pooler,
     table: &TableMeta,
-) -> Result<Vec<String>, sqlx::Error> {
-    let query = sqlx::query_scalar(PRIVILEGES).persistent(pooler.keeps_statements());
-    query.bind(&*table.schema).bind(&*table.name).fetch_all(conn).await
+) -> Result<(Vec<String>, RowSecurity), sqlx::Error> {
+    let query = sqlx::query(PRIVILEGES).persistent(pooler.keeps_statements());
+    let row = query.bind(&*table.schema).bind(&*table.name).fetch_one(conn).await?;
+    let hides_rows = if row.try_get(0)? { RowSecurity::Filtered } else { RowSecurity::SeesAll };
+    Ok((row.try_get(1)?, hides_rows))
 }
 
 /// The tables with one of these names, in any case of letters.

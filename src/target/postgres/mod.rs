@@ -17,11 +17,12 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
+use super::endpoint::{self, Endpoint, Identify, Server};
 use super::failure::{self, Class};
 use super::mapping::TableRef;
 use super::reader::Reader;
 use super::sql::{double_quoted, only_living, statement};
-use super::{Answer, AppliedRow, Ask, Options, Pooler, Privileges, Probe, TargetError, applied};
+use super::{Answer, AppliedRow, Ask, Options, Pooler, Probe, Role, RowSecurity, TargetError, applied};
 use crate::model::{Row, TableMeta, Typing};
 use key::KeyArray;
 use value::Wire;
@@ -60,17 +61,16 @@ impl Postgres {
                  or connect to the server itself, since reads through an undeclared one can return other queries' rows",
             ));
         }
-        let session = session_settings(&options);
-        let reader = Reader::new(&options, by_code, |pool| match options.pooler {
-            Pooler::Transaction => pool.connect_lazy_with(connect.clone()),
-            Pooler::None => pool
-                .after_connect(move |conn: &mut PgConnection, _| {
-                    let session = session.clone();
-                    Box::pin(async move { conn.execute(sqlx::raw_sql(statement(session))).await.map(|_| ()) })
-                })
-                .connect_lazy_with(connect.clone()),
-        });
+        let answers = Arc::new(Endpoint::default());
+        answers.judge(&endpoint::look::<sqlx::Postgres, _>(&connect, options.max_connections).await.map_err(fail)?);
+        answers.gate()?;
+        let reader = reader(&options, &connect, answers);
         Ok(Postgres { inner: Arc::new(Inner { reader, options, connect }) })
+    }
+
+    /// The other end.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        self.inner.reader.endpoint()
     }
 
     /// One table's metadata.
@@ -117,8 +117,8 @@ impl Postgres {
             .await
     }
 
-    /// What the session may do to a table.
-    pub(super) async fn privileges(&self, table: &TableMeta) -> Result<Privileges, TargetError> {
+    /// What the session may do to a table besides reading it, and whether it is shown all rows.
+    pub(super) async fn privileges(&self, table: &TableMeta) -> Result<(Vec<String>, RowSecurity), TargetError> {
         let reader = &self.inner.reader;
         let pooler = self.inner.options.pooler;
         reader
@@ -130,7 +130,7 @@ impl Postgres {
                         let found = catalog::privileges(read.conn(), pooler, table).await;
                         let found = found.map_err(|error| reader.classify(&table.name, error))?;
                         read.end().await.map_err(|error| reader.classify(&table.name, error))?;
-                        Ok(Privileges::of(found))
+                        Ok(found)
                     })
                     .await;
                 lease.settle(&outcome);
@@ -190,7 +190,7 @@ impl Postgres {
                 let mut lease = reader.lease(1, "").await?;
                 let outcome = reader
                     .bounded(async {
-                        let begin = statement(transaction_begin(&self.inner.options));
+                        let begin = statement(self.transaction_begin());
                         let mut transaction = lease.conn.begin_with(begin).await.map_err(fail)?;
                         let query = sqlx::raw_sql(statement(sql.to_owned()));
                         let rows = transaction.fetch_all(query).await.map_err(fail)?;
@@ -210,8 +210,9 @@ impl Postgres {
     pub(super) async fn probe(&self) -> Result<Probe, TargetError> {
         let reader = &self.inner.reader;
         let fail = |error| reader.classify("", error);
+        reader.look_who_answers(&self.inner.connect).await?;
         let transaction_pooler = pooler::is_seen(&self.inner.connect).await.map_err(fail)?;
-        let mut lease = reader.lease(0, "").await?;
+        let mut lease = reader.lease_to_look(0, "").await?;
         let facts = "SELECT pg_catalog.current_setting('server_version'), pg_catalog.pg_is_in_recovery(), \
                      pg_catalog.current_setting('server_encoding')";
         let outcome = reader.bounded(async { lease.conn.fetch_one(sqlx::raw_sql(facts)).await.map_err(fail) }).await;
@@ -228,9 +229,36 @@ impl Postgres {
         Ok(Probe {
             version: format!("PostgreSQL {}", text(0)),
             transaction_pooler,
-            replica: row.try_get_unchecked(1).unwrap_or(false),
+            role: match row.try_get_unchecked(1).unwrap_or(false) {
+                true => Role::Replica("it is in recovery: it follows another server".to_owned()),
+                false => Role::Written("it is not in recovery".to_owned()),
+            },
+            server: reader.endpoint().known(),
             warnings,
         })
+    }
+
+    /// The read itself, of no key.
+    pub(super) async fn rehearse(&self, ask: &Ask) -> Result<(), TargetError> {
+        let question = Question::of(ask, &self.inner.options.dead_rows);
+        let reader = &self.inner.reader;
+        reader
+            .persevering(|| async {
+                let mut lease = reader.lease(0, &ask.table.name).await?;
+                let outcome = reader.bounded(self.rows(&mut lease.conn, &question, ask)).await;
+                lease.settle(&outcome);
+                outcome.map(drop)
+            })
+            .await
+    }
+
+    /// A pooler may have another server answer each transaction: one that does not know itself ends it at once.
+    fn transaction_begin(&self) -> String {
+        let begin = transaction_begin(&self.inner.options);
+        match self.inner.reader.endpoint().known().and_then(|server| server.started) {
+            Some(started) => format!("{begin}; SELECT 1 / ({STARTED} = {started})::int"),
+            None => begin,
+        }
     }
 
     /// Begins a read: a transaction where a pooler may switch servers, nothing otherwise.
@@ -238,9 +266,15 @@ impl Postgres {
         match self.inner.options.pooler {
             Pooler::None => Ok(Read::Statement(conn)),
             Pooler::Transaction => {
-                let begin = statement(transaction_begin(&self.inner.options));
-                let transaction = conn.begin_with(begin).await;
-                Ok(Read::Transaction(transaction.map_err(|error| self.inner.reader.classify(table, error))?))
+                let reader = &self.inner.reader;
+                let began = conn.begin_with(statement(self.transaction_begin())).await;
+                Ok(Read::Transaction(began.map_err(|error| match is_other_server(&error) {
+                    true => {
+                        reader.endpoint().doubt();
+                        failure::moved()
+                    }
+                    false => reader.classify(table, error),
+                })?))
             }
         }
     }
@@ -345,6 +379,55 @@ fn lookup_sql(ask: &Ask, wires: &[Wire], dead_rows: &str) -> String {
     )
 }
 
+fn reader(options: &Options, connect: &PgConnectOptions, answers: Arc<Endpoint>) -> Reader<sqlx::Postgres> {
+    let (connect, met) = (connect.clone(), Arc::clone(&answers));
+    let session = match options.pooler {
+        Pooler::None => Some(session_settings(options)),
+        Pooler::Transaction => None,
+    };
+    Reader::new(options, by_code, answers, move |pool| {
+        let (session, met) = (session.clone(), Arc::clone(&met));
+        pool.after_connect(move |conn: &mut PgConnection, _| {
+            let (session, met) = (session.clone(), Arc::clone(&met));
+            Box::pin(async move {
+                if let Some(session) = session {
+                    conn.execute(sqlx::raw_sql(statement(session))).await?;
+                }
+                met.met(sqlx::Postgres::identify(conn).await?);
+                Ok(())
+            })
+        })
+        .connect_lazy_with(connect.clone())
+    })
+}
+
+/// When the server's process began, in microseconds.
+const STARTED: &str = "(EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::int8";
+
+impl Identify for sqlx::Postgres {
+    /// Where the client's connection ends is a server's own address, also behind a proxy that only hands on bytes.
+    async fn identify(conn: &mut PgConnection) -> Result<Option<Server>, sqlx::Error> {
+        let who = format!(
+            "SELECT COALESCE(pg_catalog.host(pg_catalog.inet_server_addr()) || ':' || pg_catalog.inet_server_port(), \
+             'a socket, port ' || pg_catalog.current_setting('port')), {STARTED}::text"
+        );
+        match conn.fetch_one(sqlx::raw_sql(statement(who))).await {
+            Ok(row) => {
+                let started = row.try_get_unchecked::<String, _>(1)?.parse().ok();
+                Ok(Some(Server { place: row.try_get_unchecked(0)?, started }))
+            }
+            // What only speaks the protocol of PostgreSQL may not know these functions.
+            Err(sqlx::Error::Database(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The division by zero that [`Postgres::transaction_begin`] makes of another server's answer.
+fn is_other_server(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("22012")
+}
+
 fn connect_options(url: &str) -> Result<PgConnectOptions, TargetError> {
     let options = PgConnectOptions::from_str(url).map_err(|_| {
         failure::refused("the URL is not right: it must be `postgres://user:password@host:port/database`")
@@ -358,6 +441,8 @@ fn settings(options: &Options, scope: &str) -> String {
     [
         format!("statement_timeout = {timeout}"),
         format!("lock_timeout = {LOCK_TIMEOUT_MS}"),
+        // Rows that a policy hides would look lost: the read fails instead.
+        "row_security = off".to_owned(),
         "TimeZone = 'UTC'".to_owned(),
         "DateStyle = 'ISO, MDY'".to_owned(),
         "extra_float_digits = 2".to_owned(),
@@ -389,7 +474,10 @@ fn by_code(error: &dyn sqlx::error::DatabaseError) -> Class {
     match &*code {
         "57014" => Class::Unreachable("the statement timeout cancelled the read"),
         "55P03" => Class::Unreachable("the table is locked"),
-        "42501" => Class::Refused("the role may not read this: grant SELECT on the table (and USAGE on its schema)"),
+        "42501" => Class::Refused(
+            "the role may not read all of this: grant SELECT on the table (and USAGE on its schema), and BYPASSRLS where row \
+             level security hides rows from it",
+        ),
         "42P01" | "3F000" => Class::Changed("the table is gone or was renamed"),
         "42703" => Class::Changed("a column is gone or was renamed"),
         "0A000" | "42883" | "42804" | "42846" | "22P02" | "22P03" | "42704" => {
