@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "what a failed test leaves behind is told beside its panic")]
 #![allow(dead_code, reason = "knobs of the rig that no theme turns at present")]
 
+mod balancer;
 mod connect;
 mod connector;
 mod database;
@@ -23,6 +24,7 @@ mod wait;
 mod batch_applier;
 mod deletes_off;
 mod disturbed;
+mod doctor;
 mod honest;
 mod keyed_by_rule;
 mod mariadb_pipeline;

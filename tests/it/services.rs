@@ -37,6 +37,8 @@ pub(crate) struct Services {
     pub(crate) connect_my: String,
     pub(crate) pg_source: String,
     pub(crate) pg_target: String,
+    /// A standby of the target, which a test starts that needs it.
+    pub(crate) pg_standby: String,
     pub(crate) pgbouncer: String,
     pub(crate) mysql: String,
     ctl: String,
@@ -52,6 +54,7 @@ impl Services {
             connect_my: address("AFTERIMAGE_IT_CONNECT_MY"),
             pg_source: address("AFTERIMAGE_IT_PG_SOURCE"),
             pg_target: address("AFTERIMAGE_IT_PG_TARGET"),
+            pg_standby: address("AFTERIMAGE_IT_PG_STANDBY"),
             pgbouncer: address("AFTERIMAGE_IT_PGBOUNCER"),
             mysql: address("AFTERIMAGE_IT_MYSQL"),
             ctl: address("AFTERIMAGE_IT_CTL"),
@@ -82,6 +85,7 @@ fn address(name: &str) -> String {
 pub(crate) enum Service {
     PgSource,
     PgTarget,
+    PgStandby,
     Pgbouncer,
     Mysql,
     Broker,
@@ -94,6 +98,7 @@ impl Service {
         match self {
             Self::PgSource => "pg-source",
             Self::PgTarget => "pg-target",
+            Self::PgStandby => "pg-standby",
             Self::Pgbouncer => "pgbouncer",
             Self::Mysql => "mysql",
             Self::Broker => "broker",

@@ -1,4 +1,4 @@
-# The databases: PostgreSQL (source, target), pgbouncer before the target, MariaDB. Sourced after process.sh.
+# The databases: PostgreSQL (source, target, and a standby of the target on demand), pgbouncer before the target, MariaDB. Sourced after process.sh.
 # shellcheck shell=bash disable=SC2154
 
 mysql_login=afterimage
@@ -36,6 +36,24 @@ ready_pg_source() { ready_postgres pg-source; }
 make_pg_target() { make_postgres_cluster pg-target; }
 start_pg_target() { start_postgres pg-target; }
 ready_pg_target() { ready_postgres pg-target; }
+
+# A standby of pg-target, made when it is first started: only some tests need one.
+make_pg_standby() {
+  local dir
+  dir=$(data)/pg-standby
+  mkdir -p "$dir"
+  is_root && chown postgres "$dir"
+  chmod 700 "$dir"
+  (cd "$dir" && "${as_postgres[@]}" "$(pg_bin)/pg_basebackup" -D "$dir" -h 127.0.0.1 -p "$(port_of pg-target)" -U postgres \
+    -R -X stream -c fast --no-sync) >>"$home/log/pg-standby.log" 2>&1
+  printf 'port = %s\n' "$(port_of pg-standby)" >>"$dir/postgresql.conf"
+}
+
+start_pg_standby() {
+  [ -e "$(data)/pg-standby/PG_VERSION" ] || make_pg_standby
+  start_postgres pg-standby
+}
+ready_pg_standby() { ready_postgres pg-standby; }
 
 make_pgbouncer() {
   local dir

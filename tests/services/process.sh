@@ -75,7 +75,7 @@ late() { "$@" 2>/dev/null || return 0; }
 # stop NAME: an orderly shutdown. PostgreSQL's SIGINT is its fast one; SIGTERM would wait for its clients.
 stop() {
   case $1 in
-    pg-source | pg-target) end "$1" INT ;;
+    pg-source | pg-target | pg-standby) end "$1" INT ;;
     *) end "$1" TERM ;;
   esac
 }
@@ -83,7 +83,7 @@ stop() {
 # discard NAME: ends a service whose data is of no more use. PostgreSQL's SIGQUIT is at once too, but frees its shared memory.
 discard() {
   case $1 in
-    pg-source | pg-target) end "$1" QUIT ;;
+    pg-source | pg-target | pg-standby) end "$1" QUIT ;;
     *) end "$1" KILL ;;
   esac
 }
