@@ -17,6 +17,7 @@ use crate::report::summary::{Reached, SCHEMA, Span, Summary, Unverified};
 use crate::tap::Partitions;
 
 use super::clock::Clock;
+use super::crash;
 use super::driver::TapState;
 use super::entry::{AuditArgs, Failure, Filter, Outcome, OutputFormat, ProgressStyle};
 use super::findings::writing;
@@ -40,7 +41,7 @@ enum End {
     CutOff,
     /// Time was up.
     TimedOut,
-    /// A signal.
+    /// A signal, or a panic.
     Stopped,
     /// Several servers answer: their rows say nothing together.
     Refused,
@@ -66,9 +67,13 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
     }
     let tally = running.tally_now().await;
     running.flush().await;
-    let (partitions, counts) = (running.partitions.clone(), Arc::clone(&running.counts));
+    let (partitions, counts) = (running.picture.partitions.clone(), Arc::clone(&running.counts));
     let not_judged = counts.not_judged.load(Ordering::Relaxed);
+    let crash = running.picture.crash().cloned();
     running.stop().await;
+    if let Some(crash) = crash {
+        return Err(crash::failure(&args.pipeline.name, &crash));
+    }
     let gathered = std::mem::take(&mut *gathered.lock().unwrap_or_else(PoisonError::into_inner));
     let mut findings: Vec<Document> = gathered.findings.into_values().filter(|one| admits(&args.filter, one)).collect();
     findings.retain(|finding| !matches!(finding.state, State::Healed | State::Retracted));
@@ -147,7 +152,7 @@ async fn wait(args: &AuditArgs, running: &Running, clock: Clock, live: bool) -> 
     let mut read_at = None;
     let mut shown = clock.elapsed();
     loop {
-        let state = *running.tap.borrow();
+        let state = *running.picture.tap.borrow();
         let read = state >= TapState::Ended;
         if read && read_at.is_none() {
             read_at = Some(clock.elapsed());
@@ -161,6 +166,9 @@ async fn wait(args: &AuditArgs, running: &Running, clock: Clock, live: bool) -> 
         if running.target.refusal().is_some() {
             return End::Refused;
         }
+        if running.picture.crash().is_some() {
+            return End::Stopped;
+        }
         let waited = read_at.map_or(Duration::ZERO, |at| clock.elapsed().saturating_sub(at));
         if waited >= args.max_wait || args.max_time.is_some_and(|most| clock.elapsed() >= most) {
             return End::TimedOut;
@@ -172,7 +180,7 @@ async fn wait(args: &AuditArgs, running: &Running, clock: Clock, live: bool) -> 
         }
         if args.progress == ProgressStyle::Lines && clock.elapsed().saturating_sub(shown) >= LINE {
             shown = clock.elapsed();
-            let tally = running.tally.borrow().clone();
+            let tally = running.picture.tally.borrow().clone();
             let pending: usize = tally.partitions.iter().map(|partition| partition.pending).sum();
             tracing::warn!(changes = tally.counters.changes, pending, "auditing");
         }

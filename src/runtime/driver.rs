@@ -42,12 +42,25 @@ pub(super) enum Fed {
 #[derive(Debug)]
 pub(super) enum Reply {
     Looked(Looked),
-    Ends { asked: Tick, ends: Vec<(PartitionId, u64)> },
-    Committed { asked: Tick, next: Vec<(PartitionId, u64)>, generation: Option<u64> },
-    AppliedTime { asked: Tick, time: SourceTime },
+    Ends {
+        asked: Tick,
+        ends: Vec<(PartitionId, u64)>,
+    },
+    Committed {
+        asked: Tick,
+        next: Vec<(PartitionId, u64)>,
+        generation: Option<u64>,
+    },
+    AppliedTime {
+        asked: Tick,
+        time: SourceTime,
+    },
     Node(Node),
     Replanned(TableId),
     Tally(oneshot::Sender<Tally>),
+    /// What a defect of the judge would be.
+    #[cfg(test)]
+    Poison,
     Stop,
 }
 
@@ -168,6 +181,8 @@ impl Driver {
             Reply::Tally(asker) => {
                 let _ = asker.send(self.engine.tally());
             }
+            #[cfg(test)]
+            Reply::Poison => panic!("poisoned"),
             Reply::Stop => {}
         }
     }

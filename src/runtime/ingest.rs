@@ -12,7 +12,7 @@ use crate::config::{Bound, Start};
 use crate::engine::Input;
 use crate::engine::event::Tracked;
 use crate::model::{Batch, Key, Op, PartitionId, TableId};
-use crate::tap::{Partitions, TapError, TapEvent};
+use crate::tap::{Partitions, TapEvent};
 use crate::telemetry::event;
 
 use super::decoding::{Decoded, Decoding};
@@ -162,7 +162,8 @@ impl Ingest {
                         let decoded = self.in_order(decoded);
                         Fed::Inputs(self.batch(decoded))
                     }
-                    Some(Err(Ended)) | None => Fed::TapFailed(decoding_ended()),
+                    // It panicked, and its pipeline ends: what was read behind the lost batch must not seem to be all.
+                    Some(Err(Ended)) | None => return Err(Gone),
                 },
             };
             engine.blocking_send(fed).map_err(|_| Gone)?;
@@ -177,10 +178,10 @@ impl Ingest {
                 false => events.try_recv(),
             };
             ahead.push_back(match taken {
-                Ok(TapEvent::Records(batch)) if !self.in_sequence => match self.decoding.ask(batch) {
-                    Ok(()) => Ahead::Batch,
-                    Err(Ended) => Ahead::Event(TapEvent::Failed(decoding_ended())),
-                },
+                // Where the thread has ended, the answer says so.
+                Ok(TapEvent::Records(batch)) if !self.in_sequence => {
+                    self.decoding.ask(batch).map_or(Ahead::Batch, |()| Ahead::Batch)
+                }
                 Ok(event) => Ahead::Event(event),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
             });
@@ -292,16 +293,6 @@ impl Ingest {
     }
 }
 
-fn decoding_ended() -> TapError {
-    TapError {
-        what: "a decoding thread ended".to_owned(),
-        on: "its records".to_owned(),
-        hint: "this is a defect: restart, and report what the log says above".to_owned(),
-        fatal: true,
-        source: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;
@@ -408,6 +399,23 @@ mod tests {
         let again = ingest.in_order(early);
         assert_eq!((&again.judged[..], again.not_judged), (&[table][..], 0));
         assert!(matches!(&ingest.batch(again)[..], [Input::Change(_), Input::Reached { next: 3, .. }]));
+    }
+
+    #[test]
+    fn nothing_behind_a_batch_whose_decoding_panicked_reaches_the_engine() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let mut ingest = ingest(&runtime);
+        type Worker = Box<dyn FnMut(Batch) -> Decoded + Send>;
+        let panicking: Worker = Box::new(|_| std::panic::resume_unwind(Box::new("a defect")));
+        let sound: Worker = Box::new(|batch| Decoded { batch, ..Decoded::default() });
+        ingest.decoding = Ordered::start("decode", [panicking, sound]).expect("threads");
+        let (taps, events) = std::sync::mpsc::sync_channel(4);
+        let (engine, mut fed) = tokio::sync::mpsc::channel(4);
+        for id in 1..=4 {
+            taps.send(TapEvent::Records(batch(&ingest.partitions, id))).expect("there is room");
+        }
+        assert!(ingest.tap(&events, &engine).is_err());
+        assert!(fed.try_recv().is_err(), "the lost batch would seem to be read");
     }
 
     #[test]

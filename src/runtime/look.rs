@@ -16,6 +16,7 @@ use crate::target::{Ask, Target, TargetError};
 use crate::telemetry::event;
 
 use super::clock::Clock;
+use super::crash::Guard;
 use super::driver::Reply;
 use super::mapping::Remap;
 use super::tables::{Table, Tables};
@@ -35,6 +36,7 @@ pub(super) struct Looker {
     /// Room for reads under way.
     pub(super) reading: Arc<Semaphore>,
     pub(super) pipeline: Arc<str>,
+    pub(super) guard: Guard,
 }
 
 impl Looker {
@@ -47,7 +49,7 @@ impl Looker {
                 lookup = lookups.recv() => match lookup {
                     Some(lookup) => {
                         let looker = self.clone();
-                        running.spawn(async move { looker.look(lookup).await });
+                        running.spawn(self.guard.clone().hold_task("look", async move { looker.look(lookup).await }));
                     }
                     None => break,
                 },

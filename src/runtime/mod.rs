@@ -13,6 +13,7 @@ pub mod ordered;
 
 mod audit;
 mod context;
+mod crash;
 mod decode;
 mod decoding;
 mod doctor;
@@ -25,6 +26,7 @@ mod ingest;
 mod inherited;
 mod look;
 mod mapping;
+mod picture;
 mod pipeline;
 mod poison;
 mod range;

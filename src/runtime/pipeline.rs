@@ -1,6 +1,8 @@
 //! One pipeline, put together: its threads, its tasks, its channels.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -14,9 +16,9 @@ use tokio::task::JoinSet;
 
 use crate::config::{Evidence as Applied, Pipeline, Tap};
 use crate::decode;
+use crate::engine::Engine;
 use crate::engine::limit::LOOKUPS_IN_FLIGHT;
 use crate::engine::tally::Tally;
-use crate::engine::{Engine, Options};
 use crate::report::webhook::Alerts;
 use crate::tap::kafka::Brokers;
 use crate::tap::kafka::evidence;
@@ -24,7 +26,7 @@ use crate::tap::{self, Control, Partitions, TapEvent};
 use crate::target::{Target, TargetError};
 
 use super::clock::Clock;
-use super::context::PipelineContext;
+use super::crash::Guard;
 use super::decoding::{Bindings, Decoding};
 use super::driver::{Driver, FED, Fed, RECORDS, REPLIES, Record, Reply, TapState};
 use super::entry::Failure;
@@ -36,6 +38,7 @@ use super::inherited::Inherited;
 use super::look::Looker;
 use super::mapping::{Finder, Mapper, PlanRules, Remap};
 use super::ordered::{self, Ordered};
+use super::picture::Picture;
 use super::poison::Reasons;
 use super::record::{CommitTimes, OpenFindings, Recorder, Sink, StoreState};
 use super::restore::Restore;
@@ -47,19 +50,12 @@ const END_WITHIN: Duration = Duration::from_secs(12);
 
 /// A running pipeline.
 pub(super) struct Running {
-    pub(super) clock: Clock,
-    pub(super) tables: Arc<Tables>,
-    pub(super) partitions: Partitions,
+    pub(super) picture: Picture,
     pub(super) counts: Arc<Counts>,
-    pub(super) tally: watch::Receiver<Tally>,
-    pub(super) tap: watch::Receiver<TapState>,
-    pub(super) store: watch::Receiver<StoreState>,
-    pub(super) committed: CommitTimes,
     pub(super) target: Target,
     pub(super) control: Arc<dyn Control>,
-    failing: Arc<AtomicBool>,
     pub(super) replies: mpsc::Sender<Reply>,
-    records: mpsc::Sender<Record>,
+    pub(super) records: mpsc::Sender<Record>,
     fed: mpsc::Sender<Fed>,
     taps: Option<SyncSender<Receiver<TapEvent>>>,
     rules: Arc<PlanRules>,
@@ -109,12 +105,7 @@ impl Running {
         let (events, control) = tap::start(options, partitions.clone()).map_err(tap_failure)?;
         let tables = Arc::new(Tables::default());
         let images = Arc::new(ImageStore::new(pipeline.limits.cache_bytes));
-        let mut judging = settings::engine(pipeline);
-        if window.is_some() {
-            // A range is judged once and left.
-            judging.patrol_reads_per_second = 0;
-        }
-        let engine = judge(pipeline, judging, &images, &tables, &partitions);
+        let engine = judge(pipeline, window.as_ref(), &images, &tables, &partitions);
         let (fed, fed_here) = mpsc::channel(FED);
         let (replies, replies_here) = mpsc::channel(REPLIES);
         let (records, records_here) = mpsc::channel(RECORDS);
@@ -122,18 +113,23 @@ impl Running {
         let (tally_here, tally) = watch::channel(engine.tally());
         let (tap_here, tap) = watch::channel(TapState::Running);
         let (store_here, store) = watch::channel(StoreState::Taking);
-        let mut running = Running {
+        let picture = Picture {
             clock,
             tables,
             partitions,
-            counts: Arc::default(),
             tally,
             tap,
             store,
             committed: CommitTimes::default(),
+            failing: Arc::default(),
+            target: target.clone(),
+            guard: Guard::new(Arc::clone(&name)),
+        };
+        let mut running = Running {
+            picture,
+            counts: Arc::default(),
             target,
             control,
-            failing: Arc::default(),
             replies,
             records: records.clone(),
             fed,
@@ -158,8 +154,8 @@ impl Running {
             tally: tally_here,
             tap: tap_here,
             pipeline: pipeline_name,
-            partitions: running.partitions.clone(),
-            tables: Arc::clone(&running.tables),
+            partitions: running.picture.partitions.clone(),
+            tables: Arc::clone(&running.picture.tables),
         };
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
         let restore = running.restore(pipeline, &sink).await?;
@@ -167,15 +163,6 @@ impl Running {
         running.spawn_tasks(pipeline, positions, lookups_here);
         running.spawn_recorder(pipeline, (sink, alerts), store_here, records_here);
         Ok(running)
-    }
-
-    /// Whether the last lookup failed.
-    pub(super) fn is_target_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn context(&self, pipeline: &Pipeline) -> PipelineContext {
-        PipelineContext::new(pipeline, Arc::clone(&self.tables), self.partitions.clone(), self.clock)
     }
 
     fn spawn_tasks(
@@ -187,44 +174,45 @@ impl Running {
         let remap = Remap {
             rules: Arc::clone(&self.rules),
             target: self.target.clone(),
-            tables: Arc::clone(&self.tables),
+            tables: Arc::clone(&self.picture.tables),
             epoch: Arc::clone(&self.epoch),
             replies: self.replies.clone(),
             pipeline: Arc::clone(&self.name),
         };
         let looker = Looker {
-            clock: self.clock,
+            clock: self.picture.clock,
             target: self.target.clone(),
-            tables: Arc::clone(&self.tables),
+            tables: Arc::clone(&self.picture.tables),
             control: Arc::clone(&self.control),
             replies: self.replies.clone(),
             remap,
-            failing: Arc::clone(&self.failing),
+            failing: Arc::clone(&self.picture.failing),
             reading: Arc::new(Semaphore::new(LOOKUPS_IN_FLIGHT)),
             pipeline: Arc::clone(&self.name),
+            guard: self.picture.guard.clone(),
         };
         let evidence = Evidence {
-            clock: self.clock,
+            clock: self.picture.clock,
             every: pipeline.judging.poll,
-            partitions: self.partitions.clone(),
+            partitions: self.picture.partitions.clone(),
             control: Arc::clone(&self.control),
             positions,
             target: self.target.clone(),
-            failing: Arc::clone(&self.failing),
+            failing: Arc::clone(&self.picture.failing),
             replies: self.replies.clone(),
             pipeline: Arc::clone(&self.name),
         };
-        self.tasks.spawn(looker.run(lookups));
-        self.tasks.spawn(evidence.run());
+        self.spawn_task("look", looker.run(lookups));
+        self.spawn_task("evidence", evidence.run());
     }
 
     async fn restore(&self, pipeline: &Pipeline, sink: &Sink) -> Result<Restore, Failure> {
-        let partitions = self.partitions.clone();
+        let partitions = self.picture.partitions.clone();
         match sink {
-            Sink::Memory(_) => Ok(Restore::nothing(partitions, self.clock)),
+            Sink::Memory(_) => Ok(Restore::nothing(partitions, self.picture.clock)),
             Sink::Store(store) => {
                 let documents = Restore::load(store, &pipeline.name).await.map_err(store_failure)?;
-                Ok(Restore::of(documents, partitions, self.clock))
+                Ok(Restore::of(documents, partitions, self.picture.clock))
             }
         }
     }
@@ -238,18 +226,18 @@ impl Running {
     ) {
         let reasons = Reasons {
             images: Arc::clone(&self.images),
-            tables: Arc::clone(&self.tables),
+            tables: Arc::clone(&self.picture.tables),
             connect: connect(pipeline),
             client: reqwest::Client::new(),
-            tally: self.tally.clone(),
-            partitions: self.partitions.clone(),
+            tally: self.picture.tally.clone(),
+            partitions: self.picture.partitions.clone(),
             said: String::new(),
         };
-        let (context, control) = (self.context(pipeline), Arc::clone(&self.control));
-        let (open, committed) = (OpenFindings::default(), Arc::clone(&self.committed));
-        let inherited = Inherited::default();
-        let recorder = Recorder { context, sink, control, alerts, state, reasons, open, inherited, committed };
-        self.tasks.spawn(recorder.run(records));
+        let (context, control) = (self.picture.context(pipeline), Arc::clone(&self.control));
+        let (open, committed) = (OpenFindings::default(), Arc::clone(&self.picture.committed));
+        let (inherited, guard) = (Inherited::default(), self.picture.guard.clone());
+        let recorder = Recorder { context, sink, control, alerts, state, reasons, open, inherited, committed, guard };
+        self.spawn_task("record", recorder.run(records));
     }
 
     fn spawn_ingest(
@@ -275,27 +263,32 @@ impl Running {
             pipeline: Arc::clone(&self.name),
             again: BTreeMap::new(),
         };
-        let mapper = Mapper::new(finder, Arc::clone(&self.tables), Arc::clone(&self.epoch), self.clock);
+        let mapper = Mapper::new(finder, Arc::clone(&self.picture.tables), Arc::clone(&self.epoch), self.picture.clock);
         let options = settings::decoder(&pipeline.decode, &pipeline.tables);
         let decoding = || Decoding {
             decoder: decode::decoder(&options),
             mapper: mapper.clone(),
-            partitions: self.partitions.clone(),
+            partitions: self.picture.partitions.clone(),
             bindings: Bindings::default(),
         };
         let workers = (0..ordered::threads()).map(|_| {
-            let mut decoding = decoding();
-            move |batch| decoding.decode(batch)
+            let (mut decoding, guard) = (decoding(), self.picture.guard.clone());
+            // A lane that ends without an answer ends ingest, and no batch behind the lost one reaches the engine.
+            move |batch| {
+                guard
+                    .hold("decode", || decoding.decode(batch))
+                    .unwrap_or_else(|| resume_unwind(Box::new("told already")))
+            }
         });
         Ok(Ingest {
             pipeline: Arc::clone(&self.name),
             decoding: Ordered::start(&format!("decode-{}", self.name), workers).map_err(no_thread)?,
             one_by_one: decoding(),
             in_sequence: options.format.depends_on_order(),
-            tables: Arc::clone(&self.tables),
+            tables: Arc::clone(&self.picture.tables),
             epoch: Arc::clone(&self.epoch),
             images: Arc::clone(&self.images),
-            partitions: self.partitions.clone(),
+            partitions: self.picture.partitions.clone(),
             counts: Arc::clone(&self.counts),
             window,
             restore,
@@ -304,12 +297,18 @@ impl Running {
         })
     }
 
-    fn spawn_thread(&mut self, stage: &str, work: impl FnOnce(Handle) + Send + 'static) -> Result<(), Failure> {
-        let handle = Handle::current();
+    fn spawn_thread(&mut self, stage: &'static str, work: impl FnOnce(Handle) + Send + 'static) -> Result<(), Failure> {
+        let (handle, guard) = (Handle::current(), self.picture.guard.clone());
         let name = format!("{stage}-{}", self.name);
-        let thread = std::thread::Builder::new().name(name).spawn(move || work(handle));
+        let held = move || guard.hold(stage, || work(handle)).unwrap_or_default();
+        let thread = std::thread::Builder::new().name(name).spawn(held);
         self.threads.push(thread.map_err(no_thread)?);
         Ok(())
+    }
+
+    fn spawn_task(&mut self, stage: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let held = self.picture.guard.clone().hold_task(stage, work);
+        self.tasks.spawn(async { held.await.unwrap_or_default() });
     }
 
     /// Reads on behind the end of a range that was read, if the log has grown: rows are judged only when the tap was
@@ -321,14 +320,14 @@ impl Running {
         let grown = tally.partitions.iter().any(|partition| partition.end > partition.consumed);
         let Some(taps) = self.taps.as_ref().filter(|_| grown) else { return Ok(()) };
         let places = tally.partitions.iter().map(|mark| {
-            let partition = self.partitions.name(mark.partition).partition;
+            let partition = self.picture.partitions.name(mark.partition).partition;
             (partition, crate::config::Start::Offset(mark.consumed))
         });
         let from = crate::config::Bound { everywhere: None, pinned: places.collect() };
         let read = Read::Range { from, to: crate::config::Start::End.into() };
-        let options = settings::tap(&pipeline.tap, read, self.clock.wall(self.clock.now()));
+        let options = settings::tap(&pipeline.tap, read, self.picture.clock.wall(self.picture.clock.now()));
         let options = options.map_err(|error| refused(error, None))?;
-        let (events, _) = tap::start(options, self.partitions.clone()).map_err(tap_failure)?;
+        let (events, _) = tap::start(options, self.picture.partitions.clone()).map_err(tap_failure)?;
         taps.try_send(events).map_err(|_| Failure::new("the tap is still being read"))
     }
 
@@ -369,11 +368,16 @@ impl Running {
 
 fn judge(
     pipeline: &Pipeline,
-    options: Options,
+    window: Option<&Window>,
     images: &Arc<ImageStore>,
     tables: &Arc<Tables>,
     partitions: &Partitions,
 ) -> Engine {
+    let mut options = settings::engine(pipeline);
+    if window.is_some() {
+        // A range is judged once and left.
+        options.patrol_reads_per_second = 0;
+    }
     let bytes = pipeline.limits.cache_bytes;
     let versions = TableVersions::new(Arc::clone(images), bytes, Arc::clone(tables), partitions.clone());
     Engine::new(options, Box::new(versions))

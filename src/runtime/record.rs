@@ -17,6 +17,7 @@ use crate::tap::Control;
 use crate::telemetry::event;
 
 use super::context::PipelineContext;
+use super::crash::Guard;
 use super::driver::Record;
 use super::inherited::Inherited;
 use super::poison::Reasons;
@@ -97,6 +98,7 @@ pub(super) struct Recorder {
     pub(super) open: OpenFindings,
     pub(super) inherited: Inherited,
     pub(super) committed: CommitTimes,
+    pub(super) guard: Guard,
 }
 
 impl Recorder {
@@ -206,7 +208,8 @@ impl Recorder {
     }
 
     async fn commit(&self, commits: BTreeMap<PartitionId, u64>) {
-        if commits.is_empty() {
+        // What a panic left half done may have been told as judged.
+        if commits.is_empty() || self.guard.crash().is_some() {
             return;
         }
         for (partition, next) in &commits {

@@ -15,7 +15,6 @@ use crate::engine::tally::{Counters, Tally};
 use crate::model::{PartitionId, Tick};
 use crate::report::compose::Context as _;
 use crate::store::Store;
-use crate::tap::Partitions;
 use crate::telemetry::Metrics;
 use crate::telemetry::event::{self, CheckResult};
 use crate::web::view::{Check, CheckState, Health, PartitionStatus, PipelineStatus, Status};
@@ -25,7 +24,7 @@ use super::clock::Clock;
 use super::doctor;
 use super::driver::TapState;
 use super::entry::Failure;
-use super::pipeline::Running;
+use super::picture::Picture;
 use super::record::StoreState;
 use super::settings;
 
@@ -37,7 +36,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 /// The senders of what the web port shows.
 pub(super) struct Board {
-    health: watch::Sender<Health>,
+    pub(super) health: watch::Sender<Health>,
     status: watch::Sender<Arc<Status>>,
     clock: Clock,
     warned: BTreeMap<String, u64>,
@@ -126,19 +125,19 @@ impl Board {
     }
 
     /// Renews everything.
-    pub(super) fn renew(&mut self, running: &[(&Pipeline, Running)]) {
+    pub(super) fn renew(&mut self, pipelines: &[(&Pipeline, Picture)]) {
         let at = self.clock.wall(self.clock.now());
         let started_at = self.status.borrow().started_at.clone();
         let mut status = Status::starting(started_at);
         status.at = at.rfc3339();
         let mut health = Health { live: Vec::new(), ready: Vec::new(), started: Vec::new() };
-        for (pipeline, running) in running {
-            let tally = running.tally.borrow().clone();
-            gauges(&pipeline.name, running, &tally);
-            check(&pipeline.name, running, &tally, &mut health);
+        for (pipeline, picture) in pipelines {
+            let tally = picture.tally.borrow().clone();
+            gauges(&pipeline.name, picture, &tally);
+            check(&pipeline.name, picture, &tally, &mut health);
             let signs = self.signs.entry(pipeline.name.clone()).or_default();
-            signs.note(&tally, running.clock.now());
-            let mut one = pipeline_status(pipeline, running, &tally);
+            signs.note(&tally, picture.clock.now());
+            let mut one = pipeline_status(pipeline, picture, &tally);
             one.detects_within_s = detects_within(&settings::engine(pipeline), &tally, signs);
             self.warn_once(&one);
             status.pipelines.push(one);
@@ -175,33 +174,41 @@ impl Port {
     }
 }
 
-fn check(name: &str, running: &Running, tally: &Tally, health: &mut Health) {
+fn check(name: &str, picture: &Picture, tally: &Tally, health: &mut Health) {
     let one = |part: &str, ok: bool, detail: String| Check {
         name: format!("{name}: {part}"),
         state: if ok { CheckState::Ok } else { CheckState::Failing },
         detail,
     };
-    let age = running.clock.now().since(tally.at);
+    if let Some(crash) = picture.crash() {
+        // A restart would end the other pipelines too, and might meet the same record again: an operator decides.
+        health.live.push(one("engine", true, "ended by a panic: see /readyz".to_owned()));
+        health.ready.push(one("engine", false, format!("ended: {crash}")));
+        return;
+    }
+    let age = picture.clock.now().since(tally.at);
     let turns = age < STUCK_AFTER;
     health.live.push(one("engine", turns, format!("looked at {} ms ago", age.as_millis())));
     let assigned = tally.partitions.iter().filter(|partition| partition.assigned).count();
-    let reading = *running.tap.borrow() == TapState::Running;
+    let reading = *picture.tap.borrow() == TapState::Running;
     let tap = one("tap", assigned > 0 && reading, format!("{assigned} partitions are ours"));
     health.started.push(tap.clone());
     health.ready.push(tap);
     let failed = tally.counters.failed_reads;
-    health.ready.push(one("target", !running.is_target_failing(), format!("{failed} key reads failed so far")));
-    let taking = *running.store.borrow() == StoreState::Taking;
+    health.ready.push(one("target", !picture.is_target_failing(), format!("{failed} key reads failed so far")));
+    let taking = *picture.store.borrow() == StoreState::Taking;
     let detail = if taking { "takes findings" } else { "does not take findings: commits wait" };
     health.ready.push(one("store", taking, detail.to_owned()));
 }
 
-fn gauges(pipeline: &str, running: &Running, tally: &Tally) {
+fn gauges(pipeline: &str, picture: &Picture, tally: &Tally) {
     let unproven: usize = tally.partitions.iter().map(|partition| partition.unproven).sum();
-    let now = running.clock.now();
+    let now = picture.clock.now();
     let oldest = tally.partitions.iter().filter_map(|mark| mark.oldest).min();
-    let oldest = oldest.map(|at| running.clock.wall(now).after(at));
+    let oldest = oldest.map(|at| picture.clock.wall(now).after(at));
     let all_verified = tally.partitions.iter().all(|mark| mark.pending == 0 && mark.consumed >= mark.end);
+    // Where nothing is read any more, what was verified grows old.
+    let unseen = picture.crash().map_or(Duration::ZERO, |_| now.since(tally.at));
     event::PipelineState {
         pipeline,
         keys_pending: tally.keys as u64,
@@ -209,16 +216,16 @@ fn gauges(pipeline: &str, running: &Running, tally: &Tally) {
         overdue_unproven: unproven as u64,
         lookups_in_flight: tally.lookups as u64,
         oldest_pending: Some(oldest.unwrap_or_default()),
-        verified_age: oldest.or(all_verified.then_some(Duration::ZERO)),
+        verified_age: oldest.or(all_verified.then_some(unseen)),
         apply_lag: Some(tally.counters.lag),
         patrolled_keys: tally.patrolled_keys as u64,
         oldest_look: tally.oldest_look,
     }
     .emit();
     checks(pipeline, &tally.counters);
-    let committed = running.committed.lock().unwrap_or_else(PoisonError::into_inner);
+    let committed = picture.committed.lock().unwrap_or_else(PoisonError::into_inner);
     for mark in &tally.partitions {
-        let name = running.partitions.name(mark.partition);
+        let name = picture.partitions.name(mark.partition);
         let lag = mark.end.saturating_sub(mark.consumed);
         let commit_age = committed.get(&mark.partition).map(|at| now.since(*at));
         event::PartitionState { pipeline, partition: &name, lag, commit_age }.emit();
@@ -239,8 +246,8 @@ fn checks(pipeline: &str, counters: &Counters) {
     }
 }
 
-fn pipeline_status(pipeline: &Pipeline, running: &Running, tally: &Tally) -> PipelineStatus {
-    let context = running.context(pipeline);
+fn pipeline_status(pipeline: &Pipeline, picture: &Picture, tally: &Tally) -> PipelineStatus {
+    let context = picture.context(pipeline);
     let unproven: usize = tally.partitions.iter().map(|partition| partition.unproven).sum();
     let pending: usize = tally.partitions.iter().map(|partition| partition.pending).sum();
     let key = |key: &crate::model::Key| {
@@ -269,9 +276,16 @@ fn pipeline_status(pipeline: &Pipeline, running: &Running, tally: &Tally) -> Pip
         memory_bytes: tally.memory_bytes as u64,
         patrolled_keys: tally.patrolled_keys as u64,
         oldest_look_s: tally.oldest_look.as_secs_f64(),
-        held: running.target.refusal().into_iter().chain(tally.stated.iter().map(ToString::to_string)).collect(),
-        partitions: partition_statuses(tally, &running.partitions),
+        held: held(picture, tally),
+        partitions: partition_statuses(tally, picture),
     }
+}
+
+/// Why verdicts wait, or will not come.
+fn held(picture: &Picture, tally: &Tally) -> Vec<String> {
+    let crash = picture.crash().map(|crash| format!("the pipeline has ended: {crash}"));
+    let refusal = picture.target.refusal();
+    crash.into_iter().chain(refusal).chain(tally.stated.iter().map(ToString::to_string)).collect()
 }
 
 /// The bound that `doctor` tells, by what was measured since the start.
@@ -293,11 +307,12 @@ fn detects_within(options: &Options, tally: &Tally, signs: &Signs) -> Option<f64
     doctor::bound(&now, &pace).within_s
 }
 
-fn partition_statuses(tally: &Tally, partitions: &Partitions) -> Vec<PartitionStatus> {
-    let owned = tally.partitions.iter().filter(|mark| mark.assigned);
+/// What an ended pipeline had was given up.
+fn partition_statuses(tally: &Tally, picture: &Picture) -> Vec<PartitionStatus> {
+    let owned = tally.partitions.iter().filter(|mark| mark.assigned && picture.crash().is_none());
     owned
         .map(|mark| {
-            let name = partitions.name(mark.partition);
+            let name = picture.partitions.name(mark.partition);
             PartitionStatus {
                 topic: name.topic.to_string(),
                 partition: name.partition,

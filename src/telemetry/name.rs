@@ -26,6 +26,8 @@ macro_rules! names {
 }
 
 names! {
+    counter PIPELINE_CRASHES = "afterimage_pipeline_crashes_total", Count,
+        "Panics in a pipeline: defects of this program, each of which ends its pipeline. The goal is 0.";
     gauge BUILD_INFO = "afterimage_build_info", Count, "1, with the version as a label.";
     counter EVENTS_CONSUMED = "afterimage_events_consumed_total", Count, "Changes read from the tap, by operation.";
     counter EVENT_DECODE_ERRORS = "afterimage_event_decode_errors_total", Count, "Records that decode to no change.";

@@ -1,5 +1,6 @@
 //! What happens, as structs: `emit` writes the log line and moves the counter.
 
+mod crash;
 mod finding;
 mod output;
 mod state;
@@ -9,6 +10,7 @@ mod verdict;
 
 use metrics::gauge;
 
+pub use self::crash::PipelineCrashed;
 pub use self::finding::{FindingHealed, FindingOpened};
 pub use self::output::{AlertSent, StoreFailed, StoreWritten};
 pub use self::state::{FindingsOpen, PartitionState, PipelineState};

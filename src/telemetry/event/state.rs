@@ -69,7 +69,9 @@ impl PipelineState<'_> {
             (name::APPLY_LAG, self.apply_lag),
         ];
         // A rule that alerts on it needs it before it first moves.
-        counter!(name::RETRACTIONS, name::PIPELINE => self.pipeline.to_owned()).increment(0);
+        for goal_is_zero in [name::RETRACTIONS, name::PIPELINE_CRASHES] {
+            counter!(goal_is_zero, name::PIPELINE => self.pipeline.to_owned()).increment(0);
+        }
         for (name, age) in ages {
             if let Some(age) = age {
                 set(name, age.as_secs_f64());
