@@ -249,6 +249,13 @@ impl Pipeline {
         self.wait_written(records).await;
     }
 
+    /// Runs SQL at the source alone. The `records` it makes in the topics of the load are awaited by whatever is written next.
+    pub(crate) async fn write_ahead(&self, sql: &str, records: i64) {
+        let mut written = self.written.lock().await;
+        self.source.execute(sql).await;
+        *written += records;
+    }
+
     /// Heartbeats wait meanwhile: in a routed topic one of theirs would be taken for one of the awaited records.
     async fn wait_written(&self, records: i64) {
         let mut written = self.written.lock().await;
