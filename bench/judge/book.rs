@@ -1,7 +1,9 @@
 //! What the applier writes down: each loss with what kind of divergence it is, and how far each row was applied.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
 
 use afterimage::demo::applier::{Counts, Event, Fields, Ledger, Loss, Place, RowId};
 use afterimage::model::Wall;

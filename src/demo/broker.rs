@@ -2,6 +2,7 @@
 //!
 //! The mock keeps 5 MB or 100,000 message sets a partition and drops the oldest without a word: four partitions a topic,
 //! and batches of 20 ms, leave an order of magnitude to spare.
+#![expect(clippy::disallowed_methods, reason = "it owns the thread of the demo's source")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,5 @@
 //! The one loop that holds the engine: inputs in, outputs carried out in their order.
+#![expect(clippy::disallowed_methods, reason = "the loop wakes at the deadline that the engine asks for")]
 
 use std::collections::VecDeque;
 use std::sync::Arc;

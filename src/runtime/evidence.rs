@@ -1,4 +1,5 @@
 //! Asks, at every poll, how far the applier came and where the tap ends.
+#![expect(clippy::disallowed_methods, reason = "evidence is asked for at a bounded pace, by calls that block")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

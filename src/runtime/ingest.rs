@@ -1,11 +1,12 @@
 //! Tap events become engine inputs, in the tap's order. Records are decoded by threads beside this one; what must come one
 //! after another is done here.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
+use hashbrown::HashSet;
 use tokio::sync::mpsc::Sender;
 
 use crate::config::{Bound, Start};

@@ -1,4 +1,5 @@
 //! Threads that each answer one question after another, so that all answers come in the order of the questions.
+#![expect(clippy::disallowed_methods, reason = "it owns the threads that answer")]
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;

@@ -1,4 +1,5 @@
 //! One pipeline, put together: its threads, its tasks, its channels.
+#![expect(clippy::disallowed_methods, reason = "a pipeline owns its threads, and joining them blocks")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

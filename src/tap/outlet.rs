@@ -1,4 +1,5 @@
 //! The way out of a tap's thread: batches, order, and what happens when nobody takes them.
+#![expect(clippy::disallowed_methods, reason = "a tap's own thread waits here for room, until it is told to stop")]
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Beside an applier that works like DMS: it merges the changes of a window into one statement a row, dies between writing and
 //! committing, and thereby loses what no error tells. Once it consumes the tap, once it reads the source's own log and is
 //! ahead of the tap.
+#![expect(clippy::disallowed_methods, reason = "the applier writes at a steady pace")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};

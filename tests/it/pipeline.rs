@@ -1,5 +1,6 @@
 //! One pipeline of a test's own: source database, Debezium source, topics, JDBC sink, target database. It goes away with its
 //! value, also when the test panics.
+#![expect(clippy::disallowed_methods, reason = "clearing up needs a thread and a runtime of its own")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

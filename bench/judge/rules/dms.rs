@@ -1,7 +1,7 @@
 //! A fixed threshold: a row that differs is read again until it agrees or the time is over, whatever else is changed. AWS DMS's
 //! validation works so (`RecordFailureDelayLimitInMinutes`); one minute is the least that can be set there besides none.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use afterimage::demo::applier::RowId;
 use afterimage::model::Wall;

@@ -1,7 +1,7 @@
 //! A fixed number of tries in a fixed time after the change, as molt's live verification makes them: five, in about four
 //! seconds, each twice as long after the one before.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use afterimage::demo::applier::RowId;
 use afterimage::model::Wall;

@@ -15,7 +15,9 @@ pub(crate) mod fixed_delay;
 pub(crate) mod reladiff;
 pub(crate) mod reset_on_change;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;

@@ -1,7 +1,7 @@
 //! A time without agreement that every further change of the row begins anew, as TiDB DM's validator counts it: 30 minutes
 //! there, scaled to the load here, whose rows are changed some hundred times faster than a shop's.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use afterimage::demo::applier::RowId;
 use afterimage::model::Wall;

@@ -2,6 +2,7 @@
 //!
 //! It runs on a thread of its own. A planned restart goes back to the committed offsets as a restarted task does, without
 //! leaving the group, which would only make everybody wait.
+#![expect(clippy::disallowed_methods, reason = "it owns the thread of the demo's applier")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 //! A line that is no such object, or whose offset does not rise, never vanishes: [`TapEvent::Failed`] names it, and its bytes
 //! are delivered as a record of partition -1 of a topic named like the file, with the line's number as its offset, for the
 //! decoder to reject.
+#![expect(clippy::disallowed_methods, reason = "it owns the thread that reads the file")]
 
 mod input;
 

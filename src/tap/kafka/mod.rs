@@ -13,6 +13,7 @@
 //! did not exist when the tap started are read from their beginning, whatever `from` says.
 //!
 //! Not here: decoding, and the question whether what was read was applied ([`evidence`] only reads what others committed).
+#![expect(clippy::disallowed_methods, reason = "it owns the thread that polls the consumer")]
 
 mod assign;
 mod client;
