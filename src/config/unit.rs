@@ -138,12 +138,14 @@ macro_rules! words {
 }
 pub(super) use words;
 
-pub(crate) fn one_of(words: &[&str]) -> String {
+/// What would be right: one of these words.
+pub fn one_of(words: &[&str]) -> String {
     let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     format!("one of {}", words.join(", "))
 }
 
-pub(crate) fn not_among(text: &str, words: &[&str]) -> String {
+/// What is wrong with a word that is none of these, and what would be right.
+pub fn not_among(text: &str, words: &[&str]) -> String {
     match closest(text, words.iter().copied()) {
         Some(near) => format!("`{text}` is not valid: did you mean `{near}`? Expected {}", one_of(words)),
         None => format!("`{text}` is not valid: expected {}", one_of(words)),
