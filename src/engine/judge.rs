@@ -315,13 +315,12 @@ impl Engine {
         let calm = own
             .and_then(|version| self.horizon(&version, entry.key.table()))
             .is_none_or(|horizon| !horizon.frozen(self.now, self.settle()));
-        if suspect.floor.by == Convict::Committed && suspect.floor.arrival == floor.arrival && to_own && calm {
-            if self.soundness.healed_to_own(self.now) {
-                let place = own.map(|version| self.place(version.partition, version.offset)).unwrap_or_default();
-                self.demote(format!(
-                    "rows below the committed position were written after it was committed, lately at {place}"
-                ));
-            }
+        let below_commit = suspect.floor.by == Convict::Committed && suspect.floor.arrival == floor.arrival;
+        if below_commit && to_own && calm && self.soundness.healed_to_own(self.now) {
+            let place = own.map(|version| self.place(version.partition, version.offset)).unwrap_or_default();
+            self.demote(format!(
+                "rows below the committed position were written after it was committed, lately at {place}"
+            ));
         }
     }
 

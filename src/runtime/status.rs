@@ -299,11 +299,7 @@ fn detects_within(options: &Options, tally: &Tally, signs: &Signs) -> Option<f64
     let spacing = if commits { seen.max(doctor::commit_interval(options).0) } else { seen };
     let measured = |time| Ok((time, String::new()));
     let pace = doctor::Pace { lag: measured(tally.counters.lag), spacing: measured(spacing) };
-    let now = Options {
-        settle: Margin::Stated(tally.settle),
-        lead: Margin::Stated(tally.lead),
-        ..options.clone()
-    };
+    let now = Options { settle: Margin::Stated(tally.settle), lead: Margin::Stated(tally.lead), ..options.clone() };
     doctor::bound(&now, &pace).within_s
 }
 

@@ -111,7 +111,11 @@ mod tests {
     use crate::engine::limit::Margin;
 
     fn options() -> Options {
-        Options { settle: Margin::Stated(Duration::from_secs(30)), confirm_after: Duration::from_secs(2), ..Options::default() }
+        Options {
+            settle: Margin::Stated(Duration::from_secs(30)),
+            confirm_after: Duration::from_secs(2),
+            ..Options::default()
+        }
     }
 
     fn seconds(seconds: u64) -> Measured {

@@ -47,6 +47,9 @@ pub(in crate::runtime) fn guarantee(pipeline: &Pipeline) -> Vec<String> {
                 .to_owned()
         }
     });
-    words.push(format!("what was called applied may still be repaired for {} s (`settle`)", options.settle.at_first().as_secs()));
+    words.push(format!(
+        "what was called applied may still be repaired for {} s (`settle`)",
+        options.settle.at_first().as_secs()
+    ));
     words
 }
