@@ -10,7 +10,7 @@ use afterimage::model::{Batch, Position, Record, Tick};
 use afterimage::runtime::ordered::{Ordered, threads};
 use afterimage::tap::kafka::{Brokers, KafkaOptions, Reading};
 use afterimage::tap::position::{Place, Places};
-use afterimage::tap::{self, Partitions, TapEvent, TapOptions};
+use afterimage::tap::{self, Behind, Partitions, TapEvent, TapOptions};
 use rdkafka::ClientConfig;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -127,6 +127,7 @@ fn in_order(events: &Receiver<TapEvent>, tracked: &SyncSender<Vec<Input>>) {
             | TapEvent::Revoked { .. }
             | TapEvent::Gap { .. }
             | TapEvent::Replaced { .. }
+            | TapEvent::RangeEnds { .. }
             | TapEvent::Failed(_) => {}
         }
     }
@@ -153,7 +154,11 @@ fn whole_road(brokers: &str, topic: &str) -> Run {
         brokers: Brokers { bootstrap: brokers.to_owned(), properties: BTreeMap::new() },
         topics: vec![topic.to_owned()],
         group: String::new(),
-        reading: Reading::Range { from: Places::all(Place::Beginning), to: Places::all(Place::End) },
+        reading: Reading::Range {
+            from: Places::all(Place::Beginning),
+            to: Places::all(Place::End),
+            behind: Behind::Left,
+        },
     };
     let (began, cpu_before) = (Instant::now(), cpu(std::process::id()));
     let (events, control) = tap::start(TapOptions::Kafka(options), Partitions::default()).expect("the tap starts");

@@ -13,12 +13,12 @@ use super::{exit, signal, understand};
 use crate::config::load::{Flags, Need};
 use crate::config::problem::Problems;
 use crate::config::show::{self, Origins};
-use crate::config::{Chosen, Config, Evidence, Layers, Loaded, Pipeline, Start, Surroundings, Tap, load, raw};
+use crate::config::{Chosen, Config, Evidence, Layers, Loaded, Pipeline, Surroundings, Tap, load, raw};
 use crate::demo::{DemoArgs, View, demo};
 use crate::model::finding::Severity;
 use crate::runtime::entry::{
     self, AuditArgs, DecodeArgs, DoctorArgs, ExplainArgs, Failure, Filter, FindingsArgs, FindingsQuery, Outcome,
-    OutputFormat, ProgressStyle, Range, RunArgs,
+    OutputFormat, ProgressStyle, RunArgs,
 };
 use crate::telemetry::{self, Level, Metrics};
 
@@ -221,7 +221,7 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
     {
         problems.flag("--report", "the name says no format: expected .html, .json, .ndjson, .csv, .md, .xml or .txt");
     }
-    not_yet(&args, range.as_ref(), &mut problems);
+    not_yet(&args, &mut problems);
     let wanted = (|| {
         Some(AuditArgs {
             config: loaded?.config,
@@ -244,18 +244,16 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
 }
 
 /// Flags of what comes later.
-fn not_yet(args: &args::Audit, range: Option<&Range>, problems: &mut Problems) {
-    let ends = range.iter().flat_map(|range| range.to.everywhere.iter().chain(range.to.pinned.values()));
-    for end in ends.filter(|end| matches!(end, Start::Tail(_) | Start::Stored)) {
-        let message =
-            format!("a range that ends at `{end}` is not supported by this version: expected an offset, a time or end");
-        problems.flag("--to", message);
-    }
+fn not_yet(args: &args::Audit, problems: &mut Problems) {
     if args.row_filter.is_some() {
-        problems.flag("--where", "a condition on rows is not supported by this version: remove it");
+        let message = "a condition on rows is not supported by this version: the target can evaluate it only on the rows \
+                       it holds, and would pass over just those that are missing; expected --table, --key or --op";
+        problems.flag("--where", message);
     }
     if args.incarnation.is_some() {
-        problems.flag("--incarnation", "one incarnation of a log is not supported by this version: remove it");
+        let message = "one incarnation of a log is not supported by this version: no record says of which one it is; \
+                       expected --from and --to at the positions or times between which it was the current one";
+        problems.flag("--incarnation", message);
     }
 }
 

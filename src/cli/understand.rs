@@ -14,7 +14,8 @@ use crate::runtime::entry::Range;
 pub(super) fn range(raw: &args::Range, problems: &mut Problems) -> Option<Range> {
     let from = bound("--from", &raw.from, problems);
     let to = bound("--to", &raw.to, problems);
-    Some(Range { from: from?, to: to? })
+    let range = Range { from: from?, to: to? };
+    problems.take("--to", range.is_sensible().map(|()| range))
 }
 
 fn bound(flag: &str, places: &[String], problems: &mut Problems) -> Option<Bound> {

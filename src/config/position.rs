@@ -70,6 +70,24 @@ impl Bound {
     }
 }
 
+impl Start {
+    /// Whether no record can lie at or behind this position and before `to`, whatever the tap holds.
+    #[must_use]
+    pub fn never_before(self, to: Start) -> bool {
+        match (self, to) {
+            (Start::End, _) | (_, Start::Beginning) | (Start::Stored, Start::Stored) => true,
+            (Start::Offset(from), Start::Offset(to)) => from >= to,
+            (Start::Tail(from), Start::Tail(to)) => from <= to,
+            (Start::Time(from), Start::Time(to)) => from >= to,
+            (Start::Last(from), Start::Last(to)) => from <= to,
+            (
+                Start::Beginning | Start::Stored | Start::Offset(_) | Start::Tail(_) | Start::Time(_) | Start::Last(_),
+                Start::End | Start::Stored | Start::Offset(_) | Start::Tail(_) | Start::Time(_) | Start::Last(_),
+            ) => false,
+        }
+    }
+}
+
 impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -164,6 +182,30 @@ mod tests {
     fn what_is_no_position_is_refused() {
         for text in ["", "first", "--5", "3:", "s@soon", "last", "last two hours", "1.5", "2025-11-22"] {
             assert!(Place::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_can_hold_nothing_is_known_by_its_ends() {
+        let start = |text: &str| Place::parse(text).unwrap().start;
+        for (from, to, expected) in [
+            ("end", "end", true),
+            ("end", "99", true),
+            ("5", "beginning", true),
+            ("stored", "stored", true),
+            ("8", "8", true),
+            ("5", "8", false),
+            ("-5", "-8", true),
+            ("-8", "-5", false),
+            ("last 1h", "last 2h", true),
+            ("last 2h", "last 1h", false),
+            ("2025-11-22T10:00:00Z", "s@1763805600000", true),
+            ("beginning", "end", false),
+            ("stored", "end", false),
+            ("8", "-8", false),
+            ("last 2h", "5", false),
+        ] {
+            assert_eq!(start(from).never_before(start(to)), expected, "{from} to {to}");
         }
     }
 

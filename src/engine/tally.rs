@@ -1,5 +1,6 @@
 //! The read-only picture of the judge: what status, metrics and the live view show.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::finding::{Finding, Kind, Proof, State};
@@ -171,6 +172,19 @@ impl Engine {
             stated: stated.chain(&self.stated.suspended).map(|finding| finding.kind).collect(),
             partitions: self.partition_tallies(),
         }
+    }
+
+    /// The picture of a range: of each partition that has an end here, `pending` counts only what lies before it.
+    #[must_use]
+    pub fn tally_before(&self, ends: &BTreeMap<PartitionId, u64>) -> Tally {
+        let mut tally = self.tally();
+        for mark in &mut tally.partitions {
+            let known = self.partitions.get(&mark.partition).zip(ends.get(&mark.partition));
+            if let Some((partition, end)) = known {
+                mark.pending = partition.index_of(*end);
+            }
+        }
+        tally
     }
 
     /// Counters alone: cheap.

@@ -7,30 +7,31 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::config::{Evidence, Start as From};
-use crate::engine::tally::Tally;
-use crate::model::PartitionId;
-use crate::model::finding::State;
+use crate::config::Evidence;
+use crate::engine::tally::{PartitionTally, Tally};
+use crate::model::finding::{Kind, State};
+use crate::model::position::PartitionName;
+use crate::model::{PartitionId, TableId};
 use crate::report;
 use crate::report::document::Document;
 use crate::report::summary::{Reached, SCHEMA, Span, Summary, Unverified};
-use crate::tap::Partitions;
+use crate::tap::{Behind, Partitions};
 
 use super::clock::Clock;
 use super::crash;
+use super::decoding::Passed;
 use super::driver::TapState;
-use super::entry::{AuditArgs, Failure, Filter, Outcome, OutputFormat, ProgressStyle};
+use super::entry::{AuditArgs, Failure, Filter, Outcome, OutputFormat};
 use super::findings::writing;
-use super::ingest::Window;
+use super::ingest::{RangeCounts, Window};
 use super::pipeline::{Running, Start};
+use super::progress::{Beside, Picture, Progress};
 use super::record::{Gathered, Sink};
 use super::settings::{self, Read};
+use super::tables::Tables;
 
 /// How often it is looked whether everything has its verdict.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// How often a line of progress is printed where there is no terminal.
-const LINE: Duration = Duration::from_secs(10);
 
 /// Why an audit stopped waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,22 +54,24 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
     let live = !settings::applied(&args.pipeline).contains(&Evidence::Assumed);
     let start = Start {
         pipeline: &args.pipeline,
-        read: Read::Range { from: args.range.from.clone(), to: From::End.into() },
+        read: Read::Range { from: args.range.from.clone(), to: args.range.to.clone(), behind: Behind::Read },
         sink: Sink::Memory(Arc::clone(&gathered)),
         alerts: Vec::new(),
-        window: Some(Window::new(args.range.to.clone())),
+        window: Some(Window::default()),
         clock,
     };
     let running = Running::start(start).await?;
-    let end = wait(&args, &running, clock, live).await;
+    let mut waiting = Waiting { args: &args, running: &running, clock, live, gathered: &gathered };
+    let end = waiting.wait().await;
     if let Some(why) = running.target.refusal() {
         running.stop().await;
         return Err(Failure::new(why));
     }
-    let tally = running.tally_now().await;
+    let range = running.counts.range();
+    let tally = running.tally_now(range.ends.clone()).await;
     running.flush().await;
-    let (partitions, counts) = (running.picture.partitions.clone(), Arc::clone(&running.counts));
-    let not_judged = counts.not_judged.load(Ordering::Relaxed);
+    let (partitions, tables, counts) =
+        (running.picture.partitions.clone(), Arc::clone(&running.picture.tables), Arc::clone(&running.counts));
     let crash = running.picture.crash().cloned();
     running.stop().await;
     if let Some(crash) = crash {
@@ -83,11 +86,12 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
         partitions: &partitions,
         findings: &findings,
         unverifiable: &gathered.unverifiable,
+        not_judged: not_judged(&args.filter, &range, &tables),
+        range: &range,
         keys: counts.keys.load(Ordering::Relaxed),
         records: counts.records.load(Ordering::Relaxed),
         changes: counts.changes.load(Ordering::Relaxed),
         rejects: counts.rejects.load(Ordering::Relaxed),
-        not_judged,
         end,
         elapsed: clock.elapsed(),
     });
@@ -147,53 +151,102 @@ pub(super) fn is_key(wanted: &str, key: &report::document::Fields) -> bool {
     alone || wanted.split(',').all(named)
 }
 
-/// Waits until every change of the range has its verdict; on a live tap, at most `max_wait` after its end was reached.
-async fn wait(args: &AuditArgs, running: &Running, clock: Clock, live: bool) -> End {
-    let mut read_at = None;
-    let mut shown = clock.elapsed();
-    loop {
-        let state = *running.picture.tap.borrow();
-        let read = state >= TapState::Ended;
-        if read && read_at.is_none() {
-            read_at = Some(clock.elapsed());
+/// What is waited for, and what is shown meanwhile.
+struct Waiting<'a> {
+    args: &'a AuditArgs,
+    running: &'a Running,
+    clock: Clock,
+    /// The applier still works: what nothing proves may be proven yet.
+    live: bool,
+    gathered: &'a Mutex<Gathered>,
+}
+
+impl Waiting<'_> {
+    /// Waits until every change of the range has its verdict, at most `max_wait` without progress after its end was reached; on
+    /// a live tap, at most `max_wait` in all from there on.
+    async fn wait(&mut self) -> End {
+        let mut progress = Progress::new(self.args.progress);
+        let (mut since, mut least) = (None, usize::MAX);
+        let end = loop {
+            let now = self.clock.elapsed();
+            if *self.running.picture.tap.borrow() == TapState::Closed {
+                break End::CutOff;
+            }
+            if self.running.target.refusal().is_some() {
+                break End::Refused;
+            }
+            if self.running.picture.crash().is_some() {
+                break End::Stopped;
+            }
+            let tally = self.tally_once_read().await;
+            if tally.as_ref().is_some_and(|tally| is_judged(tally, &self.running.counts.range())) {
+                break End::Judged;
+            }
+            if let Some(pending) = tally.as_ref().map(pending) {
+                let moves = pending < least && !self.live;
+                least = least.min(pending);
+                since = since.filter(|_| !moves).or(Some(now));
+            }
+            let left = since.map(|since: Duration| self.args.max_wait.saturating_sub(now.saturating_sub(since)));
+            if left == Some(Duration::ZERO) || self.args.max_time.is_some_and(|most| now >= most) {
+                break End::TimedOut;
+            }
+            progress.show(now, || self.picture(now, left));
+            if let Some(tally) = tally.filter(|_| self.live)
+                && let Err(failure) = self.running.follow_on(&self.args.pipeline, &tally)
+            {
+                tracing::debug!("{failure}");
+            }
+            tokio::select! {
+                () = self.args.stop.cancelled() => break End::Stopped,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        };
+        progress.end();
+        end
+    }
+
+    /// The picture of the range, once all of it was read.
+    async fn tally_once_read(&self) -> Option<Tally> {
+        if *self.running.picture.tap.borrow() < TapState::Ended {
+            return None;
         }
-        let tally = if read { running.tally_now().await } else { None };
-        match state {
-            TapState::Ended if tally.as_ref().is_some_and(is_judged) => return End::Judged,
-            TapState::Closed => return End::CutOff,
-            TapState::Running | TapState::Ended => {}
-        }
-        if running.target.refusal().is_some() {
-            return End::Refused;
-        }
-        if running.picture.crash().is_some() {
-            return End::Stopped;
-        }
-        let waited = read_at.map_or(Duration::ZERO, |at| clock.elapsed().saturating_sub(at));
-        if waited >= args.max_wait || args.max_time.is_some_and(|most| clock.elapsed() >= most) {
-            return End::TimedOut;
-        }
-        if let Some(tally) = tally.filter(|_| live)
-            && let Err(failure) = running.follow_on(&args.pipeline, &tally)
-        {
-            tracing::debug!("{failure}");
-        }
-        if args.progress == ProgressStyle::Lines && clock.elapsed().saturating_sub(shown) >= LINE {
-            shown = clock.elapsed();
-            let tally = running.picture.tally.borrow().clone();
-            let pending: usize = tally.partitions.iter().map(|partition| partition.pending).sum();
-            tracing::warn!(changes = tally.counters.changes, pending, "auditing");
-        }
-        tokio::select! {
-            () = args.stop.cancelled() => return End::Stopped,
-            () = tokio::time::sleep(LOOK) => {}
-        }
+        self.running.tally_now(self.running.counts.range().ends).await
+    }
+
+    fn picture(&self, elapsed: Duration, left: Option<Duration>) -> Picture {
+        let tally = self.running.picture.tally.borrow().clone();
+        let gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        let findings = gathered.findings.values().filter(|finding| is_found(finding)).count();
+        Picture::of(&tally, &self.running.picture.partitions, Beside { elapsed, findings, left })
     }
 }
 
-fn is_judged(tally: &Tally) -> bool {
-    tally.partitions.iter().all(|partition| partition.pending == 0 && partition.consumed >= partition.end)
-        && tally.suspects == 0
+fn is_found(finding: &Document) -> bool {
+    match finding.state {
+        State::Suspected | State::Healed | State::Retracted => false,
+        State::Open | State::Acknowledged | State::Ignored => true,
+    }
+}
+
+fn pending(tally: &Tally) -> usize {
+    tally.partitions.iter().map(|partition| partition.pending).sum()
+}
+
+/// Nothing of the range is without a verdict. Where more than it was read, newer versions of its keys may still be suspect.
+fn is_judged(tally: &Tally, range: &RangeCounts) -> bool {
+    let goes_on = |mark: &PartitionTally| range.ends.get(&mark.partition).is_some_and(|end| mark.consumed > *end);
+    pending(tally) == 0 && (tally.suspects == 0 || tally.partitions.iter().any(goes_on))
+}
+
+/// Changes of the range that are not judged because their table has no counterpart, if the user asked for the table.
+fn not_judged(filter: &Filter, range: &RangeCounts, tables: &Tables) -> Vec<(PartitionId, Passed, String)> {
+    let one = |((partition, table), passed): (&(PartitionId, TableId), &Passed)| {
+        let name = tables.tap_name(*table);
+        let asked = filter.tables.is_empty() || filter.tables.iter().any(|asked| **asked == *name);
+        asked.then(|| (*partition, *passed, format!("`{name}` is not judged: {}", tables.why_not(*table))))
+    };
+    range.not_judged.iter().filter_map(one).collect()
 }
 
 struct Facts<'a> {
@@ -201,18 +254,19 @@ struct Facts<'a> {
     partitions: &'a Partitions,
     findings: &'a [Document],
     unverifiable: &'a [(PartitionId, (u64, u64), &'static str)],
+    not_judged: Vec<(PartitionId, Passed, String)>,
+    range: &'a RangeCounts,
     keys: u64,
     records: u64,
     changes: u64,
     rejects: u64,
-    not_judged: u64,
     end: End,
     elapsed: Duration,
 }
 
 fn summary(facts: &Facts<'_>) -> Summary {
     let marks = facts.tally.map(|tally| tally.partitions.clone()).unwrap_or_default();
-    let pending: u64 = marks.iter().map(|partition| partition.pending as u64).sum();
+    let pending = facts.tally.map_or(0, pending) as u64;
     let counters = facts.tally.map(|tally| tally.counters.clone()).unwrap_or_default();
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
     for finding in facts.findings.iter().filter(|finding| finding.state != State::Suspected) {
@@ -220,24 +274,16 @@ fn summary(facts: &Facts<'_>) -> Summary {
     }
     let differing = facts.tally.map_or(0, |tally| tally.differing as u64);
     let lagging = differing.min(pending);
-    let unverifiable = counters.unverifiable + facts.not_judged + (pending - lagging);
+    let passed_over: u64 = facts.not_judged.iter().map(|(_, passed, _)| passed.count).sum();
+    let unverifiable = counters.unverifiable + passed_over + (pending - lagging);
     let complete = facts.end == End::Judged
         && unverifiable == 0
         && lagging == 0
         && facts.rejects == 0
-        && !kinds.contains_key("coverage_gap");
-    let name = |id: PartitionId| facts.partitions.name(id);
+        && !kinds.contains_key(Kind::CoverageGap.word());
     Summary {
         schema: SCHEMA.to_owned(),
-        range: marks
-            .iter()
-            .map(|mark| Span {
-                topic: name(mark.partition).topic.to_string(),
-                partition: name(mark.partition).partition,
-                from: mark.start,
-                to: mark.consumed,
-            })
-            .collect(),
+        range: marks.iter().map(|mark| facts.span(mark)).collect(),
         records: facts.records,
         changes: facts.changes,
         keys: facts.keys,
@@ -245,34 +291,55 @@ fn summary(facts: &Facts<'_>) -> Summary {
         superseded: counters.superseded,
         lagging,
         unverifiable,
-        unverified: unverified(facts),
+        unverified: facts.unverified(&marks),
         findings: kinds,
         complete,
-        watermarks: marks
-            .iter()
-            .map(|mark| Reached {
-                topic: name(mark.partition).topic.to_string(),
-                partition: name(mark.partition).partition,
-                verified: mark.verified,
-            })
-            .collect(),
+        watermarks: marks.iter().map(|mark| facts.reached(mark)).collect(),
         elapsed_s: facts.elapsed.as_secs_f64(),
     }
 }
 
-fn unverified(facts: &Facts<'_>) -> Vec<Unverified> {
-    facts
-        .unverifiable
-        .iter()
-        .map(|(partition, range, why)| {
-            let name = facts.partitions.name(*partition);
-            Unverified {
-                topic: name.topic.to_string(),
-                partition: name.partition,
-                from: range.0,
-                to: range.1 + 1,
-                reason: (*why).to_owned(),
-            }
-        })
-        .collect()
+impl Facts<'_> {
+    fn span(&self, mark: &PartitionTally) -> Span {
+        let PartitionName { topic, partition } = self.partitions.name(mark.partition);
+        let to = self.range.ends.get(&mark.partition).copied().unwrap_or(mark.consumed);
+        Span { topic: topic.to_string(), partition, from: mark.start, to: to.max(mark.start) }
+    }
+
+    fn reached(&self, mark: &PartitionTally) -> Reached {
+        let PartitionName { topic, partition } = self.partitions.name(mark.partition);
+        Reached { topic: topic.to_string(), partition, verified: mark.verified }
+    }
+
+    /// Every range that ends without a verdict, and why: what the judge gave up, what is not judged at all, what was still
+    /// waited for.
+    fn unverified(&self, marks: &[PartitionTally]) -> Vec<Unverified> {
+        let given_up = self.unverifiable.iter().map(|(partition, range, why)| (*partition, *range, (*why).to_owned()));
+        let passed_over =
+            self.not_judged.iter().map(|(partition, passed, why)| (*partition, passed.range, why.clone()));
+        let waited_for = marks.iter().filter_map(|mark| {
+            let Span { from, to, .. } = self.span(mark);
+            let from = from.max(mark.verified);
+            let why = self.end.why().filter(|_| from < to)?;
+            Some((mark.partition, (from, to - 1), why.to_owned()))
+        });
+        let one = |(partition, range, reason): (PartitionId, (u64, u64), String)| {
+            let PartitionName { topic, partition } = self.partitions.name(partition);
+            Unverified { topic: topic.to_string(), partition, from: range.0, to: range.1 + 1, reason }
+        };
+        given_up.chain(passed_over).chain(waited_for).map(one).collect()
+    }
+}
+
+impl End {
+    /// Why what is open has no verdict.
+    fn why(self) -> Option<&'static str> {
+        match self {
+            End::Judged => None,
+            End::TimedOut => Some("the time given was over before all of it was proven applied or lost"),
+            End::CutOff => Some("the tap failed before all of it was read"),
+            End::Refused => Some("several servers answered, so their rows say nothing together"),
+            End::Stopped => Some("the audit was stopped before all of it was judged"),
+        }
+    }
 }

@@ -26,17 +26,33 @@ pub(super) struct Decoded {
     pub(super) images: Vec<Kept>,
     /// Tables of which it holds changes that are judged.
     pub(super) judged: Vec<TableId>,
-    /// Tables of which it holds changes that are not.
-    pub(super) not_judged_tables: BTreeSet<TableId>,
     /// What rows of a full load came of, told once a batch.
     pub(super) loading: BTreeSet<(PartitionId, TableId)>,
     /// The next offset of each of its partitions.
     pub(super) reached: BTreeMap<PartitionId, u64>,
     pub(super) changes: BTreeMap<Op, u64>,
     pub(super) rejects: u64,
-    pub(super) not_judged: u64,
+    pub(super) not_judged: PassedOver,
     /// It holds records that are understood by those before them, in whatever batch.
     pub(super) depends_on_order: bool,
+}
+
+/// Changes of tables that are not judged, by partition and table.
+pub(super) type PassedOver = BTreeMap<(PartitionId, TableId), Passed>;
+
+/// Changes that are not judged: how many, and the first and the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) count: u64,
+    pub(super) range: (u64, u64),
+}
+
+impl Passed {
+    /// Both.
+    pub(super) fn with(self, more: Passed) -> Passed {
+        let range = (self.range.0.min(more.range.0), self.range.1.max(more.range.1));
+        Passed { count: self.count + more.count, range }
+    }
 }
 
 /// What one thread needs.
@@ -107,8 +123,7 @@ impl Decoding {
         let table = match self.mapper.mapped(&change.table, place.topic, key_shape) {
             (_, Mapped::Judged(table)) => table,
             (id, Mapped::NotJudged(_)) => {
-                out.not_judged += 1;
-                out.not_judged_tables.insert(id);
+                out.pass_over(id, place.at);
                 return;
             }
         };
@@ -139,6 +154,12 @@ impl Decoded {
         }
         self.images.push(Kept::new(tracked.at, &tracked.key, image));
         self.inputs.push(Input::Change(tracked));
+    }
+
+    fn pass_over(&mut self, table: TableId, at: Position) {
+        let one = Passed { count: 1, range: (at.offset, at.offset) };
+        let passed = self.not_judged.entry((at.partition, table)).or_insert(Passed { count: 0, ..one });
+        *passed = passed.with(one);
     }
 
     fn reject(&mut self, at: Position, reason: String, table: Option<Arc<str>>) {

@@ -1,7 +1,7 @@
 //! The one loop that holds the engine: inputs in, outputs carried out in their order.
 #![expect(clippy::disallowed_methods, reason = "the loop wakes at the deadline that the engine asks for")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -58,7 +58,11 @@ pub(super) enum Reply {
     },
     Node(Node),
     Replanned(TableId),
-    Tally(oneshot::Sender<Tally>),
+    /// Asks for the picture of a range, by its ends.
+    Tally {
+        ends: BTreeMap<PartitionId, u64>,
+        asker: oneshot::Sender<Tally>,
+    },
     /// What a defect of the judge would be.
     #[cfg(test)]
     Poison,
@@ -179,8 +183,8 @@ impl Driver {
             Reply::AppliedTime { asked, time } => self.handle(Input::AppliedTime { asked, time }),
             Reply::Node(node) => self.handle(Input::Node(node)),
             Reply::Replanned(table) => self.handle(Input::Replanned { table }),
-            Reply::Tally(asker) => {
-                let _ = asker.send(self.engine.tally());
+            Reply::Tally { ends, asker } => {
+                let _ = asker.send(self.engine.tally_before(&ends));
             }
             #[cfg(test)]
             Reply::Poison => panic!("poisoned"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Bound, Config, Pipeline};
+use crate::config::{Bound, Config, Pipeline, Start};
 use crate::decode::{Format, Understood};
 use crate::model::Op;
 use crate::model::finding::{Kind, Severity, State};
@@ -119,6 +119,32 @@ pub struct Range {
     pub from: Bound,
     /// The position before which the range ends.
     pub to: Bound,
+}
+
+impl Range {
+    /// Whether something may lie in it, as far as can be told without asking the tap.
+    ///
+    /// # Errors
+    /// A sentence about what would be right.
+    pub fn is_sensible(&self) -> Result<(), String> {
+        let left_out = |number: &&i32| self.from.everywhere.is_none() && !self.from.pinned.contains_key(number);
+        if let Some(number) = self.to.pinned.keys().find(left_out) {
+            return Err(format!(
+                "partition {number} is pinned, which --from leaves out: pin it there too, or give --from a position of all"
+            ));
+        }
+        let of = |bound: &Bound, number| bound.pinned.get(number).copied().or(bound.everywhere).unwrap_or(Start::End);
+        let numbers = self.from.pinned.keys().chain(self.to.pinned.keys());
+        let pinned = numbers.map(|number| (of(&self.from, number), of(&self.to, number)));
+        let rest = self.from.everywhere.map(|from| (from, self.to.everywhere.unwrap_or(Start::End)));
+        let mut legs = rest.into_iter().chain(pinned).peekable();
+        match legs.peek().copied() {
+            Some((from, to)) if legs.all(|(from, to)| from.never_before(to)) => {
+                Err(format!("nothing lies between `{from}` and `{to}`: expected a position behind that of --from"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// Which changes of a range are judged. Empty lists: all.

@@ -2,21 +2,20 @@
 //! after another is done here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashSet;
 use tokio::sync::mpsc::Sender;
 
-use crate::config::{Bound, Start};
 use crate::engine::Input;
 use crate::engine::event::Tracked;
 use crate::model::{Batch, Key, Op, PartitionId, TableId};
 use crate::tap::{Partitions, TapEvent};
 use crate::telemetry::event;
 
-use super::decoding::{Decoded, Decoding};
+use super::decoding::{Decoded, Decoding, Passed, PassedOver};
 use super::driver::Fed;
 use super::images::ImageStore;
 use super::ordered::{Ended, Ordered};
@@ -34,8 +33,16 @@ pub(super) struct Counts {
     pub(super) keys: AtomicU64,
     pub(super) changes: AtomicU64,
     pub(super) rejects: AtomicU64,
-    /// Changes of tables that have no counterpart, and so are not judged.
-    pub(super) not_judged: AtomicU64,
+    /// What only an audit asks for.
+    pub(super) range: Mutex<RangeCounts>,
+}
+
+/// What is known of an audited range: where it ends in each partition, and the changes of tables that are not judged. As many
+/// entries as there are partitions, times tables.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RangeCounts {
+    pub(super) ends: BTreeMap<PartitionId, u64>,
+    pub(super) not_judged: PassedOver,
 }
 
 impl Counts {
@@ -43,62 +50,56 @@ impl Counts {
         self.records.fetch_add(decoded.batch.len() as u64, Ordering::Relaxed);
         self.changes.fetch_add(decoded.changes.values().sum(), Ordering::Relaxed);
         self.rejects.fetch_add(decoded.rejects, Ordering::Relaxed);
-        self.not_judged.fetch_add(decoded.not_judged, Ordering::Relaxed);
+    }
+
+    /// A copy of what is known of the range.
+    pub(super) fn range(&self) -> RangeCounts {
+        self.range.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn range_ends(&self, partition: PartitionId, at: u64) {
+        self.range.lock().unwrap_or_else(PoisonError::into_inner).ends.insert(partition, at);
+    }
+
+    fn pass_over(&self, not_judged: &PassedOver) {
+        let mut range = self.range.lock().unwrap_or_else(PoisonError::into_inner);
+        for (place, passed) in not_judged {
+            let known = range.not_judged.entry(*place).or_insert(Passed { count: 0, ..*passed });
+            *known = known.with(*passed);
+        }
     }
 }
 
 /// Judges only keys that change inside a range: what comes behind it matters for those alone.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Window {
-    to: Bound,
+    /// Where the range ends; the tap says so before it delivers what lies behind.
+    ends: BTreeMap<PartitionId, u64>,
     keys: HashSet<u128>,
 }
 
-/// Where a range ends in one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Limit {
-    Never,
-    Offset(u64),
-    /// Milliseconds since the epoch, by the record's own timestamp.
-    Time(i64),
-}
-
 impl Window {
-    /// The range up to `to`, which is resolved already where it is relative to the end or to now.
-    pub(super) fn new(to: Bound) -> Window {
-        Window { to, keys: HashSet::new() }
-    }
-
-    fn limit(&self, partition: i32) -> Limit {
-        match self.to.pinned.get(&partition).copied().or(self.to.everywhere) {
-            Some(Start::Offset(offset)) => Limit::Offset(offset),
-            Some(Start::Time(millis)) => Limit::Time(millis),
-            Some(Start::Beginning | Start::End | Start::Stored | Start::Tail(_) | Start::Last(_)) | None => {
-                Limit::Never
-            }
-        }
+    fn holds(&self, partition: PartitionId, offset: u64) -> bool {
+        self.ends.get(&partition).is_none_or(|end| offset < *end)
     }
 
     /// Takes out what is not judged, and its images. Everything that is no change of a row is judged.
-    fn narrow(&mut self, decoded: &mut Decoded, partitions: &Partitions) {
+    fn narrow(&mut self, decoded: &mut Decoded) {
         let mut images = std::mem::take(&mut decoded.images).into_iter();
         decoded.inputs.retain(|input| {
-            let Input::Change(Tracked { key, at, appended_at, op, .. }) = input else { return true };
+            let Input::Change(Tracked { key, at, op, .. }) = input else { return true };
             // Each change has its image, in the same order.
             let image = images.next();
-            let partition = partitions.name(at.partition).partition;
-            let judged = *op == Op::Truncate || self.follows(partition, at.offset, *appended_at, key);
+            let judged = *op == Op::Truncate || self.follows(at.partition, at.offset, key);
             decoded.images.extend(image.filter(|_| judged));
             judged
         });
+        let ends = &self.ends;
+        decoded.not_judged.retain(|(partition, _), passed| ends.get(partition).is_none_or(|end| passed.range.0 < *end));
     }
 
-    fn follows(&mut self, partition: i32, offset: u64, timestamp: Option<i64>, key: &Key) -> bool {
-        let inside = match self.limit(partition) {
-            Limit::Never => true,
-            Limit::Offset(to) => offset < to,
-            Limit::Time(to) => timestamp.is_none_or(|at| at < to),
-        };
+    fn follows(&mut self, partition: PartitionId, offset: u64, key: &Key) -> bool {
+        let inside = self.holds(partition, offset);
         if inside {
             self.keys.insert(key.hash128());
         }
@@ -222,6 +223,13 @@ impl Ingest {
                 event::LogReplaced { pipeline: &self.pipeline, partition: &name, expected, end }.emit();
                 Fed::Inputs(vec![Input::Replaced { partition, expected, end }])
             }
+            TapEvent::RangeEnds { partition, at } => {
+                self.counts.range_ends(partition, at);
+                if let Some(window) = &mut self.window {
+                    window.ends.insert(partition, at);
+                }
+                Fed::Inputs(Vec::new())
+            }
             TapEvent::Ended => Fed::TapEnded,
             TapEvent::Failed(error) => Fed::TapFailed(error),
         }
@@ -252,7 +260,8 @@ impl Ingest {
         }
         self.tell_rejects(&decoded);
         if let Some(window) = &mut self.window {
-            window.narrow(&mut decoded, &self.partitions);
+            window.narrow(&mut decoded);
+            self.counts.pass_over(&decoded.not_judged);
             self.counts.keys.store(window.keys.len() as u64, Ordering::Relaxed);
         }
         self.images.keep(decoded.images);
@@ -273,7 +282,7 @@ impl Ingest {
     /// every later one must be.
     fn in_order(&mut self, decoded: Decoded) -> Decoded {
         self.in_sequence |= decoded.depends_on_order;
-        let found_since = decoded.not_judged_tables.iter().any(|table| self.met.contains(table));
+        let found_since = decoded.not_judged.keys().any(|(_, table)| self.met.contains(table));
         if found_since {
             self.epoch.fetch_add(1, Ordering::Release);
         }
@@ -390,15 +399,15 @@ mod tests {
         let mut ingest = ingest(&runtime);
         let table = ingest.tables.id(&TABLE.into());
         ingest.tables.set(table, Mapped::NotJudged("it is not there yet".into()));
-        assert_eq!(ingest.one_by_one.decode(batch(&ingest.partitions, 1)).not_judged, 1);
+        assert_eq!(ingest.one_by_one.decode(batch(&ingest.partitions, 1)).not_judged.len(), 1);
         ingest.decoding.ask(batch(&ingest.partitions, 2)).expect("it decodes");
         let early = ingest.decoding.answer().expect("something was asked").expect("it decodes");
-        assert_eq!((early.judged.len(), early.not_judged), (0, 1));
+        assert_eq!((early.judged.len(), early.not_judged.len()), (0, 1));
         // Another thread found the table, and a change before these is judged.
         ingest.tables.set(table, plan(table));
         ingest.met.insert(table);
         let again = ingest.in_order(early);
-        assert_eq!((&again.judged[..], again.not_judged), (&[table][..], 0));
+        assert_eq!((&again.judged[..], again.not_judged.len()), (&[table][..], 0));
         assert!(matches!(&ingest.batch(again)[..], [Input::Change(_), Input::Reached { next: 3, .. }]));
     }
 
@@ -421,18 +430,14 @@ mod tests {
 
     #[test]
     fn a_window_follows_only_keys_it_saw_inside() {
-        let mut window = Window::new(Start::Offset(10).into());
+        let (one, other) = (PartitionId(0), PartitionId(1));
+        let mut window = Window::default();
         let key = |id| Key::new(TableId(0), &[crate::model::Cell::Int(id)]);
-        assert!(window.follows(0, 9, None, &key(1)));
-        assert!(window.follows(0, 10, None, &key(1)));
-        assert!(!window.follows(0, 10, None, &key(2)));
-    }
-
-    #[test]
-    fn a_window_may_end_at_a_time() {
-        let mut window = Window::new(Start::Time(1000).into());
-        let key = |id| Key::new(TableId(0), &[crate::model::Cell::Int(id)]);
-        assert!(window.follows(0, 5, Some(999), &key(1)));
-        assert!(!window.follows(0, 6, Some(1000), &key(2)));
+        assert!(window.follows(one, 9, &key(1)), "no end was told yet");
+        window.ends.insert(one, 10);
+        assert!(window.follows(one, 9, &key(2)));
+        assert!(window.follows(one, 10, &key(1)));
+        assert!(!window.follows(one, 10, &key(3)));
+        assert!(window.follows(other, 10, &key(3)), "each partition has its own end");
     }
 }

@@ -29,6 +29,7 @@ mod mapping;
 mod picture;
 mod pipeline;
 mod poison;
+mod progress;
 mod range;
 mod record;
 mod restore;

@@ -20,6 +20,7 @@ use crate::decode;
 use crate::engine::Engine;
 use crate::engine::limit::LOOKUPS_IN_FLIGHT;
 use crate::engine::tally::Tally;
+use crate::model::PartitionId;
 use crate::report::webhook::Alerts;
 use crate::tap::kafka::Brokers;
 use crate::tap::kafka::evidence;
@@ -320,22 +321,19 @@ impl Running {
     pub(super) fn follow_on(&self, pipeline: &Pipeline, tally: &Tally) -> Result<(), Failure> {
         let grown = tally.partitions.iter().any(|partition| partition.end > partition.consumed);
         let Some(taps) = self.taps.as_ref().filter(|_| grown) else { return Ok(()) };
-        let places = tally.partitions.iter().map(|mark| {
-            let partition = self.picture.partitions.name(mark.partition).partition;
-            (partition, crate::config::Start::Offset(mark.consumed))
-        });
-        let from = crate::config::Bound { everywhere: None, pinned: places.collect() };
-        let read = Read::Range { from, to: crate::config::Start::End.into() };
+        let name = |mark: &crate::engine::tally::PartitionTally| self.picture.partitions.name(mark.partition);
+        let from = tally.partitions.iter().map(|mark| (name(mark), mark.consumed));
+        let read = Read::Onward(from.collect());
         let options = settings::tap(&pipeline.tap, read, self.picture.clock.wall(self.picture.clock.now()));
         let options = options.map_err(|error| refused(error, None))?;
         let (events, _) = tap::start(options, self.picture.partitions.clone()).map_err(tap_failure)?;
         taps.try_send(events).map_err(|_| Failure::new("the tap is still being read"))
     }
 
-    /// The picture as of now, walked by the engine itself; `None` once it is gone.
-    pub(super) async fn tally_now(&self) -> Option<Tally> {
+    /// The picture as of now of what lies before `ends`, walked by the engine itself; `None` once it is gone.
+    pub(super) async fn tally_now(&self, ends: BTreeMap<PartitionId, u64>) -> Option<Tally> {
         let (asker, answer) = oneshot::channel();
-        self.replies.send(Reply::Tally(asker)).await.ok()?;
+        self.replies.send(Reply::Tally { ends, asker }).await.ok()?;
         answer.await.ok()
     }
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Tap;
 use crate::model::Batch;
-use crate::tap::{self, Partitions, TapEvent};
+use crate::tap::{self, Behind, Partitions, TapEvent};
 
 use super::clock::Clock;
 use super::entry::{Failure, Outcome, Range};
@@ -36,7 +36,7 @@ impl Reading<'_> {
         clock: &Clock,
         mut each: impl FnMut(&Batch) -> ControlFlow<()>,
     ) -> Result<Outcome, Failure> {
-        let read = Read::Range { from: self.range.from.clone(), to: self.range.to.clone() };
+        let read = Read::Range { from: self.range.from.clone(), to: self.range.to.clone(), behind: Behind::Left };
         let options = settings::tap(self.tap, read, clock.wall(clock.now())).map_err(Failure::new)?;
         let (events, control) = tap::start(options, self.partitions.clone()).map_err(tap_failure)?;
         let mut outcome = Outcome::Clean;
@@ -51,7 +51,8 @@ impl Reading<'_> {
                     TapEvent::Records(_)
                     | TapEvent::Reached { .. }
                     | TapEvent::Assigned { .. }
-                    | TapEvent::Revoked { .. },
+                    | TapEvent::Revoked { .. }
+                    | TapEvent::RangeEnds { .. },
                 ) => {}
                 Err(RecvTimeoutError::Timeout) if !self.stop.is_cancelled() => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {

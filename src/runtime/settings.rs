@@ -11,11 +11,12 @@ use crate::config::{
 };
 use crate::decode;
 use crate::engine::limit::{self, Margin, Options};
+use crate::model::position::PartitionName;
 use crate::model::{Columns, Wall};
-use crate::tap::TapOptions;
 use crate::tap::file::FileOptions;
 use crate::tap::kafka::{Brokers, KafkaOptions, Reading};
 use crate::tap::position::{Place, Places};
+use crate::tap::{Behind, TapOptions};
 use crate::target;
 
 use super::context::rule_for;
@@ -40,7 +41,9 @@ pub(super) enum Read {
     /// From the group's commits on.
     Follow,
     /// A range, as written.
-    Range { from: Bound, to: Bound },
+    Range { from: Bound, to: Bound, behind: Behind },
+    /// What was appended since a range was read, from where each partition was left.
+    Onward(Vec<(PartitionName, u64)>),
 }
 
 /// The tap's options.
@@ -61,8 +64,11 @@ pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String
             });
             let reading = match read {
                 Read::Follow => Reading::Follow { from: places(&kafka.from, Place::Stored, now)? },
-                Read::Range { from, to } => {
-                    Reading::Range { from: places(&from, Place::End, now)?, to: places(&to, Place::End, now)? }
+                Read::Range { from, to, behind } => {
+                    Reading::Range { from: places(&from, Place::End, now)?, to: places(&to, Place::End, now)?, behind }
+                }
+                Read::Onward(from) => {
+                    Reading::Range { from: Places::onward(from), to: Places::all(Place::End), behind: Behind::Left }
                 }
             };
             Ok(TapOptions::Kafka(KafkaOptions {
@@ -77,11 +83,15 @@ pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String
                 FilePath::Stdin => "-".to_owned(),
                 FilePath::Path(path) => path.display().to_string(),
             };
-            let (from, to) = match read {
-                Read::Follow => (places(&file.from, Place::Beginning, now)?, Places::all(Place::End)),
-                Read::Range { from, to } => (places(&from, Place::End, now)?, places(&to, Place::End, now)?),
+            let end = Places::all(Place::End);
+            let (from, to, behind) = match read {
+                Read::Follow => (places(&file.from, Place::Beginning, now)?, end, Behind::Left),
+                Read::Range { from, to, behind } => {
+                    (places(&from, Place::End, now)?, places(&to, Place::End, now)?, behind)
+                }
+                Read::Onward(from) => (Places::onward(from), end, Behind::Left),
             };
-            Ok(TapOptions::File(FileOptions { path, from, to }))
+            Ok(TapOptions::File(FileOptions { path, from, to, behind }))
         }
     }
 }

@@ -74,6 +74,14 @@ impl Tables {
         }
     }
 
+    /// Why a table is not judged.
+    pub(super) fn why_not(&self, id: TableId) -> Arc<str> {
+        match self.read().mapped.get(&id) {
+            Some(Mapped::NotJudged(why)) => Arc::clone(why),
+            Some(Mapped::Judged(_)) | None => "it was found on the target too late".into(),
+        }
+    }
+
     pub(super) fn plan(&self, id: TableId) -> Option<Arc<Plan>> {
         self.get(id).map(|table| Arc::clone(&table.plan))
     }

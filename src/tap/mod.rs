@@ -92,6 +92,15 @@ pub fn start(options: TapOptions, partitions: Partitions) -> Result<(Receiver<Ta
     }
 }
 
+/// What becomes of the log behind a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// It is not read.
+    Left,
+    /// It is read too, up to the end at the start: [`TapEvent::RangeEnds`] tells where the range was over.
+    Read,
+}
+
 /// What a tap tells.
 #[derive(Debug)]
 pub enum TapEvent {
@@ -135,6 +144,14 @@ pub enum TapEvent {
         expected: u64,
         /// Next offset the log gives out.
         end: u64,
+    },
+    /// The asked range ends before `at`; said before the record there is delivered. Only for bounded reads that go on behind
+    /// their range ([`Behind::Read`]).
+    RangeEnds {
+        /// Partition.
+        partition: PartitionId,
+        /// First offset that is no longer of the range.
+        at: u64,
     },
     /// Every partition reached the end of the asked range. Only for bounded reads.
     Ended,

@@ -151,6 +151,7 @@ fn without(event: TapEvent, partition: PartitionId) -> Option<TapEvent> {
         TapEvent::Reached { partition: of, .. }
         | TapEvent::Assigned { partition: of, .. }
         | TapEvent::Revoked { partition: of }
+        | TapEvent::RangeEnds { partition: of, .. }
         | TapEvent::Gap { partition: of, .. }
         | TapEvent::Replaced { partition: of, .. } => (of != partition).then_some(event),
         TapEvent::Ended | TapEvent::Failed(_) => Some(event),

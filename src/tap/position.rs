@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::Wall;
+use crate::model::position::PartitionName;
 
 /// One place in a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +26,13 @@ pub enum Place {
     Time(Wall),
 }
 
-/// A place for each partition: one for all, and others for the partitions that are pinned.
+/// A place for each partition: one for all, others for the numbers that are pinned, and before those, others for single
+/// partitions of single topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
     rest: Place,
     pinned: BTreeMap<i32, Place>,
+    named: BTreeMap<PartitionName, Place>,
 }
 
 /// A position that cannot be read.
@@ -64,7 +67,14 @@ impl Places {
     /// The same place in every partition.
     #[must_use]
     pub fn all(place: Place) -> Places {
-        Places { rest: place, pinned: BTreeMap::new() }
+        Places { rest: place, pinned: BTreeMap::new(), named: BTreeMap::new() }
+    }
+
+    /// These offsets, and the end of every other partition.
+    #[must_use]
+    pub fn onward(offsets: impl IntoIterator<Item = (PartitionName, u64)>) -> Places {
+        let named = offsets.into_iter().map(|(name, offset)| (name, Place::Offset(offset)));
+        Places { rest: Place::End, pinned: BTreeMap::new(), named: named.collect() }
     }
 
     /// From what the user wrote, once or several times. `default` is the place of partitions that nothing is said of;
@@ -95,18 +105,19 @@ impl Places {
                 }
             }
         }
-        Ok(Places { rest: rest.unwrap_or(default), pinned })
+        Ok(Places { rest: rest.unwrap_or(default), pinned, named: BTreeMap::new() })
     }
 
     /// The place of one partition.
     #[must_use]
-    pub fn of(&self, partition: i32) -> Place {
-        self.pinned.get(&partition).copied().unwrap_or(self.rest)
+    pub fn of(&self, name: &PartitionName) -> Place {
+        let pinned = self.named.get(name).or_else(|| self.pinned.get(&name.partition));
+        pinned.copied().unwrap_or(self.rest)
     }
 
     /// Whether any partition is asked for by `test`.
     pub(super) fn any(&self, test: impl Fn(Place) -> bool) -> bool {
-        test(self.rest) || self.pinned.values().copied().any(test)
+        test(self.rest) || self.pinned.values().chain(self.named.values()).copied().any(test)
     }
 }
 
@@ -218,12 +229,22 @@ mod tests {
     #[test]
     fn pins_repeat_and_leave_the_others_alone() {
         let places = parse(&["0:991", "1:-5", "7:2026-11-22T10:00:00Z", "end"]).unwrap();
-        assert_eq!(places.of(0), Place::Offset(991));
-        assert_eq!(places.of(1), Place::BeforeEnd(5));
-        assert_eq!(places.of(7), Place::Time(NOW));
-        assert_eq!(places.of(2), Place::End);
-        assert_eq!(parse(&["3:beginning"]).unwrap().of(0), Place::Stored, "the default");
-        assert_eq!(parse(&[]).unwrap().of(0), Place::Stored);
+        let of = |places: &Places, partition| places.of(&PartitionName { topic: "a".into(), partition });
+        assert_eq!(of(&places, 0), Place::Offset(991));
+        assert_eq!(of(&places, 1), Place::BeforeEnd(5));
+        assert_eq!(of(&places, 7), Place::Time(NOW));
+        assert_eq!(of(&places, 2), Place::End);
+        assert_eq!(of(&parse(&["3:beginning"]).unwrap(), 0), Place::Stored, "the default");
+        assert_eq!(of(&parse(&[]).unwrap(), 0), Place::Stored);
+    }
+
+    #[test]
+    fn onward_tells_partitions_of_one_number_apart() {
+        let name = |topic: &str| PartitionName { topic: topic.into(), partition: 0 };
+        let places = Places::onward([(name("a"), 10), (name("b"), 1_000)]);
+        assert_eq!(places.of(&name("a")), Place::Offset(10));
+        assert_eq!(places.of(&name("b")), Place::Offset(1_000));
+        assert_eq!(places.of(&name("c")), Place::End);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub enum LogFormat {
 pub enum Level {
     /// Errors alone: commands that draw on the terminal themselves.
     Errors,
-    /// Warnings and errors: commands that print their result.
+    /// Warnings and errors, and how far long work is: commands that print their result.
     Quiet,
     /// What an operator wants to know: commands that go on for long.
     Usual,
@@ -35,7 +35,7 @@ impl Level {
     fn directives(self) -> &'static str {
         match self {
             Level::Errors => "error,rdkafka=off",
-            Level::Quiet => "warn,rdkafka=off",
+            Level::Quiet => "warn,rdkafka=off,afterimage::runtime::progress=info",
             Level::Usual => "warn,rdkafka=off,afterimage=info",
             Level::Verbose => "info,rdkafka=off,afterimage=debug",
             Level::Everything => "debug,afterimage=trace",

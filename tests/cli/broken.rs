@@ -354,12 +354,12 @@ fn mistakes_in_flags_and_environment_are_told_together() {
     error: 13 mistakes:
       --fail-on: `bad` is not valid: expected one of `info`, `warning`, `critical`
       --from: `first` is no position: expected beginning, end, stored, N, -N, s@MILLIS, s@RFC3339, an RFC 3339 time such as 2026-11-22T10:00:00Z, or `last 2h`; P:POSITION pins partition P
-      --incarnation: one incarnation of a log is not supported by this version: remove it
+      --incarnation: one incarnation of a log is not supported by this version: no record says of which one it is; expected --from and --to at the positions or times between which it was the current one
       --max-wait: `5` is not valid: expected a duration with its unit, such as "60s", "500ms" or "2h"
       --op: `upsert` is not valid: expected one of `insert`, `read`, `update`, `delete`, `truncate`
       --report: the name says no format: expected .html, .json, .ndjson, .csv, .md, .xml or .txt
       --to: two positions for partition 0: `end` and `5`; give one
-      --where: a condition on rows is not supported by this version: remove it
+      --where: a condition on rows is not supported by this version: the target can evaluate it only on the rows it holds, and would pass over just those that are missing; expected --table, --key or --op
       pipelines.orders.applied[0] (flag --applied): `guess` is not valid: expected one of `kafka-group`, `kcl-lease`, `query`, `heartbeat`, `inferred`, `assumed`
       pipelines.orders.settle (environment AFTERIMAGE__PIPELINES__ORDERS__SETTLE): `long` is not valid: expected "auto" or a duration with its unit, such as "60s", "500ms" or "2h"
       pipelines.orders.tap.grup (flag --tap): unknown key: did you mean `group`?

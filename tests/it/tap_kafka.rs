@@ -10,7 +10,7 @@ use afterimage::model::{PartitionId, Wall};
 use afterimage::tap::kafka::evidence::{Applied, groups_on};
 use afterimage::tap::kafka::{Brokers, KafkaOptions, Reading};
 use afterimage::tap::position::{Place, Places};
-use afterimage::tap::{Control, Partitions, TapEvent, TapOptions, start};
+use afterimage::tap::{Behind, Control, Partitions, TapEvent, TapOptions, start};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -91,7 +91,11 @@ fn following(topics: &[&str], group: &str, from: Place) -> KafkaOptions {
 
 fn ranging(topics: &[&str], group: &str, from: &[&str], to: &[&str]) -> KafkaOptions {
     let places = |texts: &[&str], default| Places::parse(texts.iter().copied(), default, Wall(0)).expect("positions");
-    options(topics, group, Reading::Range { from: places(from, Place::Beginning), to: places(to, Place::End) })
+    options(
+        topics,
+        group,
+        Reading::Range { from: places(from, Place::Beginning), to: places(to, Place::End), behind: Behind::Left },
+    )
 }
 
 impl Tap {
@@ -128,6 +132,7 @@ impl Tap {
             TapEvent::Replaced { partition, expected, end } => {
                 vec![format!("replaced {} {expected}>{end}", name(partition))]
             }
+            TapEvent::RangeEnds { partition, at } => vec![format!("range ends {} {at}", name(partition))],
             TapEvent::Ended => vec!["ended".to_owned()],
             TapEvent::Failed(error) => vec![format!("failed({}) {error}", error.fatal)],
         };

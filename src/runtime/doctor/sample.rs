@@ -9,7 +9,7 @@ use crate::config::{Pipeline, Start, Tap};
 use crate::decode::Understood;
 use crate::model::position::PartitionName;
 use crate::model::{Change, Columns, Typing};
-use crate::tap::{self, Partitions, TapEvent};
+use crate::tap::{self, Behind, Partitions, TapEvent};
 
 use super::super::clock::Clock;
 use super::super::settings::{self, Read};
@@ -76,7 +76,7 @@ impl Sample {
 
     fn gather(&mut self, pipeline: &Pipeline, partitions: &Partitions, report: &mut Report) -> Result<(), String> {
         let clock = Clock::start();
-        let read = Read::Range { from: Start::Tail(SAMPLE).into(), to: Start::End.into() };
+        let read = Read::Range { from: Start::Tail(SAMPLE).into(), to: Start::End.into(), behind: Behind::Left };
         let options = settings::tap(&pipeline.tap, read, clock.wall(clock.now()))?;
         let (events, control) = tap::start(options, partitions.clone()).map_err(|error| chain(&error))?;
         let mut decoder = crate::decode::decoder(&settings::decoder(&pipeline.decode, &pipeline.tables));
@@ -97,7 +97,8 @@ impl Sample {
                     | TapEvent::Assigned { .. }
                     | TapEvent::Revoked { .. }
                     | TapEvent::Gap { .. }
-                    | TapEvent::Replaced { .. },
+                    | TapEvent::Replaced { .. }
+                    | TapEvent::RangeEnds { .. },
                 ) => {}
             }
         }

@@ -20,7 +20,7 @@ use input::{Input, each_line, unpacked};
 
 use super::outlet::{Outlet, Signal};
 use super::position::{Place, Places};
-use super::{Control, DEPTH, Partitions, TapError, TapEvent};
+use super::{Behind, Control, DEPTH, Partitions, TapError, TapEvent};
 use crate::model::position::PartitionName;
 use crate::model::{PartitionId, Wall};
 
@@ -34,8 +34,10 @@ pub struct FileOptions {
     pub path: String,
     /// Where to begin. `stored` means nothing here; `-N` and `end` read the file twice.
     pub from: Places,
-    /// Where to end: the record here is not delivered.
+    /// Where the range ends, before the record here.
     pub to: Places,
+    /// Whether what lies behind it is delivered too.
+    pub behind: Behind,
 }
 
 /// Starts reading.
@@ -129,7 +131,7 @@ struct Row {
     end: u64,
     /// Next offset to be delivered, once anything was.
     next: Option<u64>,
-    /// Its end was reached: the rest is only counted.
+    /// The end of the range was reached: the rest is only counted, or it is behind the range.
     done: bool,
 }
 
@@ -233,17 +235,20 @@ impl Run {
                 row.end - 1
             ));
         }
-        let begins =
-            row.next.is_some() || self.past(self.options.from.of(line.partition), row, line.offset, timestamp)?;
-        let to = self.options.to.of(line.partition);
+        let begins = row.next.is_some() || self.past(self.options.from.of(&row.name), row, line.offset, timestamp)?;
+        let to = self.options.to.of(&row.name);
         let ends = row.done || (to != Place::End && self.past(to, row, line.offset, timestamp)?);
+        let goes_on = self.options.behind == Behind::Read;
         let row = &mut self.rows[index];
+        let id = row.id;
         row.end = line.offset.saturating_add(1);
-        row.done = ends;
-        if !begins || ends {
+        if ends && !std::mem::replace(&mut row.done, ends) && goes_on {
+            self.outlet.event(TapEvent::RangeEnds { partition: id, at: line.offset });
+        }
+        if !begins || (ends && !goes_on) {
             return Ok(());
         }
-        let id = row.id;
+        let row = &mut self.rows[index];
         if row.next.replace(row.end).is_none() {
             self.outlet.event(TapEvent::Assigned { partition: id, next: line.offset });
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::tap::TapEvent;
+use crate::tap::{Behind, TapEvent};
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -27,6 +27,7 @@ impl Told {
             }
             TapEvent::Reached { partition, next } => vec![format!("reached {} {next}", name(partition))],
             TapEvent::Assigned { partition, next } => vec![format!("assigned {} {next}", name(partition))],
+            TapEvent::RangeEnds { partition, at } => vec![format!("range ends {} {at}", name(partition))],
             TapEvent::Ended => vec!["ended".to_owned()],
             TapEvent::Failed(error) => vec![format!("failed({}) {}", error.fatal, error.what)],
             other @ (TapEvent::Revoked { .. } | TapEvent::Gap { .. } | TapEvent::Replaced { .. }) => {
@@ -43,7 +44,7 @@ fn places(texts: &[&str], default: Place) -> Places {
 
 fn options(path: &Path, from: &[&str], to: &[&str]) -> FileOptions {
     let path = path.to_str().unwrap().to_owned();
-    FileOptions { path, from: places(from, Place::Beginning), to: places(to, Place::End) }
+    FileOptions { path, from: places(from, Place::Beginning), to: places(to, Place::End), behind: Behind::Left }
 }
 
 fn read(options: FileOptions) -> Told {

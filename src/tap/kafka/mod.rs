@@ -43,7 +43,7 @@ use topics::Topics;
 
 use super::outlet::{Outlet, Signal};
 use super::position::Places;
-use super::{Control, DEPTH, Partitions, TapError, TapEvent};
+use super::{Behind, Control, DEPTH, Partitions, TapError, TapEvent};
 
 /// A Kafka tap as it is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +70,10 @@ pub enum Reading {
     Range {
         /// Where to begin.
         from: Places,
-        /// Where to end: the record here is not read. Never behind the end of the log at the start.
+        /// Where the range ends, before the record here. Never behind the end of the log at the start.
         to: Places,
+        /// Whether what lies between there and the end of the log is read too.
+        behind: Behind,
     },
 }
 
@@ -104,8 +106,8 @@ pub fn start(
             let follow = Follow { session: session.clone(), topics, group, from, ledger: ledger.clone() };
             Box::new(move |outlet| follow.run(outlet))
         }
-        Reading::Range { from, to } => {
-            let bounded = Bounded { session: session.clone(), topics, group, from, to };
+        Reading::Range { from, to, behind } => {
+            let bounded = Bounded { session: session.clone(), topics, group, from, to, behind };
             Box::new(move |outlet| bounded.run(outlet))
         }
     };

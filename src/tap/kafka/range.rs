@@ -22,7 +22,7 @@ use super::topics::Topics;
 use crate::model::position::PartitionName;
 use crate::tap::outlet::Outlet;
 use crate::tap::position::{Place, Places};
-use crate::tap::{TapError, TapEvent};
+use crate::tap::{Behind, TapError, TapEvent};
 
 /// How long a poll waits for a record; also how soon a stop is noticed.
 const IDLE: Duration = Duration::from_millis(100);
@@ -47,6 +47,7 @@ pub(super) struct Bounded {
     pub(super) group: String,
     pub(super) from: Places,
     pub(super) to: Places,
+    pub(super) behind: Behind,
 }
 
 /// One partition's range before it is read.
@@ -54,6 +55,8 @@ struct Leg {
     row: Row,
     from: u64,
     low: u64,
+    /// Where the asked range ends, if more than it is read.
+    ends: Option<u64>,
 }
 
 struct Run {
@@ -115,10 +118,14 @@ impl Bounded {
                 at_time: times.get(name).copied().flatten(),
             };
             let id = self.session.partitions.id(name)?;
-            let from = assign::offset(self.from.of(name.partition), known(&from_times))?;
-            let to = assign::offset(self.to.of(name.partition), known(&to_times))?.min(bounds.high);
+            let from = assign::offset(self.from.of(name), known(&from_times))?;
+            let asked = assign::offset(self.to.of(name), known(&to_times))?.min(bounds.high);
+            let (to, ends) = match self.behind {
+                Behind::Left => (asked, None),
+                Behind::Read => (bounds.high, Some(asked)),
+            };
             let row = Row { name: name.clone(), id, next: from.max(bounds.low), to };
-            Some(Leg { row, from, low: bounds.low })
+            Some(Leg { row, from, low: bounds.low, ends })
         };
         let legs: Vec<_> = names.iter().filter_map(leg).collect();
         if legs.len() < names.len() {
@@ -180,7 +187,7 @@ impl Bounded {
         names: &[PartitionName],
         places: &Places,
     ) -> Result<BTreeMap<PartitionName, Option<u64>>, TapError> {
-        let wanted = names.iter().filter_map(|name| match places.of(name.partition) {
+        let wanted = names.iter().filter_map(|name| match places.of(name) {
             Place::Time(at) => Some((name.clone(), at.0)),
             Place::Beginning | Place::End | Place::Stored | Place::Offset(_) | Place::BeforeEnd(_) => None,
         });
@@ -227,9 +234,12 @@ impl Bounded {
 
 impl Run {
     fn begin(&mut self, leg: Leg) {
-        let Leg { mut row, from, low } = leg;
+        let Leg { mut row, from, low, ends } = leg;
         let partition = row.id;
         self.outlet.event(TapEvent::Assigned { partition, next: from });
+        if let Some(at) = ends {
+            self.outlet.event(TapEvent::RangeEnds { partition, at });
+        }
         let gone = low.min(row.to);
         if from < gone {
             self.outlet.event(TapEvent::Gap { partition, from, to: gone });

@@ -154,7 +154,7 @@ impl Follower {
         if stored {
             return Place::Stored;
         }
-        let place = match self.from.of(name.partition) {
+        let place = match self.from.of(name) {
             _ if !self.born.contains(name) => Place::Beginning,
             Place::Stored => Place::End,
             given @ (Place::Beginning | Place::End | Place::Offset(_) | Place::BeforeEnd(_) | Place::Time(_)) => given,

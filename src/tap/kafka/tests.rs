@@ -63,7 +63,8 @@ fn follow(topics: &[&str], group: &str, from: Place) -> Tap {
 
 fn range(topics: &[&str], from: &[&str], to: &[&str]) -> Tap {
     let places = |texts: &[&str], default| Places::parse(texts.iter().copied(), default, Wall(0)).unwrap();
-    let reading = Reading::Range { from: places(from, Place::Beginning), to: places(to, Place::End) };
+    let reading =
+        Reading::Range { from: places(from, Place::Beginning), to: places(to, Place::End), behind: Behind::Left };
     started(options(topics, "", reading))
 }
 
@@ -109,6 +110,7 @@ impl Tap {
             TapEvent::Replaced { partition, expected, end } => {
                 vec![format!("replaced {} {expected}>{end}", name(partition))]
             }
+            TapEvent::RangeEnds { partition, at } => vec![format!("range ends {} {at}", name(partition))],
             TapEvent::Ended => vec!["ended".to_owned()],
             TapEvent::Failed(error) => vec![format!("failed({}) {error}", error.fatal)],
         };
