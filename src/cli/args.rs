@@ -281,6 +281,9 @@ pub struct FindingsList {
     /// Only as bad as this or worse: info, warning, critical
     #[arg(long, value_name = "SEVERITY", default_value = "info")]
     pub severity: String,
+    /// List the ranges of the tap that ended without a verdict instead
+    #[arg(long, conflicts_with_all = ["table", "kind", "state", "severity"])]
+    pub unverified: bool,
     /// At most so many
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1000)]
     pub limit: u64,

@@ -18,7 +18,7 @@ use crate::demo::{DemoArgs, View, demo};
 use crate::model::finding::Severity;
 use crate::runtime::entry::{
     self, AuditArgs, DecodeArgs, DoctorArgs, ExplainArgs, Failure, Filter, FindingsArgs, FindingsQuery, Outcome,
-    OutputFormat, ProgressStyle, RunArgs,
+    OutputFormat, ProgressStyle, RangeFormat, RunArgs,
 };
 use crate::telemetry::{self, Level, Metrics};
 
@@ -331,7 +331,7 @@ fn findings(args: args::Findings) -> Result<u8, CliError> {
         }
         args::Findings::List(list) => {
             let format = list.output.unwrap_or_else(|| on_terminal(OutputFormat::Table, OutputFormat::Ndjson));
-            (list.config.clone(), listed(list, &mut problems).map(|query| (query, format)))
+            (list.config.clone(), listed(list, format, &mut problems).map(|query| (query, format)))
         }
     };
     let source = args::Source { config, ..args::Source::default() };
@@ -344,7 +344,11 @@ fn findings(args: args::Findings) -> Result<u8, CliError> {
     finish(&CancellationToken::new(), |mut out| async move { entry::findings(args, &mut out).await })
 }
 
-fn listed(args: args::FindingsList, problems: &mut Problems) -> Option<FindingsQuery> {
+fn listed(args: args::FindingsList, format: OutputFormat, problems: &mut Problems) -> Option<FindingsQuery> {
+    if args.unverified {
+        let format = problems.take("--output", range_format(format))?;
+        return Some(FindingsQuery::Unverified { pipeline: args.pipeline, limit: args.limit, format });
+    }
     let kinds = understand::kinds("--kind", &args.kind, problems);
     let states = understand::states("--state", &args.state, problems);
     let severity: Option<Severity> = understand::severity("--severity", &args.severity, problems);
@@ -356,6 +360,17 @@ fn listed(args: args::FindingsList, problems: &mut Problems) -> Option<FindingsQ
         severity: severity?,
         limit: args.limit,
     })
+}
+
+fn range_format(format: OutputFormat) -> Result<RangeFormat, String> {
+    match format {
+        OutputFormat::Table => Ok(RangeFormat::Lines),
+        OutputFormat::Json => Ok(RangeFormat::Json),
+        OutputFormat::Ndjson => Ok(RangeFormat::Ndjson),
+        OutputFormat::Csv | OutputFormat::Markdown | OutputFormat::Junit | OutputFormat::Html => {
+            Err("ranges are no findings: expected table, json or ndjson beside --unverified".to_owned())
+        }
+    }
 }
 
 fn config(args: args::Config) -> Result<u8, CliError> {

@@ -14,6 +14,7 @@ pub mod revive;
 pub mod rule;
 pub mod story;
 pub mod summary;
+pub mod unverified;
 pub mod value;
 pub mod webhook;
 

@@ -15,6 +15,7 @@ use crate::model::{PartitionId, TableId};
 use crate::report;
 use crate::report::document::Document;
 use crate::report::summary::{Reached, SCHEMA, Span, Summary, Unverified};
+use crate::report::unverified::UnverifiedRange;
 use crate::tap::{Behind, Partitions};
 
 use super::clock::Clock;
@@ -78,9 +79,7 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
         return Err(crash::failure(&args.pipeline.name, &crash));
     }
     let gathered = std::mem::take(&mut *gathered.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut findings: Vec<Document> = gathered.findings.into_values().filter(|one| admits(&args.filter, one)).collect();
-    findings.retain(|finding| !matches!(finding.state, State::Healed | State::Retracted));
-    findings.sort_by(|left, right| (left.first_seen, &left.id).cmp(&(right.first_seen, &right.id)));
+    let findings = listed(gathered.findings, &args.filter);
     let summary = summary(&Facts {
         tally: tally.as_ref(),
         partitions: &partitions,
@@ -97,6 +96,14 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
     });
     write(&args, &findings, &summary, out)?;
     Ok(outcome(&args, &findings, &summary))
+}
+
+/// What was asked for and is not over, oldest first.
+fn listed(findings: BTreeMap<String, Document>, filter: &Filter) -> Vec<Document> {
+    let mut listed: Vec<Document> = findings.into_values().filter(|one| admits(filter, one)).collect();
+    listed.retain(|finding| !matches!(finding.state, State::Healed | State::Retracted));
+    listed.sort_by(|left, right| (left.first_seen, &left.id).cmp(&(right.first_seen, &right.id)));
+    listed
 }
 
 fn outcome(args: &AuditArgs, findings: &[Document], summary: &Summary) -> Outcome {
@@ -253,7 +260,7 @@ struct Facts<'a> {
     tally: Option<&'a Tally>,
     partitions: &'a Partitions,
     findings: &'a [Document],
-    unverifiable: &'a [(PartitionId, (u64, u64), &'static str)],
+    unverifiable: &'a [UnverifiedRange],
     not_judged: Vec<(PartitionId, Passed, String)>,
     range: &'a RangeCounts,
     keys: u64,
@@ -314,7 +321,7 @@ impl Facts<'_> {
     /// Every range that ends without a verdict, and why: what the judge gave up, what is not judged at all, what was still
     /// waited for.
     fn unverified(&self, marks: &[PartitionTally]) -> Vec<Unverified> {
-        let given_up = self.unverifiable.iter().map(|(partition, range, why)| (*partition, *range, (*why).to_owned()));
+        let given_up = self.unverifiable.iter().map(|one| one.range.clone());
         let passed_over =
             self.not_judged.iter().map(|(partition, passed, why)| (*partition, passed.range, why.clone()));
         let waited_for = marks.iter().filter_map(|mark| {
@@ -327,7 +334,7 @@ impl Facts<'_> {
             let PartitionName { topic, partition } = self.partitions.name(partition);
             Unverified { topic: topic.to_string(), partition, from: range.0, to: range.1 + 1, reason }
         };
-        given_up.chain(passed_over).chain(waited_for).map(one).collect()
+        given_up.chain(passed_over.chain(waited_for).map(one)).collect()
     }
 }
 

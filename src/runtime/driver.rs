@@ -155,12 +155,8 @@ impl Driver {
     fn fed(&mut self, fed: Fed) -> bool {
         match fed {
             Fed::Inputs(inputs) => inputs.into_iter().for_each(|input| self.handle(input)),
-            Fed::TapStarted => {
-                self.tap.send_replace(TapState::Running);
-            }
-            Fed::TapEnded => {
-                self.tap.send_replace(TapState::Ended);
-            }
+            Fed::TapStarted => self.tap_is(TapState::Running),
+            Fed::TapEnded => self.tap_is(TapState::Ended),
             Fed::TapClosed => {
                 self.tap.send_replace(TapState::Closed);
                 return false;
@@ -173,6 +169,17 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// A tap of which something failed for good never was read to its end, whatever comes of its other parts.
+    fn tap_is(&self, state: TapState) {
+        self.tap.send_if_modified(|known| {
+            let changes = *known != TapState::Closed && *known != state;
+            if changes {
+                *known = state;
+            }
+            changes
+        });
     }
 
     fn reply(&mut self, reply: Reply) {

@@ -12,6 +12,7 @@ use crate::decode::{Format, Understood};
 use crate::model::Op;
 use crate::model::finding::{Kind, Severity, State};
 use crate::model::position::PartitionName;
+pub use crate::report::unverified::RangeFormat;
 use crate::target::TargetError;
 use crate::telemetry::Metrics;
 
@@ -292,6 +293,15 @@ pub enum FindingsQuery {
         severity: Severity,
         /// At most so many.
         limit: u64,
+    },
+    /// The ranges of the tap that ended without a verdict.
+    Unverified {
+        /// Pipeline.
+        pipeline: Option<String>,
+        /// At most so many.
+        limit: u64,
+        /// How to print.
+        format: RangeFormat,
     },
     /// The one whose id begins like this.
     Show {

@@ -49,6 +49,11 @@ pub(super) async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -
                 | OutputFormat::Html) => report::print(format.into(), &[document], None, out).map_err(writing)?,
             }
         }
+        FindingsQuery::Unverified { pipeline, limit, format } => {
+            let mut ranges = store.unverified(pipeline.as_deref()).await.map_err(store_failure)?;
+            ranges.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            report::unverified::print(format, &ranges, out).map_err(writing)?;
+        }
         FindingsQuery::List { pipeline, tables, kinds, states, severity, limit } => {
             let filter = Filter { pipeline, kinds, states, severity, ..Filter::default() };
             let of_tables = |document: &Document| {

@@ -261,7 +261,8 @@ impl Finder {
                 Ok(Mapped::NotJudged(_)) => {}
                 Err(error) => tell::target_failed(&self.pipeline, &error, 0),
             }
-            self.handle.block_on(tokio::time::sleep(ASK_EVERY));
+            // Made inside: a timer belongs to the runtime that it is made in, and this thread is in none.
+            self.handle.block_on(async { tokio::time::sleep(ASK_EVERY).await });
         };
         if first {
             tell::mapped(&self.pipeline, tap_name, &mapped);

@@ -1,6 +1,7 @@
 //! How far an audit is: a bar that is redrawn on a terminal, a line every ten seconds elsewhere. Standard error only, and no
 //! colours.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::engine::tally::Tally;
@@ -30,8 +31,17 @@ pub(super) struct Picture {
     findings: usize,
     /// Where each partition stands.
     places: Vec<String>,
-    /// At most, or about, so much longer; `None` where nobody knows.
-    left: Option<Duration>,
+    /// `None` where nobody knows.
+    left: Option<Left>,
+}
+
+/// How much longer it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// To read the rest, at the pace so far.
+    About(Duration),
+    /// Verdicts are waited for no longer than this.
+    AtMost(Duration),
 }
 
 /// What is known beside the judge's own picture.
@@ -48,11 +58,7 @@ impl Progress {
         match style {
             ProgressStyle::Bar => {
                 let target = indicatif::ProgressDrawTarget::stderr();
-                let bar = indicatif::ProgressBar::with_draw_target(Some(0), target);
-                if let Ok(style) = indicatif::ProgressStyle::with_template("{bar:24} {percent:>3}%  {wide_msg}") {
-                    bar.set_style(style);
-                }
-                Progress::Bar(bar)
+                Progress::Bar(indicatif::ProgressBar::with_draw_target(None, target))
             }
             ProgressStyle::Lines => Progress::Lines { next: LINE_EVERY },
         }
@@ -63,6 +69,9 @@ impl Progress {
         match self {
             Progress::Bar(bar) => {
                 let picture = picture();
+                if let Ok(style) = indicatif::ProgressStyle::with_template(picture.template()) {
+                    bar.set_style(style);
+                }
                 bar.set_length(picture.read.1);
                 bar.set_position(picture.read.0);
                 bar.set_message(picture.message());
@@ -98,13 +107,21 @@ impl Picture {
             awaiting: tally.keys as u64,
             findings: beside.findings,
             places: marks().map(place).collect(),
-            left: beside.left.or_else(|| left(beside.elapsed, read, all)),
+            left: beside.left.map(Left::AtMost).or_else(|| left(beside.elapsed, read, all).map(Left::About)),
+        }
+    }
+
+    /// A file does not tell how long it is: there is no bar until it was read.
+    fn template(&self) -> &'static str {
+        match self.left {
+            Some(Left::About(_) | Left::AtMost(_)) => "{bar:24} {percent:>3}%  {wide_msg}",
+            None => "{spinner} {wide_msg}",
         }
     }
 
     fn message(&self) -> String {
         let Picture { changes, awaiting, findings, .. } = self;
-        let left = self.left.map_or_else(String::new, |left| format!(", {} left", seconds(left)));
+        let left = self.left.map_or_else(String::new, |left| format!(", {left} left"));
         format!("{changes} changes, {awaiting} keys await verdicts, {findings} findings{left}")
     }
 
@@ -119,7 +136,7 @@ impl Picture {
             changes = self.changes,
             keys_awaiting = self.awaiting,
             findings = self.findings,
-            left = self.left.map_or_else(|| "not known".to_owned(), seconds),
+            left = self.left.map_or_else(|| "not known".to_owned(), |left| left.to_string()),
             "auditing"
         );
     }
@@ -133,8 +150,14 @@ fn left(elapsed: Duration, read: u64, all: u64) -> Option<Duration> {
 }
 
 /// In whole seconds.
-fn seconds(time: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, time) = match self {
+            Left::About(time) => ("about", time),
+            Left::AtMost(time) => ("at most", time),
+        };
+        write!(f, "{word} {}", humantime::format_duration(Duration::from_secs(time.as_secs())))
+    }
 }
 
 #[cfg(test)]
@@ -148,13 +171,15 @@ mod tests {
             awaiting: 17,
             findings: 2,
             places: vec!["orders/0 at 500 of 2000".to_owned()],
-            left: left(Duration::from_secs(30), 500, 2_000),
+            left: left(Duration::from_secs(30), 500, 2_000).map(Left::About),
         }
     }
 
     #[test]
     fn the_rest_is_guessed_from_the_pace_so_far() {
-        assert_eq!(picture().message(), "480 changes, 17 keys await verdicts, 2 findings, 1m 30s left");
+        assert_eq!(picture().message(), "480 changes, 17 keys await verdicts, 2 findings, about 1m 30s left");
+        let waiting = Picture { left: Some(Left::AtMost(Duration::from_secs(62))), ..picture() };
+        assert!(waiting.message().ends_with(", at most 1m 2s left"), "{}", waiting.message());
         assert_eq!(left(Duration::from_secs(30), 0, 2_000), None, "nothing was read yet");
         assert_eq!(left(Duration::from_secs(30), 2_000, 2_000), None, "all was read");
     }

@@ -8,11 +8,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::model::finding::{Kind, State};
+use crate::model::position::PartitionName;
 use crate::model::{PartitionId, Tick};
 use crate::report::compose::Context as _;
 use crate::report::document::Document;
+use crate::report::summary::Unverified;
+use crate::report::unverified::UnverifiedRange;
 use crate::report::webhook::Alerts;
-use crate::store::{Outcome, Store, StoreError, Watermark};
+use crate::store::{self, Outcome, Store, StoreError, Watermark};
 use crate::tap::Control;
 use crate::telemetry::event;
 
@@ -42,7 +45,7 @@ pub(super) enum Sink {
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     pub(super) findings: BTreeMap<String, Document>,
-    pub(super) unverifiable: Vec<(PartitionId, (u64, u64), &'static str)>,
+    pub(super) unverifiable: Vec<UnverifiedRange>,
 }
 
 /// Whether the store takes findings.
@@ -117,6 +120,7 @@ impl Recorder {
             let mut findings = Vec::new();
             let mut commits: BTreeMap<PartitionId, u64> = BTreeMap::new();
             let mut flushed = Vec::new();
+            let mut ranges = Vec::new();
             for record in taken.drain(..) {
                 match record {
                     Record::Finding(mut finding) => {
@@ -126,12 +130,15 @@ impl Recorder {
                     Record::Commit { partition, next } => {
                         commits.insert(partition, next);
                     }
-                    Record::Unverifiable { partition, range, why } => self.unverifiable(partition, range, why),
+                    Record::Unverifiable { partition, range, why } => {
+                        ranges.push(self.unverified(partition, range, why));
+                    }
                     Record::Flush(asker) => flushed.push(asker),
                 }
             }
             findings.iter().for_each(|finding: &Document| self.inherited.stated_anew(&finding.id));
             self.write(findings).await;
+            self.write_ranges(store::merged(ranges)).await;
             let now = self.context.now();
             let over = self.inherited.passed(&commits, |id| self.context.partition(id), now);
             self.write(over).await;
@@ -142,10 +149,26 @@ impl Recorder {
         }
     }
 
-    fn unverifiable(&self, partition: PartitionId, range: (u64, u64), why: &'static str) {
-        if let Sink::Memory(gathered) = &self.sink {
-            let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
-            gathered.unverifiable.push((partition, range, why));
+    fn unverified(&self, partition: PartitionId, range: (u64, u64), why: &'static str) -> UnverifiedRange {
+        let PartitionName { topic, partition } = self.context.partition(partition);
+        let (topic, to) = (topic.to_string(), range.1.saturating_add(1));
+        let (pipeline, now) = (self.context.pipeline().to_owned(), self.context.now());
+        let range = Unverified { topic, partition, from: range.0, to, reason: why.to_owned() };
+        UnverifiedRange { pipeline, range, first_seen: now, last_seen: now }
+    }
+
+    /// Keeps ranges, for as long as it takes: a position behind one is committed only once the range is listed.
+    async fn write_ranges(&self, ranges: Vec<UnverifiedRange>) {
+        if ranges.is_empty() {
+            return;
+        }
+        match &self.sink {
+            Sink::Memory(gathered) => {
+                let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+                let known = std::mem::take(&mut gathered.unverifiable);
+                gathered.unverifiable = store::merged(known.into_iter().chain(ranges));
+            }
+            Sink::Store(store) => self.until_taken(|| store.record_unverified(&ranges)).await,
         }
     }
 
@@ -172,20 +195,7 @@ impl Recorder {
     }
 
     async fn write_store(&mut self, store: &Store, findings: Vec<Document>) {
-        let mut wait = RETRY.0;
-        let recorded = loop {
-            let began = self.context.clock.elapsed();
-            match store.record(&findings).await {
-                Ok(recorded) => {
-                    event::StoreWritten { took: self.context.clock.elapsed().saturating_sub(began) }.emit();
-                    break recorded;
-                }
-                Err(error) => self.store_failed(&error),
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(RETRY.1);
-        };
-        self.state.send_replace(StoreState::Taking);
+        let recorded = self.until_taken(|| store.record(&findings)).await;
         let by_id: BTreeMap<String, Document> =
             findings.into_iter().map(|finding| (finding.id.clone(), finding)).collect();
         for one in recorded {
@@ -198,6 +208,27 @@ impl Recorder {
                 tell::closed(document);
                 self.alerts.iter().for_each(|channel| channel.closed(document));
             }
+        }
+    }
+
+    /// Asks the store until it has taken something.
+    async fn until_taken<T, F>(&self, write: impl Fn() -> F) -> T
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut wait = RETRY.0;
+        loop {
+            let began = self.context.clock.elapsed();
+            match write().await {
+                Ok(taken) => {
+                    event::StoreWritten { took: self.context.clock.elapsed().saturating_sub(began) }.emit();
+                    self.state.send_replace(StoreState::Taking);
+                    return taken;
+                }
+                Err(error) => self.store_failed(&error),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY.1);
         }
     }
 

@@ -106,7 +106,10 @@ fn places(bound: &Bound, default: Place, now: Wall) -> Result<Places, String> {
 
 fn written(start: Start, now: Wall) -> String {
     match start {
-        Start::Last(ago) => format!("s@{}", now.0 - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
+        Start::Last(ago) => {
+            let since = now.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX));
+            format!("s@{}", since.max(0))
+        }
         Start::Beginning | Start::End | Start::Stored | Start::Offset(_) | Start::Tail(_) | Start::Time(_) => {
             start.to_string()
         }

@@ -13,6 +13,7 @@ mod merge;
 mod postgres;
 mod query;
 mod sqlite;
+mod unverified;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,10 +24,12 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
 use crate::model::finding::{Kind, State};
 use crate::report::document::Document;
+use crate::report::unverified::UnverifiedRange;
 
 pub use error::{Class, StoreError};
 pub use merge::{Outcome, Recorded};
 pub use query::{About, Count, Cursor, Filter, PAGE, Watermark};
+pub use unverified::{RANGES, merged};
 
 use error::Doing;
 use query::{ListArguments, Row};
@@ -195,6 +198,30 @@ impl Store {
         let rows = on!(self, backend => backend.watermarks(pipeline));
         let rows = rows.map_err(|failure| failure.at(Doing::Read, &self.place))?;
         Ok(rows.into_iter().map(Watermark::of).collect())
+    }
+
+    /// Keeps ranges that ended without a verdict, put together with those that are known ([`merged`]). `Ok` means durable.
+    /// Stating one again changes nothing but when it was last seen.
+    ///
+    /// # Errors
+    /// When the store did not take them.
+    pub async fn record_unverified(&self, ranges: &[UnverifiedRange]) -> Result<(), StoreError> {
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        let groups = unverified::by_partition(ranges.iter().cloned());
+        let recorded = on!(self, backend => backend.record_unverified(&groups));
+        recorded.map_err(|failure| failure.at(Doing::Write, &self.place))
+    }
+
+    /// The ranges of one pipeline, or of all, that ended without a verdict.
+    ///
+    /// # Errors
+    /// When the store did not answer.
+    pub async fn unverified(&self, pipeline: Option<&str>) -> Result<Vec<UnverifiedRange>, StoreError> {
+        let rows = on!(self, backend => backend.unverified(pipeline));
+        let rows = rows.map_err(|failure| failure.at(Doing::Read, &self.place))?;
+        Ok(rows.into_iter().map(query::unverified).collect())
     }
 
     /// Where the store is, without credentials.

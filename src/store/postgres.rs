@@ -13,8 +13,10 @@ use sqlx::{ConnectOptions, Connection, PgPool};
 
 use super::merge::{self, Recorded};
 use super::query::{self, About, ListArguments, Row, Stored, Watermark};
+use super::unverified::Whose;
 use super::{Failure, documents};
 use crate::report::document::Document;
+use crate::report::unverified::UnverifiedRange;
 
 /// Connections at most: one writes, three read.
 const CONNECTIONS: u32 = 4;
@@ -29,7 +31,10 @@ const WRITER_LOCK: i64 = i64::from_be_bytes(*b"afterima");
 const DURABLE: &str =
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
-const STEPS: [(i64, &str, &str); 1] = [(1, "findings", include_str!("migrations/postgres/0001_findings.sql"))];
+const STEPS: [(i64, &str, &str); 2] = [
+    (1, "findings", include_str!("migrations/postgres/0001_findings.sql")),
+    (2, "unverified", include_str!("migrations/postgres/0002_unverified.sql")),
+];
 
 #[derive(Debug, Clone)]
 pub(super) struct Postgres {
@@ -129,6 +134,42 @@ impl Postgres {
 
     pub(super) async fn watermarks(&self, pipeline: &str) -> Result<Vec<query::WatermarkRow>, sqlx::Error> {
         sqlx::query_as(query::WATERMARKS).bind(pipeline).fetch_all(&self.pool).await
+    }
+
+    pub(super) async fn record_unverified(
+        &self,
+        groups: &BTreeMap<Whose, Vec<UnverifiedRange>>,
+    ) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(DURABLE).execute(&mut *transaction).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER_LOCK).execute(&mut *transaction).await?;
+        for ((pipeline, topic, partition), more) in groups {
+            let known = sqlx::query_as(query::UNVERIFIED)
+                .bind(query::plain(pipeline))
+                .bind(query::plain(topic))
+                .bind(i64::from(*partition))
+                .fetch_all(&mut *transaction)
+                .await?;
+            let (gone, new) = query::merge_unverified(known, more);
+            for (pipeline, topic, partition, reason, from, ..) in gone {
+                let drop = sqlx::query(query::DROP_UNVERIFIED).bind(pipeline).bind(topic).bind(partition);
+                drop.bind(reason).bind(from).execute(&mut *transaction).await?;
+            }
+            for (pipeline, topic, partition, reason, from, to, first_seen, last_seen) in new {
+                let save = sqlx::query(query::SAVE_UNVERIFIED).bind(pipeline).bind(topic).bind(partition).bind(reason);
+                save.bind(from).bind(to).bind(first_seen).bind(last_seen).execute(&mut *transaction).await?;
+            }
+        }
+        transaction.commit().await
+    }
+
+    pub(super) async fn unverified(&self, pipeline: Option<&str>) -> Result<Vec<query::UnverifiedRow>, sqlx::Error> {
+        sqlx::query_as(query::UNVERIFIED)
+            .bind(pipeline)
+            .bind(None::<&str>)
+            .bind(None::<i64>)
+            .fetch_all(&self.pool)
+            .await
     }
 
     pub(super) async fn close(&self) {

@@ -1,8 +1,13 @@
 //! What is asked of the store, and the SQL that both databases understand.
 
+use std::collections::BTreeSet;
+
+use super::unverified::merged;
 use crate::model::Wall;
 use crate::model::finding::{Kind, Severity, State};
 use crate::report::document::Document;
+use crate::report::summary::Unverified;
+use crate::report::unverified::UnverifiedRange;
 
 /// Which findings to list. Everything left at its default lets all pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +130,7 @@ impl Stored {
 }
 
 /// PostgreSQL has no text with NUL in it; names of tables come from records and may hold anything.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     name.replace('\0', "\u{fffd}")
 }
 
@@ -248,11 +253,70 @@ pub(super) const WATERMARKS: &str = "
 /// A row of [`WATERMARKS`].
 pub(super) type WatermarkRow = (String, i64, i64, Option<i64>, i64);
 
+/// Pipeline, topic, partition, each of them null for all.
+pub(super) const UNVERIFIED: &str = "
+    SELECT pipeline, topic, partition, reason, from_offset, to_offset, first_seen, last_seen FROM afterimage_unverified
+    WHERE ($1 IS NULL OR pipeline = $1) AND ($2 IS NULL OR topic = $2) AND ($3 IS NULL OR partition = $3)
+    ORDER BY pipeline, topic, partition, from_offset, reason";
+
+/// The columns of [`SAVE_UNVERIFIED`], in order.
+pub(super) type UnverifiedRow = (String, String, i64, String, i64, i64, i64, i64);
+
+/// As [`UnverifiedRow`].
+pub(super) const SAVE_UNVERIFIED: &str = "
+    INSERT INTO afterimage_unverified (pipeline, topic, partition, reason, from_offset, to_offset, first_seen, last_seen)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+
+/// Pipeline, topic, partition, reason, first offset.
+pub(super) const DROP_UNVERIFIED: &str = "
+    DELETE FROM afterimage_unverified
+    WHERE pipeline = $1 AND topic = $2 AND partition = $3 AND reason = $4 AND from_offset = $5";
+
+/// Offsets of every tap fit 63 bits.
+fn signed(offset: u64) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX)
+}
+
+/// What must be dropped and what must be saved, so that the ranges of a partition become those with `more`.
+pub(super) fn merge_unverified(
+    known: Vec<UnverifiedRow>,
+    more: &[UnverifiedRange],
+) -> (Vec<UnverifiedRow>, Vec<UnverifiedRow>) {
+    let before: BTreeSet<UnverifiedRow> = known.into_iter().collect();
+    let all = before.iter().cloned().map(unverified).chain(more.iter().cloned());
+    let after: BTreeSet<UnverifiedRow> = merged(all).iter().map(unverified_row).collect();
+    (before.difference(&after).cloned().collect(), after.difference(&before).cloned().collect())
+}
+
+fn unverified_row(one: &UnverifiedRange) -> UnverifiedRow {
+    let Unverified { topic, partition, from, to, reason } = &one.range;
+    let seen = (one.first_seen.0, one.last_seen.0);
+    (
+        plain(&one.pipeline),
+        plain(topic),
+        i64::from(*partition),
+        plain(reason),
+        signed(*from),
+        signed(*to),
+        seen.0,
+        seen.1,
+    )
+}
+
+/// A range as it is published.
+pub(super) fn unverified(
+    (pipeline, topic, partition, reason, from, to, first_seen, last_seen): UnverifiedRow,
+) -> UnverifiedRange {
+    let offset = |offset: i64| u64::try_from(offset).unwrap_or_default();
+    let partition = i32::try_from(partition).unwrap_or(-1);
+    let range = Unverified { topic, partition, from: offset(from), to: offset(to), reason };
+    UnverifiedRange { pipeline, range, first_seen: Wall(first_seen), last_seen: Wall(last_seen) }
+}
+
 impl Watermark {
     /// The numeric arguments of [`SAVE_WATERMARK`]. Offsets of every tap fit 63 bits; one that did not would be kept at
     /// the bound, which only ever repeats work.
     pub(super) fn arguments(&self) -> (i64, i64, Option<i64>, i64) {
-        let signed = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
         (i64::from(self.partition), signed(self.verified), self.applied.map(signed), self.at.0)
     }
 

@@ -15,8 +15,10 @@ use sqlx::{Connection, SqlitePool};
 
 use super::merge::{self, Recorded};
 use super::query::{self, About, ListArguments, Row, Stored, Watermark};
+use super::unverified::Whose;
 use super::{Failure, documents};
 use crate::report::document::Document;
+use crate::report::unverified::UnverifiedRange;
 
 /// How long a write waits for another process's write. Batches take milliseconds; a checkpoint on a slow disk, seconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,7 +26,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers at a time: the web page, a command, one to spare.
 const READERS: u32 = 3;
 
-const STEPS: [(i64, &str, &str); 1] = [(1, "findings", include_str!("migrations/sqlite/0001_findings.sql"))];
+const STEPS: [(i64, &str, &str); 2] = [
+    (1, "findings", include_str!("migrations/sqlite/0001_findings.sql")),
+    (2, "unverified", include_str!("migrations/sqlite/0002_unverified.sql")),
+];
 
 #[derive(Debug, Clone)]
 pub(super) struct Sqlite {
@@ -135,6 +140,24 @@ impl Sqlite {
         sqlx::query_as(query::WATERMARKS).bind(pipeline).fetch_all(&self.readers).await
     }
 
+    pub(super) async fn record_unverified(
+        &self,
+        groups: &BTreeMap<Whose, Vec<UnverifiedRange>>,
+    ) -> Result<(), sqlx::Error> {
+        let mut writer = self.writer.acquire().await?;
+        let done = record_unverified(&mut writer, groups).await;
+        self.done(writer, done).await
+    }
+
+    pub(super) async fn unverified(&self, pipeline: Option<&str>) -> Result<Vec<query::UnverifiedRow>, sqlx::Error> {
+        sqlx::query_as(query::UNVERIFIED)
+            .bind(pipeline)
+            .bind(None::<&str>)
+            .bind(None::<i64>)
+            .fetch_all(&self.readers)
+            .await
+    }
+
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -178,6 +201,31 @@ async fn save_watermarks(
             .bind(at)
             .execute(&mut *transaction)
             .await?;
+    }
+    transaction.commit().await
+}
+
+async fn record_unverified(
+    writer: &mut sqlx::SqliteConnection,
+    groups: &BTreeMap<Whose, Vec<UnverifiedRange>>,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    for ((pipeline, topic, partition), more) in groups {
+        let known = sqlx::query_as(query::UNVERIFIED)
+            .bind(query::plain(pipeline))
+            .bind(query::plain(topic))
+            .bind(i64::from(*partition))
+            .fetch_all(&mut *transaction)
+            .await?;
+        let (gone, new) = query::merge_unverified(known, more);
+        for (pipeline, topic, partition, reason, from, ..) in gone {
+            let drop = sqlx::query(query::DROP_UNVERIFIED).bind(pipeline).bind(topic).bind(partition);
+            drop.bind(reason).bind(from).execute(&mut *transaction).await?;
+        }
+        for (pipeline, topic, partition, reason, from, to, first_seen, last_seen) in new {
+            let save = sqlx::query(query::SAVE_UNVERIFIED).bind(pipeline).bind(topic).bind(partition).bind(reason);
+            save.bind(from).bind(to).bind(first_seen).bind(last_seen).execute(&mut *transaction).await?;
+        }
     }
     transaction.commit().await
 }

@@ -6,28 +6,17 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::shop::{change, row};
 use super::{Ended, afterimage, shop};
-
-fn row(id: i64, name: &str) -> Value {
-    json!({"id": id, "name": name, "city": "Delft"})
-}
-
-fn line(offset: u64, op: &str, id: i64, before: &Value, after: &Value) -> String {
-    let at = 1_790_000_000_000 + offset;
-    let source = json!({"version": "3.5.0.Final", "connector": "postgresql", "name": "shop", "ts_ms": at,
-        "snapshot": "false", "db": "shop", "schema": "public", "table": "customers", "txId": 1, "lsn": 1000 + offset});
-    let payload = json!({"before": before, "after": after, "source": source, "op": op, "ts_ms": at});
-    shop::line("shop.public.customers", offset, Some(&json!({"id": id})), &payload)
-}
 
 /// The tap of four changes, and a target on which the last was not applied.
 fn shop() -> TempDir {
     let null = Value::Null;
     let lines = [
-        line(0, "c", 42, &null, &row(42, "a")),
-        line(1, "c", 7, &null, &row(7, "q")),
-        line(2, "u", 42, &null, &row(42, "b")),
-        line(3, "d", 42, &json!({"id": 42, "name": null, "city": null}), &null),
+        change(0, "c", 42, &null, &row(42, "a")),
+        change(1, "c", 7, &null, &row(7, "q")),
+        change(2, "u", 42, &null, &row(42, "b")),
+        change(3, "d", 42, &json!({"id": 42, "name": null, "city": null}), &null),
     ];
     let statements = "create table customers (id integer primary key, name text, city text); \
                       insert into customers values (42, 'a', 'Delft'), (7, 'q', 'Delft')";

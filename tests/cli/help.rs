@@ -170,6 +170,7 @@ fn findings_list() {
           --state <STATE>        Only in this state: suspected, open, acknowledged, ignored, healed,
                                  retracted; may be repeated
           --severity <SEVERITY>  Only as bad as this or worse: info, warning, critical [default: info]
+          --unverified           List the ranges of the tap that ended without a verdict instead
       -n, --limit <N>            At most so many [default: 1000]
       -o, --output <FORMAT>      How to print [default: table on a terminal, else ndjson] [possible
                                  values: table, json, ndjson, csv, markdown, junit, html]

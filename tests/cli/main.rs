@@ -13,6 +13,7 @@ mod decode;
 mod demo;
 mod explain;
 mod help;
+mod range;
 mod readme;
 mod shop;
 mod show;

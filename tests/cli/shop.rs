@@ -15,6 +15,25 @@ pub(super) fn line(topic: &str, offset: u64, key: Option<&Value>, payload: &Valu
     .to_string()
 }
 
+/// A row of the table `customers`.
+pub(super) fn row(id: i64, name: &str) -> Value {
+    json!({"id": id, "name": name, "city": "Delft"})
+}
+
+/// A line with one change of `customers` as Debezium writes it.
+pub(super) fn change(offset: u64, op: &str, id: i64, before: &Value, after: &Value) -> String {
+    change_of("customers", offset, (op, id), before, after)
+}
+
+/// A line with one change of a table as Debezium writes it.
+pub(super) fn change_of(table: &str, offset: u64, (op, id): (&str, i64), before: &Value, after: &Value) -> String {
+    let at = 1_790_000_000_000 + offset;
+    let source = json!({"version": "3.5.0.Final", "connector": "postgresql", "name": "shop", "ts_ms": at,
+        "snapshot": "false", "db": "shop", "schema": "public", "table": table, "txId": 1, "lsn": 1000 + offset});
+    let payload = json!({"before": before, "after": after, "source": source, "op": op, "ts_ms": at});
+    line(&format!("shop.public.{table}"), offset, Some(&json!({"id": id})), &payload)
+}
+
 /// A folder with the tap `e.jsonl` of these lines, and the target `t.db` that these statements made.
 pub(super) fn shop(lines: impl IntoIterator<Item = String>, statements: &str) -> TempDir {
     let shop = super::folder("");

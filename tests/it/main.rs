@@ -21,6 +21,7 @@ mod target_contract;
 mod verdict;
 mod wait;
 
+mod audit;
 mod batch_applier;
 mod deletes_off;
 mod disturbed;

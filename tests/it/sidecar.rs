@@ -125,10 +125,17 @@ impl Sidecar {
 
     /// Every finding in the store, of any state, as `findings list -o json` prints them.
     pub(crate) fn findings(&self) -> Vec<Value> {
-        let output = self
-            .command(&["findings", "list", "-n", "1000000", "-o", "json", "-c"])
-            .output()
-            .expect("the binary starts");
+        self.listed(&[])
+    }
+
+    /// Every range of the tap that ended without a verdict, as the store has it.
+    pub(crate) fn unverified(&self) -> Vec<Value> {
+        self.listed(&["--unverified"])
+    }
+
+    fn listed(&self, more: &[&str]) -> Vec<Value> {
+        let fixed = ["findings", "list", "-n", "1000000", "-o", "json"];
+        let output = self.command(&[&fixed[..], more, &["-c"]].concat()).output().expect("the binary starts");
         let complaint = String::from_utf8_lossy(&output.stderr);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("findings list: {error}: {complaint}"))
     }

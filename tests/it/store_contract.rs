@@ -7,7 +7,8 @@ mod suite;
 use afterimage::model::Wall;
 use afterimage::model::finding::{Kind, Severity, State};
 use afterimage::report::Document;
-use afterimage::store::{About, Class, Count, Cursor, Filter, Outcome, Store, StoreError, Watermark};
+use afterimage::report::unverified::UnverifiedRange;
+use afterimage::store::{About, Class, Count, Cursor, Filter, Outcome, RANGES, Store, StoreError, Watermark};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::services::{Services, Stay};

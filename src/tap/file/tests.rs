@@ -106,6 +106,27 @@ fn lines_become_records_with_their_headers() {
 }
 
 #[test]
+fn what_lies_behind_a_range_comes_after_its_end_was_told() {
+    let file = written(LINES.as_bytes());
+    let behind = |from: &[&str], to: &[&str]| {
+        let told = read(FileOptions { behind: Behind::Read, ..options(file.path(), from, to) });
+        told.story().into_iter().filter(|line| !line.starts_with("reached") && line != "ended").collect::<Vec<_>>()
+    };
+    let records =
+        ["assigned orders/0 7", "orders/0@7", "assigned orders/1 0", "orders/1@0", "orders/0@9", "orders/0@12"];
+    assert_eq!(behind(&[], &[]), records);
+    let with = |index: usize, end: &str| {
+        let mut lines: Vec<String> = records.map(str::to_owned).to_vec();
+        lines.insert(index, end.to_owned());
+        lines
+    };
+    assert_eq!(behind(&[], &["0:8"]), with(4, "range ends orders/0 9"));
+    assert_eq!(behind(&[], &["0:-1"]), with(5, "range ends orders/0 12"));
+    assert_eq!(behind(&[], &["1:1970-01-01T00:00:01Z"]), with(2, "range ends orders/1 0"));
+    assert_eq!(behind(&["12"], &["9"]), ["range ends orders/0 9", "assigned orders/0 12", "orders/0@12"]);
+}
+
+#[test]
 fn packed_files_read_alike() {
     let plain = story(LINES, &[], &[]);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -2,7 +2,8 @@
 //! in scope, so that the library's own tests (SQLite) and the tests with real services (PostgreSQL) run the same.
 
 use super::{
-    About, Class, Count, Cursor, Document, Filter, Kind, Outcome, Severity, State, Store, StoreError, Wall, Watermark,
+    About, Class, Count, Cursor, Document, Filter, Kind, Outcome, Severity, State, Store, StoreError, UnverifiedRange,
+    Wall, Watermark,
 };
 
 /// The moment `seconds` into the tests' day.
@@ -37,12 +38,23 @@ pub(super) fn finding(number: u32, state: State, seconds: i64) -> Document {
     serde_json::from_value(text).expect("the sample has the documented shape")
 }
 
+/// A range of partition `partition` that ended without a verdict at `seconds`.
+pub(super) fn unverified(partition: i32, (from, to): (u64, u64), reason: &str, seconds: i64) -> UnverifiedRange {
+    let at = wall(seconds).rfc3339();
+    let text = serde_json::json!({
+        "pipeline": "orders", "topic": "orders", "partition": partition, "from": from, "to": to, "reason": reason,
+        "first_seen": at, "last_seen": at
+    });
+    serde_json::from_value(text).expect("the sample has the shape that is published")
+}
+
 /// Declares every test of the suite; `$open` takes a name and gives an empty store with what must outlive it.
 macro_rules! store_contract {
     ($open:path) => {
         store_contract!($open: recording_is_idempotent, a_life_is_kept, lists_page_without_loss, filters_hold,
             ids_may_be_shortened, rows_that_may_heal_come_back_with_their_bytes, counts_are_by_sort,
-            watermarks_never_go_back_in_time, large_batches_are_taken, sidecars_write_at_once);
+            watermarks_never_go_back_in_time,
+            ranges_without_a_verdict_are_kept_once, ranges_without_a_verdict_are_bounded, large_batches_are_taken, sidecars_write_at_once);
     };
     ($open:path: $($test:ident),+) => {
         $(#[tokio::test]
@@ -201,6 +213,38 @@ pub(super) async fn watermarks_never_go_back_in_time(store: &Store) {
     let kept = store.load_watermarks("orders").await.expect("the store is there");
     assert_eq!(kept, [mark(0, 10, 1), mark(1, 15, 2)]);
     assert_eq!(store.load_watermarks("billing").await.expect("the store is there"), []);
+}
+
+pub(super) async fn ranges_without_a_verdict_are_kept_once(store: &Store) {
+    let record = async |ranges: &[UnverifiedRange]| store.record_unverified(ranges).await.expect("the store is there");
+    let (gone, late) = ("gone from the log", "columns changed");
+    record(&[unverified(0, (10, 20), gone, 1), unverified(0, (12, 14), late, 1), unverified(1, (10, 20), gone, 1)])
+        .await;
+    // A restart states some of it again, and goes on behind it.
+    record(&[unverified(0, (15, 20), gone, 5)]).await;
+    record(&[unverified(0, (20, 25), gone, 6), unverified(0, (40, 41), gone, 6)]).await;
+    let elsewhere = UnverifiedRange { pipeline: "billing".to_owned(), ..unverified(0, (0, 9), gone, 2) };
+    record(std::slice::from_ref(&elsewhere)).await;
+    record(&[]).await;
+    let whole = UnverifiedRange { first_seen: wall(1), ..unverified(0, (10, 25), gone, 6) };
+    let kept = store.unverified(Some("orders")).await.expect("the store is there");
+    let expected =
+        [whole, unverified(0, (12, 14), late, 1), unverified(0, (40, 41), gone, 6), unverified(1, (10, 20), gone, 1)];
+    assert_eq!(kept, expected);
+    let all = store.unverified(None).await.expect("the store is there");
+    assert_eq!(all, [&[elsewhere][..], &expected].concat());
+}
+
+pub(super) async fn ranges_without_a_verdict_are_bounded(store: &Store) {
+    for batch in 0..4u64 {
+        let apart = (0..100).map(|number| (batch * 100 + number) * 7);
+        let ranges: Vec<_> = apart.map(|from| unverified(0, (from, from + 1), "gone from the log", 1)).collect();
+        store.record_unverified(&ranges).await.expect("the store is there");
+    }
+    let kept = store.unverified(None).await.expect("the store is there");
+    assert_eq!(kept.len(), super::RANGES);
+    let covered = |place: u64| kept.iter().any(|one| one.range.from <= place && place < one.range.to);
+    assert!((0..400).all(|number| covered(number * 7)), "nothing is lost");
 }
 
 pub(super) async fn large_batches_are_taken(store: &Store) {
