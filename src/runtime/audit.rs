@@ -282,7 +282,10 @@ fn summary(facts: &Facts<'_>) -> Summary {
     let differing = facts.tally.map_or(0, |tally| tally.differing as u64);
     let lagging = differing.min(pending);
     let passed_over: u64 = facts.not_judged.iter().map(|(_, passed, _)| passed.count).sum();
-    let unverifiable = counters.unverifiable + passed_over + (pending - lagging);
+    let unverified = facts.unverified(&marks);
+    // Versions behind the range that were given up are nobody's question.
+    let given_up = if facts.given_up(&marks).next().is_some() { counters.unverifiable } else { 0 };
+    let unverifiable = given_up + passed_over + (pending - lagging);
     let complete = facts.end == End::Judged
         && unverifiable == 0
         && lagging == 0
@@ -298,7 +301,7 @@ fn summary(facts: &Facts<'_>) -> Summary {
         superseded: counters.superseded,
         lagging,
         unverifiable,
-        unverified: facts.unverified(&marks),
+        unverified,
         findings: kinds,
         complete,
         watermarks: marks.iter().map(|mark| facts.reached(mark)).collect(),
@@ -318,10 +321,20 @@ impl Facts<'_> {
         Reached { topic: topic.to_string(), partition, verified: mark.verified }
     }
 
+    /// What the judge gave up of the range.
+    fn given_up(&self, marks: &[PartitionTally]) -> impl Iterator<Item = &Unverified> {
+        let spans: Vec<Span> = marks.iter().map(|mark| self.span(mark)).collect();
+        let is_behind = move |one: &&Unverified| {
+            let mut own = spans.iter().filter(|span| (&span.topic, span.partition) == (&one.topic, one.partition));
+            own.any(|span| one.from >= span.to)
+        };
+        self.unverifiable.iter().map(|one| &one.range).filter(move |one| !is_behind(one))
+    }
+
     /// Every range that ends without a verdict, and why: what the judge gave up, what is not judged at all, what was still
     /// waited for.
     fn unverified(&self, marks: &[PartitionTally]) -> Vec<Unverified> {
-        let given_up = self.unverifiable.iter().map(|one| one.range.clone());
+        let given_up = self.given_up(marks).cloned();
         let passed_over =
             self.not_judged.iter().map(|(partition, passed, why)| (*partition, passed.range, why.clone()));
         let waited_for = marks.iter().filter_map(|mark| {

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::engine::Input;
 use crate::engine::event::Tracked;
+use crate::model::finding::{Finding, Subject};
 use crate::model::{Batch, Key, Op, PartitionId, TableId};
 use crate::tap::{Partitions, TapEvent};
 use crate::telemetry::event;
@@ -35,6 +36,8 @@ pub(super) struct Counts {
     pub(super) rejects: AtomicU64,
     /// What only an audit asks for.
     pub(super) range: Mutex<RangeCounts>,
+    /// Keys of no range that are followed as witnesses, by their hashes.
+    beside: Mutex<HashSet<u128>>,
 }
 
 /// What is known of an audited range: where it ends in each partition, and the changes of tables that are not judged. As many
@@ -57,8 +60,25 @@ impl Counts {
         self.range.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether a finding is about a key that no range holds.
+    pub(super) fn is_beside(&self, finding: &Finding) -> bool {
+        let beside = || self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        match &finding.subject {
+            Subject::Row { key, .. } => beside().contains(&key.hash128()),
+            Subject::Record { .. } | Subject::Table { .. } | Subject::Scope { .. } => false,
+        }
+    }
+
     fn range_ends(&self, partition: PartitionId, at: u64) {
         self.range.lock().unwrap_or_else(PoisonError::into_inner).ends.insert(partition, at);
+    }
+
+    /// Takes over the witnesses, where there are more or fewer.
+    fn keep_beside(&self, beside: &HashSet<u128>) {
+        let mut known = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() != beside.len() {
+            known.clone_from(beside);
+        }
     }
 
     fn pass_over(&self, not_judged: &PassedOver) {
@@ -70,12 +90,33 @@ impl Counts {
     }
 }
 
+/// New keys of each partition that a batch behind the range may bring: some twenty a second.
+const WITNESSES: usize = 4;
+
+/// Keys behind the range at most; an audit that waits for hours has seen enough by then.
+const WITNESSES_HELD: usize = 1 << 16;
+
 /// Judges only keys that change inside a range: what comes behind it matters for those alone.
+///
+/// A few others are followed besides once the log is read on behind where it ended at the start. That something appended later
+/// is seen on the target proves progress, and the keys of a range may never change again.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     /// Where the range ends; the tap says so before it delivers what lies behind.
     ends: BTreeMap<PartitionId, u64>,
     keys: HashSet<u128>,
+    beside: HashSet<u128>,
+    part: Part,
+}
+
+/// What is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Part {
+    /// What there was at the start.
+    #[default]
+    Before,
+    /// What was appended since.
+    Since,
 }
 
 impl Window {
@@ -86,11 +127,14 @@ impl Window {
     /// Takes out what is not judged, and its images. Everything that is no change of a row is judged.
     fn narrow(&mut self, decoded: &mut Decoded) {
         let mut images = std::mem::take(&mut decoded.images).into_iter();
+        let mut admitted: BTreeMap<PartitionId, usize> = BTreeMap::new();
         decoded.inputs.retain(|input| {
             let Input::Change(Tracked { key, at, op, .. }) = input else { return true };
             // Each change has its image, in the same order.
             let image = images.next();
-            let judged = *op == Op::Truncate || self.follows(at.partition, at.offset, key);
+            let judged = *op == Op::Truncate
+                || self.follows(at.partition, at.offset, key)
+                || self.admits(key, admitted.entry(at.partition).or_default());
             decoded.images.extend(image.filter(|_| judged));
             judged
         });
@@ -101,9 +145,20 @@ impl Window {
     fn follows(&mut self, partition: PartitionId, offset: u64, key: &Key) -> bool {
         let inside = self.holds(partition, offset);
         if inside {
+            self.beside.remove(&key.hash128());
             self.keys.insert(key.hash128());
         }
         inside || self.keys.contains(&key.hash128())
+    }
+
+    /// Whether a key behind the range is followed as a witness.
+    fn admits(&mut self, key: &Key, admitted: &mut usize) -> bool {
+        let hash = key.hash128();
+        let may = self.part == Part::Since && *admitted < WITNESSES && self.beside.len() < WITNESSES_HELD;
+        if may && self.beside.insert(hash) {
+            *admitted += 1;
+        }
+        self.beside.contains(&hash)
     }
 }
 
@@ -146,6 +201,9 @@ impl Ingest {
         while let Ok(events) = taps.recv() {
             if engine.blocking_send(Fed::TapStarted).is_err() || self.tap(&events, engine).is_err() {
                 return;
+            }
+            if let Some(window) = &mut self.window {
+                window.part = Part::Since;
             }
         }
         let _ = engine.blocking_send(Fed::TapClosed);
@@ -262,6 +320,7 @@ impl Ingest {
         if let Some(window) = &mut self.window {
             window.narrow(&mut decoded);
             self.counts.pass_over(&decoded.not_judged);
+            self.counts.keep_beside(&window.beside);
             self.counts.keys.store(window.keys.len() as u64, Ordering::Relaxed);
         }
         self.images.keep(decoded.images);
@@ -439,5 +498,19 @@ mod tests {
         assert!(window.follows(one, 10, &key(1)));
         assert!(!window.follows(one, 10, &key(3)));
         assert!(window.follows(other, 10, &key(3)), "each partition has its own end");
+    }
+
+    #[test]
+    fn a_window_admits_a_few_witnesses_of_what_is_appended_since() {
+        let mut window = Window { ends: BTreeMap::from([(PartitionId(0), 10)]), ..Window::default() };
+        let key = |id| Key::new(TableId(0), &[crate::model::Cell::Int(id)]);
+        assert!(!window.admits(&key(0), &mut 0), "what was there at the start proves nothing new");
+        window.part = Part::Since;
+        let mut admitted = 0;
+        let followed: Vec<_> = (0..10).filter(|id| window.admits(&key(*id), &mut admitted)).collect();
+        assert_eq!(followed, [0, 1, 2, 3]);
+        assert!(window.admits(&key(2), &mut admitted), "once followed, always followed");
+        assert!(window.admits(&key(7), &mut 0), "the next batch brings others");
+        assert!(window.follows(PartitionId(1), 5, &key(7)) && !window.beside.contains(&key(7).hash128()));
     }
 }

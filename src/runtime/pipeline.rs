@@ -237,8 +237,10 @@ impl Running {
         };
         let (context, control) = (self.picture.context(pipeline), Arc::clone(&self.control));
         let (open, committed) = (OpenFindings::default(), Arc::clone(&self.picture.committed));
-        let (inherited, guard) = (Inherited::default(), self.picture.guard.clone());
-        let recorder = Recorder { context, sink, control, alerts, state, reasons, open, inherited, committed, guard };
+        let (inherited, counts) = (Inherited::default(), Arc::clone(&self.counts));
+        let guard = self.picture.guard.clone();
+        let recorder =
+            Recorder { context, sink, control, alerts, state, reasons, open, inherited, committed, counts, guard };
         self.spawn_task("record", recorder.run(records));
     }
 

@@ -22,6 +22,7 @@ use crate::telemetry::event;
 use super::context::PipelineContext;
 use super::crash::Guard;
 use super::driver::Record;
+use super::ingest::Counts;
 use super::inherited::Inherited;
 use super::poison::Reasons;
 use super::tell;
@@ -101,6 +102,7 @@ pub(super) struct Recorder {
     pub(super) open: OpenFindings,
     pub(super) inherited: Inherited,
     pub(super) committed: CommitTimes,
+    pub(super) counts: Arc<Counts>,
     pub(super) guard: Guard,
 }
 
@@ -123,6 +125,7 @@ impl Recorder {
             let mut ranges = Vec::new();
             for record in taken.drain(..) {
                 match record {
+                    Record::Finding(finding) if self.counts.is_beside(&finding) => {}
                     Record::Finding(mut finding) => {
                         self.reasons.explain(&mut finding).await;
                         findings.push(Document::of(&finding, &self.context));
@@ -238,7 +241,9 @@ impl Recorder {
         tracing::error!(pipeline = self.context.pipeline(), "findings wait, and commits with them");
     }
 
+    /// Commits what was judged. A read that only reports commits nothing.
     async fn commit(&self, commits: BTreeMap<PartitionId, u64>) {
+        let Sink::Store(store) = &self.sink else { return };
         // What a panic left half done may have been told as judged.
         if commits.is_empty() || self.guard.crash().is_some() {
             return;
@@ -253,12 +258,9 @@ impl Recorder {
             let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
             committed.insert(*partition, self.context.clock.now());
         }
-        if let Sink::Store(store) = &self.sink {
-            let marks: Vec<Watermark> =
-                commits.iter().map(|(partition, next)| self.watermark(*partition, *next)).collect();
-            if let Err(error) = store.save_watermarks(self.context.pipeline(), &marks).await {
-                self.store_failed(&error);
-            }
+        let marks: Vec<Watermark> = commits.iter().map(|(partition, next)| self.watermark(*partition, *next)).collect();
+        if let Err(error) = store.save_watermarks(self.context.pipeline(), &marks).await {
+            self.store_failed(&error);
         }
     }
 

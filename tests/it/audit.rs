@@ -1,6 +1,7 @@
 //! `audit` of a real topic beside a real database: ranges that newer versions, transactions, retention and committed offsets
 //! bound.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Stdio;
@@ -179,14 +180,15 @@ async fn a_range_of_a_live_tap_is_judged_against_newer_versions_and_ends() {
     let config = bench.folder.path().join("live.toml");
     fs::write(&config, bench.live(&group)).expect("a file");
     let config = config.display().to_string();
-    let mut written = 6;
+    let written = Cell::new(6);
     let busy = async {
-        wait::every(PACE, || {
+        wait::every(PACE, async || {
             // The applier goes on beside it: these rows are no part of the range.
-            written += 1;
-            bench.changes(&[(5, &format!("v{written}"))]);
-            bench.commit(&group, written);
-            async {}
+            written.set(written.get() + 1);
+            let id = 100 + written.get();
+            bench.changes(&[(id, "new")]);
+            bench.rows(&[(id, "new")]).await;
+            bench.commit(&group, written.get());
         })
         .await;
     };
