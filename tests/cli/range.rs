@@ -1,4 +1,5 @@
 //! `audit` of parts of a tap: every form of a position, every filter, every way to end, in a file beside a SQLite target.
+#![expect(clippy::disallowed_methods, reason = "threads feed and watch the binary while it runs")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
