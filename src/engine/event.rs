@@ -112,6 +112,14 @@ pub enum Input {
         /// Next offset the log will give out, by partition.
         ends: Vec<(PartitionId, u64)>,
     },
+    /// The partitions whose readable end an open transaction holds back, asked at `asked`: last stable offset and end of the
+    /// log. No other is.
+    HeldUp {
+        /// When the question was sent.
+        asked: Tick,
+        /// Partition, last stable offset, end of the log.
+        held: Vec<(PartitionId, u64, u64)>,
+    },
     /// The applier's committed positions, asked at `asked`.
     Committed {
         /// When the question was sent.

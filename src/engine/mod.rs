@@ -86,6 +86,7 @@ impl Engine {
             Input::Replaced { partition, expected, end } => self.replaced(partition, expected, end),
             Input::Looked(looked) => self.looked(looked),
             Input::Ends { asked, ends } => self.ends(asked, &ends),
+            Input::HeldUp { asked, held } => self.held_up(asked, &held),
             Input::Committed { asked, next, generation } => self.committed(asked, &next, generation),
             Input::AppliedTime { asked, time } => self.applied_time(asked, time),
             Input::OpenFinding { expected, finding, observed } => {

@@ -36,6 +36,8 @@ pub(super) struct Partition {
     /// Last known end of the log, when it was asked, and when it was last seen to move.
     pub(super) end: u64,
     pub(super) end_moved: Tick,
+    /// Where an open transaction holds the readable end back, where the log ends, and since when it has stood there.
+    pub(super) held: Option<(u64, u64, Tick)>,
     /// When the log reached which end, as far as nothing proves it applied.
     growth: VecDeque<(Tick, u64)>,
     /// The newest change read. What stands behind it (tombstones, marks of transactions) need never be committed.

@@ -83,6 +83,10 @@ impl Engine {
         let ids = self.partition_ids();
         let mut standing: Vec<(PartitionId, u64, String)> = Vec::new();
         for id in ids.iter() {
+            if let Some((at, why)) = self.is_held_up(*id, stall_after) {
+                standing.push((*id, at, why));
+                continue;
+            }
             if !self.is_overdue(*id) {
                 continue;
             }
@@ -102,6 +106,25 @@ impl Engine {
             (Some(finding), None) => self.withdraw(Finding { last_seen: self.now, ..finding }),
             (known, Some((id, at, _))) => self.stalled(known, Position { partition: *id, offset: *at }, &standing),
         }
+    }
+
+    /// What open transactions hold back now.
+    pub(super) fn held_up(&mut self, asked: Tick, held: &[(PartitionId, u64, u64)]) {
+        for (id, partition) in &mut self.partitions {
+            let now = held.iter().find(|(of, _, _)| of == id);
+            partition.held = now.map(|(_, stable, end)| {
+                let same = partition.held.filter(|(known, _, _)| known == stable);
+                (*stable, *end, same.map_or(asked, |(_, _, since)| since))
+            });
+        }
+    }
+
+    /// Where neither the applier nor we get any further, since a transaction was left open. One after another moves on.
+    fn is_held_up(&self, id: PartitionId, stall_after: Duration) -> Option<(u64, String)> {
+        let (stable, end, since) = self.partitions.get(&id)?.held?;
+        let (place, end) = (self.place(id, stable), self.place(id, end));
+        let why = format!("an open transaction holds the tap before {place}, though its log ends at {end}");
+        (since + stall_after <= self.now).then_some((stable, why))
     }
 
     fn stalled(&mut self, known: Option<Finding>, at: Position, standing: &[(PartitionId, u64, String)]) {

@@ -11,7 +11,7 @@ use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
 use crate::model::{PartitionId, SourceTime, TableId, Tick};
-use crate::tap::{Control, Partitions, TapError};
+use crate::tap::{Control, HeldUp, Partitions, TapError};
 
 use super::clock::Clock;
 use super::tables::Tables;
@@ -46,6 +46,10 @@ pub(super) enum Reply {
     Ends {
         asked: Tick,
         ends: Vec<(PartitionId, u64)>,
+    },
+    HeldUp {
+        asked: Tick,
+        held: Vec<HeldUp>,
     },
     Committed {
         asked: Tick,
@@ -186,6 +190,10 @@ impl Driver {
         match reply {
             Reply::Looked(looked) => self.handle(Input::Looked(looked)),
             Reply::Ends { asked, ends } => self.handle(Input::Ends { asked, ends }),
+            Reply::HeldUp { asked, held } => {
+                let held = held.into_iter().map(|held| (held.partition, held.stable, held.end)).collect();
+                self.handle(Input::HeldUp { asked, held });
+            }
             Reply::Committed { asked, next, generation } => self.handle(Input::Committed { asked, next, generation }),
             Reply::AppliedTime { asked, time } => self.handle(Input::AppliedTime { asked, time }),
             Reply::Node(node) => self.handle(Input::Node(node)),

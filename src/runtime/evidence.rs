@@ -24,6 +24,9 @@ const ASK_NODE_EVERY: Duration = Duration::from_secs(600);
 /// How often it is looked who answers, where several servers did.
 const LOOK_WHO_ANSWERS_EVERY: Duration = Duration::from_secs(60);
 
+/// How often it is asked whether an open transaction holds the tap back, which matters only where it stays open for long.
+const ASK_HELD_EVERY: Duration = Duration::from_secs(15);
+
 /// Where the applier's own positions come from.
 pub(super) enum Positions {
     /// Only rows tell.
@@ -53,7 +56,7 @@ impl Evidence {
     pub(super) async fn run(self) {
         let mut pace = tokio::time::interval(self.every.max(Duration::from_millis(20)));
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut asked_node, mut refused) = (None, None);
+        let (mut asked_node, mut refused, mut asked_held) = (None, None, None);
         while !self.replies.is_closed() {
             pace.tick().await;
             if self.failing.load(Ordering::Relaxed) || self.target.is_doubtful() {
@@ -73,7 +76,21 @@ impl Evidence {
             if asked_node.is_some() {
                 self.ask_positions(&known).await;
             }
+            if asked_held.is_none_or(|at: Tick| at + ASK_HELD_EVERY <= now) {
+                self.ask_held(known.clone()).await;
+                asked_held = Some(now);
+            }
             self.ask_ends(known).await;
+        }
+    }
+
+    async fn ask_held(&self, known: Vec<PartitionId>) {
+        let asked = self.clock.now();
+        let control = Arc::clone(&self.control);
+        match tokio::task::spawn_blocking(move || control.held_up(&known)).await {
+            Ok(Ok(held)) => self.send(Reply::HeldUp { asked, held }).await,
+            Ok(Err(error)) => tell::tap_failed(&self.pipeline, &error),
+            Err(_) => {}
         }
     }
 

@@ -159,6 +159,17 @@ pub enum TapEvent {
     Failed(TapError),
 }
 
+/// A partition whose readable end an open transaction holds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldUp {
+    /// Partition.
+    pub partition: PartitionId,
+    /// The last stable offset: nothing behind it reaches a reader of committed records.
+    pub stable: u64,
+    /// Where its log ends.
+    pub end: u64,
+}
+
 /// What may be asked of a running tap. Cheap to clone; every call is answered by the tap's thread or by a client of its own.
 pub trait Control: Send + Sync {
     /// Records that everything below `next` was judged. Durable at the tap's next commit interval.
@@ -173,6 +184,14 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// When the log does not answer; nothing is learned then.
     fn ends(&self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, TapError>;
+
+    /// Those of the partitions of which an open transaction holds back what was appended behind it. Blocking.
+    ///
+    /// # Errors
+    /// When the log does not answer; nothing is learned then.
+    fn held_up(&self, _partitions: &[PartitionId]) -> Result<Vec<HeldUp>, TapError> {
+        Ok(Vec::new())
+    }
 
     /// Delivers the partition again from `to` on, after an [`TapEvent::Assigned`] of it. Only for taps that follow.
     ///

@@ -10,7 +10,7 @@ use afterimage::model::{PartitionId, Wall};
 use afterimage::tap::kafka::evidence::{Applied, groups_on};
 use afterimage::tap::kafka::{Brokers, KafkaOptions, Reading};
 use afterimage::tap::position::{Place, Places};
-use afterimage::tap::{Behind, Control, Partitions, TapEvent, TapOptions, start};
+use afterimage::tap::{Behind, Control, HeldUp, Partitions, TapEvent, TapOptions, start};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -209,8 +209,11 @@ async fn an_open_transaction_ends_the_range_and_is_named() {
         [(tap.id(&topic, 0), 2)],
         "the last stable offset"
     );
+    let held = |tap: &Tap| tap.control.held_up(&[tap.id(&topic, 0)]).expect("an answer");
+    assert_eq!(held(&tap), [HeldUp { partition: tap.id(&topic, 0), stable: 2, end: 5 }]);
     producer.commit_transaction(LIMIT).expect("the transaction ends");
     tap.until(&format!("reached {p} 6"));
+    assert_eq!(held(&tap), []);
     assert_eq!(tap.of("@").len(), 5);
     tap.stop();
 }

@@ -13,6 +13,7 @@
 //! | `hold` `release` `fail` `heed` | lookups are not answered; are again; fail; are answered again |
 //! | `behind N` `caught up` | the tap ends N offsets behind what is consumed; consumption reaches the end |
 //! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names (`assign N@P`: partition P) |
+//! | `held up N` `let go` | an open transaction holds partition 0 before offset N, of 100 more; none does |
 //! | `load` | rows of a full load come in partition 0 |
 //! | `another log` | partition 0 ends before what was to be read next; partition 1 is what follows |
 //! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are forgotten |
@@ -261,6 +262,12 @@ impl Bench {
                 self.next.insert(0, from + number(offsets));
                 self.give(Input::Gap { partition: PartitionId(0), from, to: from + number(offsets) });
             }
+            ["held", "up", stable] => {
+                let stable = number(stable);
+                let held = vec![(PartitionId(0), stable, stable + 100)];
+                self.give(Input::HeldUp { asked: Tick(self.now), held });
+            }
+            ["let", "go"] => self.give(Input::HeldUp { asked: Tick(self.now), held: Vec::new() }),
             ["load"] => self.give(Input::Loading { partition: PartitionId(0), table: ROWS }),
             ["another", "log"] => {
                 let expected = self.next.remove(&0).unwrap_or(0);

@@ -96,6 +96,27 @@ fn commits_ahead_of_writes_are_told_and_convict_no_more() {
 }
 
 #[test]
+fn a_transaction_that_stays_open_is_a_stall_and_one_after_another_is_none() {
+    let mut bench = Bench::committed().with(|options| options.stall_after = Some(Duration::from_secs(60)));
+    bench.run(
+        "applied insert 1 10/20
+         commit all
+         wait 5",
+    );
+    for round in 1..20 {
+        bench.run(&format!("held up {round}\n wait 15"));
+    }
+    assert_eq!(bench.said, [""; 0]);
+    for _ in 0..6 {
+        bench.run("held up 20\n wait 15");
+    }
+    assert_eq!(bench.said, ["open stalled @20"]);
+    assert!(said_of(&bench).contains("an open transaction holds the tap before 0/20"), "{}", said_of(&bench));
+    bench.run("let go\n wait 5");
+    assert_eq!(bench.said[1], "healed stalled @20");
+}
+
+#[test]
 fn verdicts_wait_for_the_end_of_a_full_load() {
     let mut bench = Bench::heartbeat().with(|options| options.stall_after = Some(Duration::from_secs(60)));
     bench.run(

@@ -78,6 +78,16 @@ impl Brokers {
         self.settings().create().map_err(|error| self.unusable(error))
     }
 
+    /// A client that sees the ends of logs beyond open transactions; `None` where every client does.
+    pub(super) fn unbound(&self) -> Result<Option<BaseConsumer>, TapError> {
+        let mut settings = self.settings();
+        if settings.get("isolation.level") != Some("read_committed") {
+            return Ok(None);
+        }
+        let client = settings.set("isolation.level", "read_uncommitted").create();
+        client.map(Some).map_err(|error| self.unusable(error))
+    }
+
     /// A setting as the client will see it.
     pub(super) fn setting(&self, name: &str, default: u64) -> u64 {
         self.properties.get(name).and_then(|value| value.trim().parse().ok()).unwrap_or(default)

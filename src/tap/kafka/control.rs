@@ -6,21 +6,46 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rdkafka::consumer::BaseConsumer;
 
 use super::client::{self, Brokers};
+use super::evidence::{Held, held_between};
 use super::ledger::Ledger;
 use super::{Session, assign};
 use crate::model::PartitionId;
-use crate::tap::{Control, Partitions, TapError};
+use crate::tap::{Control, HeldUp, Partitions, TapError};
 
 /// Asks the brokers for the ends of partitions, through a client that it keeps.
 pub(super) struct Ends {
     brokers: Brokers,
     partitions: Partitions,
     asker: Mutex<Option<BaseConsumer>>,
+    /// Sees beyond open transactions.
+    unbound: Mutex<Option<BaseConsumer>>,
 }
 
 impl Ends {
     pub(super) fn new(brokers: Brokers, partitions: Partitions) -> Ends {
-        Ends { brokers, partitions, asker: Mutex::new(None) }
+        Ends { brokers, partitions, asker: Mutex::new(None), unbound: Mutex::new(None) }
+    }
+
+    /// What open transactions hold back: the partition, its last stable offset, and where its log ends.
+    fn held_up(&self, partitions: &[PartitionId]) -> Result<Vec<HeldUp>, TapError> {
+        let mut unbound = self.unbound.lock().unwrap_or_else(PoisonError::into_inner);
+        if unbound.is_none() {
+            *unbound = self.brokers.unbound()?;
+        }
+        let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
+        if asker.is_none() {
+            *asker = Some(self.brokers.asker()?);
+        }
+        let (Some(unbound), Some(asker)) = (unbound.as_ref(), asker.as_ref()) else { return Ok(Vec::new()) };
+        client::drain(unbound);
+        client::drain(asker);
+        let names: Vec<_> = partitions.iter().map(|id| self.partitions.name(*id)).collect();
+        let held = held_between(&self.brokers, (unbound, asker), &names)?;
+        let by_id = |held: Held| {
+            let partition = self.partitions.id(&held.name)?;
+            Some(HeldUp { partition, stable: held.stable, end: held.end })
+        };
+        Ok(held.into_iter().filter_map(by_id).collect())
     }
 
     pub(super) fn of(&self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, TapError> {
@@ -63,6 +88,10 @@ impl Control for KafkaControl {
 
     fn ends(&self, partitions: &[PartitionId]) -> Result<Vec<(PartitionId, u64)>, TapError> {
         self.ends.of(partitions)
+    }
+
+    fn held_up(&self, partitions: &[PartitionId]) -> Result<Vec<HeldUp>, TapError> {
+        self.ends.held_up(partitions)
     }
 
     fn rewind(&self, partition: PartitionId, to: u64) -> Result<(), TapError> {

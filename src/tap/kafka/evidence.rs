@@ -117,16 +117,20 @@ pub struct Held {
 /// # Errors
 /// When the brokers do not answer.
 pub fn held_up(brokers: &Brokers, partitions: &[PartitionName]) -> Result<Vec<Held>, TapError> {
-    let mut settings = brokers.settings();
-    if settings.get("isolation.level") != Some("read_committed") {
-        return Ok(Vec::new());
-    }
-    let unbound: Result<BaseConsumer, _> = settings.set("isolation.level", "read_uncommitted").create();
-    let unbound = unbound.map_err(|error| brokers.unusable(error))?;
+    let Some(unbound) = brokers.unbound()? else { return Ok(Vec::new()) };
+    held_between(brokers, (&unbound, &brokers.asker()?), partitions)
+}
+
+/// The same by two clients, of which the first sees beyond open transactions.
+pub(super) fn held_between(
+    brokers: &Brokers,
+    (unbound, bound): (&BaseConsumer, &BaseConsumer),
+    partitions: &[PartitionName],
+) -> Result<Vec<Held>, TapError> {
     let ask = |error: KafkaError| brokers.silent("where the partitions end", error);
     // In this order: what is appended between the two questions would otherwise look held back.
-    let ends = assign::ends(&unbound, partitions).map_err(ask)?;
-    let stable = assign::ends(&brokers.asker()?, partitions).map_err(ask)?;
+    let ends = assign::ends(unbound, partitions).map_err(ask)?;
+    let stable = assign::ends(bound, partitions).map_err(ask)?;
     let held = |(name, end): (PartitionName, u64)| {
         let stable = *stable.get(&name)?;
         (stable < end).then_some(Held { name, stable, end })
