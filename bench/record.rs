@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use afterimage::canon::{Binding, Plan, Rules};
-use afterimage::engine::event::{ColumnVerdict, Image, Images, Role, Tracked, Verified};
+use afterimage::engine::event::{ColumnVerdict, Image, Images, PlanEpoch, Role, Tracked, Verified};
 use afterimage::model::{
     Batch, Change, ColumnMeta, Columns, Dialect, Key, Op, PartitionId, Position, Row, TableId, TableMeta,
 };
@@ -128,6 +128,7 @@ impl Tracker {
             appended_at: None,
             key_change: change.key_change,
             role: Role::Rows,
+            plan: PlanEpoch::default(),
         }
     }
 

@@ -21,6 +21,12 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// The compared columns of the plan that the shape has.
+    #[must_use]
+    pub fn full(&self) -> &Mask {
+        &self.full
+    }
+
     /// Tap columns that no column of the plan stands for: absent on the target, ignored, or of a type not covered.
     #[must_use]
     pub fn unbound(&self) -> &[Box<str>] {
@@ -80,6 +86,18 @@ impl Plan {
             }
         }
         Expected { fingerprint, mask: binding.full.without(&left_out) }
+    }
+
+    /// The fingerprint of an expected row over those of its columns that are in `mask` of an earlier plan too, by name.
+    #[must_use]
+    pub fn expect_still(&self, row: &Row, earlier: &Plan, mask: &Mask) -> Expected {
+        let binding = self.bind(&row.columns, row.typing);
+        let told: Vec<&str> = mask.iter().filter_map(|index| earlier.names().0.get(index)).map(|name| &**name).collect();
+        let is_new = |index: &usize| !told.contains(&&*self.names().0[*index]);
+        let new: Vec<usize> = binding.full.iter().filter(is_new).collect();
+        let pairs = binding.pairs.iter().filter(|(_, index)| !new.contains(&(*index as usize))).copied().collect();
+        let full = binding.full.without(&new);
+        self.expect(&Binding { pairs, full, ..binding }, row)
     }
 
     /// The fingerprint of the row before a change, beside the row after it, `after`, of which `expected` was made: only
@@ -244,6 +262,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_row_is_told_anew_of_the_columns_that_were_told_of_and_are_still_there() {
+        let plan = |columns| {
+            let meta = meta(Dialect::Postgres, columns);
+            Plan::new(TableId(0), Arc::new(meta), &Rules::default(), None).expect("it has a key")
+        };
+        let before = plan(&[("id", "bigint"), ("a", "text"), ("b", "integer"), ("c", "text")]);
+        let now = plan(&[("id", "bigint"), ("b", "bigint"), ("c", "text"), ("d", "text")]);
+        let columns = Arc::new(Columns::new(["id", "a", "b", "c", "d"]));
+        let cells = vec![Cell::Int(7), Cell::text("x"), Cell::Int(8), Cell::NotSent, Cell::text("new")];
+        let row = Row::new(columns, cells, Typing::Declared);
+        let told = before.expect(&before.bind(&row.columns, row.typing), &row);
+        let anew = now.expect_still(&row, &before, &told.mask);
+        assert_eq!(anew.mask.iter().collect::<Vec<_>>(), [0, 1], "`id` and `b`; `d` came since, `c` was not sent");
+        let target = Row::new(Arc::clone(now.names()), vec![Cell::Int(7), Cell::Int(8), Cell::Null, Cell::Null], Typing::Bare);
+        assert_eq!(now.observe(&target).sum(&anew.mask), anew.fingerprint);
+        assert!(now.has_keys_of(&before));
+        assert!(!plan(&[("id", "text")]).has_keys_of(&now));
     }
 
     #[test]

@@ -248,10 +248,31 @@ impl Plan {
         self.key.iter().map(|column| &*column.tap_name)
     }
 
+    /// Whether a key under another plan is the same key under this one.
+    #[must_use]
+    pub fn has_keys_of(&self, other: &Plan) -> bool {
+        let forms = |plan: &Plan| -> Vec<(Box<str>, Form)> {
+            plan.key.iter().map(|column| (column.tap_name.clone(), plan.columns[column.index].form)).collect()
+        };
+        forms(self) == forms(other)
+    }
+
     /// The columns left out of comparing, with the reason.
     #[must_use]
     pub fn not_compared(&self) -> &[NotCompared] {
         &self.not_compared
+    }
+
+    /// Whether the target has no column that this one of the tap stands for.
+    #[must_use]
+    pub fn lacks(&self, tap_name: &str) -> bool {
+        self.place_of_tap(tap_name).is_none()
+    }
+
+    /// Whether a column of [`Plan::names`] is compared where a change carries it.
+    #[must_use]
+    pub fn compares(&self, index: usize) -> bool {
+        self.columns.get(index).is_some_and(|column| column.compared)
     }
 
     /// Whether a column has a tolerance, so that fingerprints may rightly differ where rows are called equal.

@@ -77,6 +77,11 @@ impl Version {
         Version { fingerprint: words(fingerprint), ..self }
     }
 
+    /// The same version, told under another plan of its table.
+    pub(super) fn told(self, fingerprint: u128, mask: MaskId) -> Version {
+        Version { mask, ..self.holding(fingerprint) }
+    }
+
     pub(super) fn at(&self) -> Position {
         Position { partition: self.partition, offset: self.offset }
     }
@@ -383,6 +388,15 @@ impl Chain {
             version.arrival = newest.arrival;
             *newest = version;
         }
+    }
+
+    /// Puts others in the place of all versions: as many, of the same arrivals.
+    pub(super) fn replace_all(&mut self, versions: Vec<Version>) {
+        assert_eq!(versions.len(), self.len(), "each version has its successor");
+        *self = match versions[..] {
+            [only] => Chain::One([only]),
+            _ => Chain::Many(versions),
+        };
     }
 
     /// Drops the first `count` versions and gives back how many bytes' worth that was; at least one version stays.

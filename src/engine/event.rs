@@ -8,6 +8,10 @@ use crate::model::change::{KeyChange, SourcePlace};
 use crate::model::finding::Finding;
 use crate::model::{Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick};
 
+/// Which plan of a table: 0 is the first, and each that is made anew is one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct PlanEpoch(pub u32);
+
 /// One change of one key in canonical form.
 #[derive(Debug, Clone)]
 pub struct Tracked {
@@ -33,6 +37,8 @@ pub struct Tracked {
     pub key_change: KeyChange,
     /// What its table is for.
     pub role: Role,
+    /// The plan of its table that made its fingerprints.
+    pub plan: PlanEpoch,
 }
 
 /// What a table is for.
@@ -147,10 +153,13 @@ pub enum Input {
     },
     /// What the node that is read says of itself.
     Node(Node),
-    /// The table's plan was made anew: its fingerprints so far compare with nothing any more.
+    /// The table's plan was made anew, or there is none any more: fingerprints of an earlier one compare with nothing. Changes
+    /// may be told under an earlier plan still, and under a later one already.
     Replanned {
         /// Table.
         table: TableId,
+        /// The plan from now on.
+        plan: PlanEpoch,
     },
     /// Time went by.
     Tick,
@@ -183,6 +192,9 @@ pub struct Lookup {
     pub partitions: Vec<PartitionId>,
     /// How far the applier may be ahead of the tap.
     pub lead: Duration,
+    /// Some key of it was read wrong before. A row that is read by columns which are no longer so looks wrong too, so the answer
+    /// must be known to have been read by the columns as they are.
+    pub convicts: bool,
 }
 
 /// What came back.
@@ -295,6 +307,15 @@ pub enum Note {
     },
     /// A suspect turned out right before it was proven wrong.
     Transient,
+    /// A table's plan was made anew, and what had no verdict yet goes on under it as far as its images are there.
+    Replanned {
+        /// Table.
+        table: TableId,
+        /// Versions that are judged under the new plan.
+        carried: u64,
+        /// Versions that end without a verdict.
+        left: u64,
+    },
     /// A fingerprint differed and the slow path said equal: a canonical form is wrong, at a cost of speed only.
     SlowEqual {
         /// Table.
@@ -311,6 +332,18 @@ pub trait Images: Send {
     /// Compares an expected row with an observed one, column by column: name on the target, the outcome, and both as text.
     /// Columns that `expected` says nothing about are left out.
     fn compare(&self, key: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict>;
+
+    /// Whether keys of a table are the same under two of its plans. Where they are not, nothing is told anew.
+    fn keeps_keys(&self, _: TableId, _from: PlanEpoch, _to: PlanEpoch) -> bool {
+        false
+    }
+
+    /// Tells the row of a change anew, under the plan `to` of its table: what it says of the columns that it told of under an
+    /// earlier one and that are still there. Columns that came since are left out: when the change was applied they may not
+    /// have been there. `None` where one of the plans is not known, or not any more.
+    fn tell_anew(&self, _: TableId, _row: &Row, _told: (PlanEpoch, &Mask), _to: PlanEpoch) -> Option<(u128, Mask)> {
+        None
+    }
 
     /// Remembers what a key was last read as, verified.
     fn remember(&mut self, key: &Key, verified: Verified);

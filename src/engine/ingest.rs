@@ -12,8 +12,10 @@ use super::event::{Note, Output, Role, Seen, Tracked, Verified};
 use super::horizon::Back;
 use super::keys::{Entry, KeyIx, More, Reported, Unjudged};
 use super::limit::{HEARTBEAT_VERSIONS, Order, TAP_DELAY_AT_MOST};
+use super::replan::expected_row;
 use super::state::{Engine, ScopeId};
 use super::track::Tracked as Track;
+use super::truncate::TRUNCATED;
 
 impl Engine {
     pub(super) fn change(&mut self, change: Tracked) {
@@ -26,12 +28,13 @@ impl Engine {
         partition.newest_change = partition.newest_change.max(Some(change.at.offset));
         self.counters.changes += 1;
         self.guard_memory_between_polls();
+        let Some(change) = self.under_plan(change, None) else { return };
         if change.op == Op::Truncate {
             self.truncate(&change);
             return;
         }
         if self.may_be_truncated(&change) {
-            self.outside_order(&change);
+            self.leave_change(&change, TRUNCATED);
             return;
         }
         let version = self.version(&change);
@@ -400,24 +403,14 @@ impl Engine {
         }
     }
 
-    /// Fingerprints of another plan compare with nothing: what is open of the table ends without a verdict.
-    pub(super) fn replanned(&mut self, table: TableId) {
-        self.patrol.roster.void_table(table);
-        let keys: Vec<KeyIx> =
-            self.keys.iter().filter(|(_, entry)| entry.key.table() == table).map(|(ix, _)| ix).collect();
-        for ix in keys {
-            self.give_up(ix, "its table changed while it was being judged");
-        }
-        for partition in self.partitions.values_mut() {
-            partition.unbroken_since = partition.consumed;
-        }
-    }
-
     /// A finding from before a restart: its key is known again, with the version it expected and nothing else. Which changes
     /// behind it ended without a verdict nobody knows any more.
     pub(super) fn open_finding(&mut self, expected: Tracked, finding: Finding, observed: Option<&Seen>) {
         let look = self.now + self.options.reread;
-        let content = observed.and_then(Content::of);
+        let told = expected.plan;
+        let Some(expected) = self.under_plan(expected, expected_row(&finding)) else { return };
+        // What was read under another plan is as good as not kept.
+        let content = observed.filter(|_| expected.plan == told).and_then(Content::of);
         if let Some(ix) = self.keys.find(&expected.key) {
             let Some(entry) = self.keys.get_mut(ix) else { return };
             let floor = entry.chain.versions()[0].arrival;

@@ -110,7 +110,7 @@ impl Engine {
         let mut asked = Vec::with_capacity(keys.len());
         let mut names = Vec::with_capacity(keys.len());
         let mut partitions = BTreeSet::new();
-        let mut patrolled = false;
+        let (mut patrolled, mut convicts) = (false, false);
         for ix in keys {
             let Some(entry) = self.keys.get(ix) else { continue };
             if entry.key.table() != table || !entry.queued {
@@ -119,6 +119,7 @@ impl Engine {
             let partition = entry.chain.newest().partition;
             let floors = self.floors(entry);
             patrolled |= entry.is_patrolled();
+            convicts |= entry.suspect().is_some() || entry.reported().is_some();
             partitions.extend(entry.chain.versions().iter().map(|version| version.partition));
             asked.push(Asked { ix, partition, flight, floors });
             names.push(entry.key.clone());
@@ -134,7 +135,8 @@ impl Engine {
         // The next change of a key whose last one is long ago may come in any partition.
         let partitions = if patrolled { self.partition_ids().to_vec() } else { self.asked_partitions(partitions) };
         self.flights.sent.insert(id, Flight { sent: self.now, keys: asked, partitions: partitions.clone() });
-        self.say(Output::Lookup(Lookup { id, table, keys: names, partitions, lead: self.lead() }));
+        let lead = self.lead();
+        self.say(Output::Lookup(Lookup { id, table, keys: names, partitions, lead, convicts }));
     }
 
     /// In wide scopes a read is judged only when every partition of the scope was consumed to its end.

@@ -13,7 +13,8 @@
 //! when every earlier change of its partition has its verdict; a read that failed teaches nothing; memory stays under the
 //! stated bound; the same inputs give the same outputs.
 //!
-//! The stages, by file: `chain` (versions of a key), `truncate` (of a table's keys) · `partition`, `horizon` (what was applied,
+//! The stages, by file: `chain` (versions of a key), `truncate` (of a table's keys), `replan` (of a table whose columns
+//! changed) · `partition`, `horizon` (what was applied,
 //! what is settled) · `schedule`, `sample`, `lookup` (which keys to read) · `judge`, `suspect`, `gate`, `cause` (verdicts) · `stall` ·
 //! `roster`, `patrol` (verified keys, looked at again) · `ack` (what may be committed) · `limit` (every bound) · `tally` (the
 //! read-only picture).
@@ -38,6 +39,7 @@ mod partition;
 mod patrol;
 mod progress;
 mod recent;
+mod replan;
 mod roster;
 mod sample;
 mod schedule;
@@ -93,7 +95,7 @@ impl Engine {
                 self.open_finding(*expected, *finding, observed.as_ref());
             }
             Input::Node(node) => self.reads_from(node),
-            Input::Replanned { table } => self.replanned(table),
+            Input::Replanned { table, plan } => self.replanned(table, plan),
             Input::Tick => self.tick(),
         }
     }

@@ -8,7 +8,7 @@ use crate::model::finding::Finding;
 use crate::model::{Op, PartitionId, TableId, Tick};
 
 use super::chain::{Content, Probe, Version};
-use super::event::{Images, Output};
+use super::event::{Images, Output, PlanEpoch};
 use super::foreign::Foreign;
 use super::gate::{Gate, Group, Statements};
 use super::horizon::{Ends, Horizon};
@@ -89,6 +89,8 @@ pub struct Engine {
     pub(super) memory: Memory,
     pub(super) measures: Measures,
     pub(super) truncates: Truncates,
+    /// The plan under which the versions of each table are held; those not named are under their first.
+    pub(super) plans: BTreeMap<TableId, PlanEpoch>,
     pub(super) foreign: Foreign,
     pub(super) patrol: Patrol,
     pub(super) counters: Counters,
@@ -122,6 +124,7 @@ impl Engine {
             memory: Memory::default(),
             measures: Measures::default(),
             truncates: Truncates::new(),
+            plans: BTreeMap::new(),
             foreign: Foreign::default(),
             counters: Counters::default(),
             outputs: VecDeque::new(),

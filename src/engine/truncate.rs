@@ -9,7 +9,7 @@ use super::keys::{Entry, KeyIx};
 use super::state::Engine;
 use super::track::Tracked as Track;
 
-const TRUNCATED: &str = "a truncate in another partition has no order with it";
+pub(super) const TRUNCATED: &str = "a truncate in another partition has no order with it";
 
 /// Where a key stands to a truncate of its table.
 enum Truncated {
@@ -20,9 +20,9 @@ enum Truncated {
 
 impl Engine {
     /// Leaves a change without a verdict, and what is open of its key.
-    pub(super) fn outside_order(&mut self, change: &Tracked) {
+    pub(super) fn leave_change(&mut self, change: &Tracked, why: &'static str) {
         if let Some(ix) = self.keys.find(&change.key) {
-            self.give_up(ix, TRUNCATED);
+            self.give_up(ix, why);
         }
         self.strike(&change.key);
         if let Some(partition) = self.partitions.get_mut(&change.at.partition) {
@@ -30,7 +30,7 @@ impl Engine {
         }
         self.counters.unverifiable += 1;
         let range = (change.at.offset, change.at.offset);
-        self.say(Output::Note(Note::Unverifiable { partition: change.at.partition, range, why: TRUNCATED }));
+        self.say(Output::Note(Note::Unverifiable { partition: change.at.partition, range, why }));
     }
 
     /// Every tracked key of the table that is ordered with the truncate is expected gone. What is open of the others, and

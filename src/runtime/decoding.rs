@@ -13,7 +13,8 @@ use crate::tap::Partitions;
 
 use super::images::Kept;
 use super::mapping::Mapper;
-use super::tables::{Mapped, Table};
+use super::tables::{Mapped, Table, Tables};
+use super::tell;
 
 /// Shapes of rows remembered for one table; past it the oldest goes and is bound again when met.
 const SHAPES: usize = 32;
@@ -64,10 +65,27 @@ pub(super) struct Decoding {
 }
 
 /// How rows of each shape stand in the plan of their table.
-#[derive(Default)]
-pub(super) struct Bindings(BTreeMap<TableId, (Arc<Table>, Vec<Shape>)>);
+pub(super) struct Bindings {
+    of: BTreeMap<TableId, (Arc<Table>, Vec<Shape>)>,
+    tables: Arc<Tables>,
+    pipeline: Arc<str>,
+}
 
-type Shape = (Arc<Columns>, Typing, Arc<Binding>);
+/// Rows with the same columns, read the same way.
+struct Shape {
+    columns: Arc<Columns>,
+    typing: Typing,
+    binding: Arc<Binding>,
+    /// A change left a row of this shape: what it carries is known.
+    carried: bool,
+}
+
+/// Which of a change's rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+}
 
 /// Where a change was read.
 struct Place<'t> {
@@ -191,10 +209,14 @@ fn key_of(table: &Table, change: &Change<'_>) -> Result<Key, String> {
 }
 
 impl Bindings {
+    pub(super) fn new(tables: Arc<Tables>, pipeline: Arc<str>) -> Bindings {
+        Bindings { of: BTreeMap::new(), tables, pipeline }
+    }
+
     fn tracked(&mut self, table: &Arc<Table>, place: &Place<'_>, key: Key, change: Change<'_>) -> (Tracked, Image) {
-        let after = change.after.as_ref().map(|row| self.expected(table, row, None));
+        let after = change.after.as_ref().map(|row| self.expected(table, (row, Side::After), None));
         let beside = change.after.as_ref().zip(after.as_ref());
-        let before = change.before.as_ref().map(|row| self.expected(table, row, beside));
+        let before = change.before.as_ref().map(|row| self.expected(table, (row, Side::Before), beside));
         let (fingerprint, mask) = match (after, &before) {
             (Some(after), _) => (after.fingerprint, after.mask),
             (None, Some(before)) => (0, before.mask.clone()),
@@ -214,13 +236,19 @@ impl Bindings {
             appended_at: place.appended,
             key_change: change.key_change,
             role: table.role,
+            plan: table.epoch,
         };
         (tracked, image)
     }
 
     /// What a row says; read beside another image of the same change where that has the same shape.
-    fn expected(&mut self, table: &Arc<Table>, row: &Row, beside: Option<(&Row, &Expected)>) -> Expected {
-        let binding = self.binding(table, row);
+    fn expected(
+        &mut self,
+        table: &Arc<Table>,
+        (row, side): (&Row, Side),
+        beside: Option<(&Row, &Expected)>,
+    ) -> Expected {
+        let binding = self.binding(table, row, side);
         let alike =
             |(other, _): &(&Row, &Expected)| Arc::ptr_eq(&other.columns, &row.columns) && other.typing == row.typing;
         match beside.filter(alike) {
@@ -229,22 +257,26 @@ impl Bindings {
         }
     }
 
-    fn binding(&mut self, table: &Arc<Table>, row: &Row) -> Arc<Binding> {
-        let known = self.0.entry(table.id).or_insert_with(|| (Arc::clone(table), Vec::new()));
+    fn binding(&mut self, table: &Arc<Table>, row: &Row, side: Side) -> Arc<Binding> {
+        let known = self.of.entry(table.id).or_insert_with(|| (Arc::clone(table), Vec::new()));
         if !Arc::ptr_eq(&known.0, table) {
             *known = (Arc::clone(table), Vec::new());
         }
         let shapes = &mut known.1;
-        let found =
-            shapes.iter().find(|(columns, typing, _)| Arc::ptr_eq(columns, &row.columns) && *typing == row.typing);
-        if let Some((_, _, binding)) = found {
-            return Arc::clone(binding);
+        let is_it = |shape: &Shape| Arc::ptr_eq(&shape.columns, &row.columns) && shape.typing == row.typing;
+        let at = shapes.iter().position(is_it).unwrap_or_else(|| {
+            if shapes.len() >= SHAPES {
+                shapes.remove(0);
+            }
+            let binding = Arc::new(table.plan.bind(&row.columns, row.typing));
+            shapes.push(Shape { columns: Arc::clone(&row.columns), typing: row.typing, binding, carried: false });
+            shapes.len() - 1
+        });
+        let shape = &mut shapes[at];
+        if side == Side::After && !shape.carried {
+            shape.carried = true;
+            tell::carried(&self.pipeline, table, &self.tables.carries(table, &shape.binding));
         }
-        let binding = Arc::new(table.plan.bind(&row.columns, row.typing));
-        if shapes.len() >= SHAPES {
-            shapes.remove(0);
-        }
-        shapes.push((Arc::clone(&row.columns), row.typing, Arc::clone(&binding)));
-        binding
+        Arc::clone(&shape.binding)
     }
 }

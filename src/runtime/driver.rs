@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::event::{Looked, Lookup, Node, Note};
+use crate::engine::event::{Looked, Lookup, Node, Note, PlanEpoch};
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
@@ -61,7 +61,7 @@ pub(super) enum Reply {
         time: SourceTime,
     },
     Node(Node),
-    Replanned(TableId),
+    Replanned(TableId, PlanEpoch),
     /// Asks for the picture of a range, by its ends.
     Tally {
         ends: BTreeMap<PartitionId, u64>,
@@ -197,7 +197,7 @@ impl Driver {
             Reply::Committed { asked, next, generation } => self.handle(Input::Committed { asked, next, generation }),
             Reply::AppliedTime { asked, time } => self.handle(Input::AppliedTime { asked, time }),
             Reply::Node(node) => self.handle(Input::Node(node)),
-            Reply::Replanned(table) => self.handle(Input::Replanned { table }),
+            Reply::Replanned(table, plan) => self.handle(Input::Replanned { table, plan }),
             Reply::Tally { ends, asker } => {
                 let _ = asker.send(self.engine.tally_before(&ends));
             }
@@ -257,6 +257,7 @@ impl Driver {
             | Note::Demoted { .. }
             | Note::Coalesced { .. }
             | Note::Transient
+            | Note::Replanned { .. }
             | Note::SlowEqual { .. } => true,
         }
     }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use moka::sync::Cache;
 
-use crate::engine::event::{ColumnVerdict, Image, Images, Verified};
+use crate::canon::Mask;
+use crate::engine::event::{ColumnVerdict, Image, Images, PlanEpoch, Verified};
 use crate::model::{Key, PartitionId, Position, Row, TableId};
 use crate::tap::Partitions;
 
@@ -162,6 +163,17 @@ impl Images for TableVersions {
                 placeholder: column.placeholder,
             })
             .collect()
+    }
+
+    fn keeps_keys(&self, table: TableId, from: PlanEpoch, to: PlanEpoch) -> bool {
+        let plans = self.tables.plan_at(table, from).zip(self.tables.plan_at(table, to));
+        plans.is_some_and(|(from, to)| to.has_keys_of(&from))
+    }
+
+    fn tell_anew(&self, table: TableId, row: &Row, told: (PlanEpoch, &Mask), to: PlanEpoch) -> Option<(u128, Mask)> {
+        let (from, to) = (self.tables.plan_at(table, told.0)?, self.tables.plan_at(table, to)?);
+        let still = to.expect_still(row, &from, told.1);
+        Some((still.fingerprint, still.mask))
     }
 
     fn remember(&mut self, key: &Key, verified: Verified) {

@@ -341,7 +341,8 @@ impl Ingest {
     /// every later one must be.
     fn in_order(&mut self, decoded: Decoded) -> Decoded {
         self.in_sequence |= decoded.depends_on_order;
-        let found_since = decoded.not_judged.keys().any(|(_, table)| self.met.contains(table));
+        let is_judged = |table: &TableId| self.met.contains(table) && self.tables.get(*table).is_some();
+        let found_since = decoded.not_judged.keys().any(|(_, table)| is_judged(table));
         if found_since {
             self.epoch.fetch_add(1, Ordering::Release);
         }
@@ -406,7 +407,7 @@ mod tests {
             decoder: decode::decoder(&decode::Options::default()),
             mapper: mapper.clone(),
             partitions: partitions.clone(),
-            bindings: Bindings::default(),
+            bindings: Bindings::new(Arc::clone(&tables), "orders".into()),
         };
         let mut worker = decoding();
         Ingest {

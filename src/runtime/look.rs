@@ -16,9 +16,9 @@ use crate::target::{Ask, Target, TargetError};
 use crate::telemetry::event;
 
 use super::clock::Clock;
+use super::columns::{ColumnWatch, Found};
 use super::crash::Guard;
 use super::driver::Reply;
-use super::mapping::Remap;
 use super::tables::{Table, Tables};
 use super::tell;
 
@@ -30,7 +30,7 @@ pub(super) struct Looker {
     pub(super) tables: Arc<Tables>,
     pub(super) control: Arc<dyn Control>,
     pub(super) replies: mpsc::Sender<Reply>,
-    pub(super) remap: Remap,
+    pub(super) columns: ColumnWatch,
     /// The last lookup failed.
     pub(super) failing: Arc<AtomicBool>,
     /// Room for reads under way.
@@ -89,6 +89,7 @@ impl Looker {
         self.failing.store(asked.is_err(), Ordering::Relaxed);
         match asked {
             Ok(answer) => {
+                self.stands(&table, lookup).await?;
                 let seen = lookup.keys.iter().zip(answer).map(|(key, rows)| seen(&table, key, rows));
                 Ok(seen.collect())
             }
@@ -96,13 +97,25 @@ impl Looker {
                 tell::target_failed(&self.pipeline, &error, lookup.keys.len());
                 match error {
                     TargetError::Changed { .. } => {
-                        self.remap.table(&table).await;
+                        self.columns.look(table.id).await;
                         Err(LookFailure::Replanned)
                     }
                     TargetError::Unreachable { .. } | TargetError::Refused { .. } => Err(LookFailure::Unreachable),
                 }
             }
         }
+    }
+
+    /// Makes sure that what was read was read by the table's columns as they are, as far as that matters.
+    async fn stands(&self, table: &Arc<Table>, lookup: &Lookup) -> Result<(), LookFailure> {
+        if lookup.convicts {
+            match self.columns.look(table.id).await {
+                Found::Same | Found::Changed => {}
+                Found::Nothing => return Err(LookFailure::Unreachable),
+            }
+        }
+        let known = self.tables.get(table.id);
+        if known.is_some_and(|known| Arc::ptr_eq(&known, table)) { Ok(()) } else { Err(LookFailure::Replanned) }
     }
 
     async fn ends(&self, lookup: &Lookup) -> Result<Vec<(crate::model::PartitionId, u64)>, LookFailure> {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 
 use crate::canon::{Rules, Tolerance};
 use crate::config::{self, Evidence, Format, SentNulls, TableRule};
@@ -17,8 +16,7 @@ use crate::target::{Target, TargetError};
 
 use super::clock::Clock;
 use super::context::rule_for;
-use super::driver::Reply;
-use super::tables::{Mapped, Table, Tables};
+use super::tables::{Mapped, Place, Table, Tables};
 use super::tell;
 
 /// How long a table that is not on the target yet is waited for: a sink that makes its tables does so with the first
@@ -28,7 +26,8 @@ const APPEARS_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is looked for meanwhile, and an unreachable target asked again.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// How often a table without a counterpart is looked for again.
+/// How often a table without a counterpart is looked for again by those who meet its changes; see [`super::columns`] for who
+/// looks sooner.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// What a plan is made of, besides the target's table.
@@ -131,37 +130,6 @@ impl PlanRules {
     }
 }
 
-/// Makes plans anew when a table changed under us.
-#[derive(Clone)]
-pub(super) struct Remap {
-    pub(super) rules: Arc<PlanRules>,
-    pub(super) target: Target,
-    pub(super) tables: Arc<Tables>,
-    pub(super) epoch: Arc<AtomicU64>,
-    pub(super) replies: mpsc::Sender<Reply>,
-    pub(super) pipeline: Arc<str>,
-}
-
-impl Remap {
-    /// Reads the table's metadata again; what was fingerprinted under the old plan ends without a verdict.
-    pub(super) async fn table(&self, table: &Arc<Table>) {
-        let known = self.tables.get(table.id);
-        if known.is_some_and(|known| !Arc::ptr_eq(&known, table)) {
-            return;
-        }
-        let keys = Columns::new(table.plan.key_names());
-        let place = (table.id, &table.tap_name, &*table.tap_name);
-        match self.rules.make(&self.target, place, Some(&keys)).await {
-            Ok(mapped) => {
-                self.tables.set(table.id, mapped);
-                self.epoch.fetch_add(1, Ordering::Release);
-                let _ = self.replies.send(Reply::Replanned(table.id)).await;
-            }
-            Err(error) => tell::target_failed(&self.pipeline, &error, 0),
-        }
-    }
-}
-
 /// A decoding thread's view of the tables: asks the target at first sight, and waits for it.
 #[derive(Clone)]
 pub(super) struct Mapper {
@@ -232,10 +200,10 @@ impl Mapper {
             Some(judged @ Mapped::Judged(_)) => judged,
             Some(other @ Mapped::NotJudged(_)) if again.is_some_and(|again| self.clock.now() < again) => other,
             Some(Mapped::NotJudged(_)) | None => {
+                self.tables.place(id, Place { topic: topic.into(), key: record_key.cloned() });
                 let mapped = finder.find((id, tap_name, topic), record_key, self.clock);
                 finder.again.insert(id, self.clock.now() + LOOK_AGAIN);
-                self.tables.set(id, mapped.clone());
-                mapped
+                self.tables.set(id, mapped).0
             }
         };
         Known { id, mapped, again: finder.again.get(&id).copied().unwrap_or_default() }

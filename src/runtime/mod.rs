@@ -12,6 +12,7 @@ pub mod entry;
 pub mod ordered;
 
 mod audit;
+mod columns;
 mod context;
 mod crash;
 mod decode;

@@ -28,6 +28,7 @@ use crate::tap::{self, Control, Partitions, TapEvent};
 use crate::target::{Target, TargetError};
 
 use super::clock::Clock;
+use super::columns::ColumnWatch;
 use super::crash::Guard;
 use super::decoding::{Bindings, Decoding};
 use super::driver::{Driver, FED, Fed, RECORDS, REPLIES, Record, Reply, TapState};
@@ -38,7 +39,7 @@ use super::images::{ImageStore, TableVersions};
 use super::ingest::{Counts, Ingest, Window};
 use super::inherited::Inherited;
 use super::look::Looker;
-use super::mapping::{Finder, Mapper, PlanRules, Remap};
+use super::mapping::{Finder, Mapper, PlanRules};
 use super::ordered::{self, Ordered};
 use super::picture::Picture;
 use super::poison::Reasons;
@@ -173,13 +174,15 @@ impl Running {
         positions: Positions,
         lookups: mpsc::Receiver<crate::engine::event::Lookup>,
     ) {
-        let remap = Remap {
+        let columns = ColumnWatch {
             rules: Arc::clone(&self.rules),
             target: self.target.clone(),
             tables: Arc::clone(&self.picture.tables),
             epoch: Arc::clone(&self.epoch),
             replies: self.replies.clone(),
             pipeline: Arc::clone(&self.name),
+            clock: self.picture.clock,
+            turn: Arc::default(),
         };
         let looker = Looker {
             clock: self.picture.clock,
@@ -187,7 +190,7 @@ impl Running {
             tables: Arc::clone(&self.picture.tables),
             control: Arc::clone(&self.control),
             replies: self.replies.clone(),
-            remap,
+            columns: columns.clone(),
             failing: Arc::clone(&self.picture.failing),
             reading: Arc::new(Semaphore::new(LOOKUPS_IN_FLIGHT)),
             pipeline: Arc::clone(&self.name),
@@ -206,6 +209,7 @@ impl Running {
         };
         self.spawn_task("look", looker.run(lookups));
         self.spawn_task("evidence", evidence.run());
+        self.spawn_task("columns", columns.run());
     }
 
     async fn restore(&self, pipeline: &Pipeline, sink: &Sink) -> Result<Restore, Failure> {
@@ -273,7 +277,7 @@ impl Running {
             decoder: decode::decoder(&options),
             mapper: mapper.clone(),
             partitions: self.picture.partitions.clone(),
-            bindings: Bindings::default(),
+            bindings: Bindings::new(Arc::clone(&self.picture.tables), Arc::clone(&self.name)),
         };
         let workers = (0..ordered::threads()).map(|_| {
             let (mut decoding, guard) = (decoding(), self.picture.guard.clone());

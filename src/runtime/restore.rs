@@ -102,6 +102,7 @@ fn input(table: &Table, document: &Document, finding: Finding) -> Option<Input> 
         appended_at: None,
         key_change: KeyChange::No,
         role: table.role,
+        plan: table.epoch,
     };
     let leaves_row = !matches!(expected.op, crate::model::Op::Delete | crate::model::Op::Truncate);
     let known = !leaves_row || expected.row.is_some();

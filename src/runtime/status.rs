@@ -223,6 +223,9 @@ fn gauges(pipeline: &str, picture: &Picture, tally: &Tally) {
     }
     .emit();
     checks(pipeline, &tally.counters);
+    for (table, columns) in picture.tables.not_compared() {
+        event::ColumnsNotCompared { pipeline, table: &table, count: columns.len() }.emit();
+    }
     let committed = picture.committed.lock().unwrap_or_else(PoisonError::into_inner);
     for mark in &tally.partitions {
         let name = picture.partitions.name(mark.partition);
@@ -276,9 +279,17 @@ fn pipeline_status(pipeline: &Pipeline, picture: &Picture, tally: &Tally) -> Pip
         memory_bytes: tally.memory_bytes as u64,
         patrolled_keys: tally.patrolled_keys as u64,
         oldest_look_s: tally.oldest_look.as_secs_f64(),
+        not_compared: not_compared(picture),
         held: held(picture, tally),
         partitions: partition_statuses(tally, picture),
     }
+}
+
+fn not_compared(picture: &Picture) -> Vec<String> {
+    let of = |(table, columns): (std::sync::Arc<str>, Vec<String>)| {
+        columns.into_iter().map(move |column| format!("{table}: {column}"))
+    };
+    picture.tables.not_compared().into_iter().flat_map(of).collect()
 }
 
 /// Why verdicts wait, or will not come.

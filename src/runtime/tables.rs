@@ -1,14 +1,21 @@
 //! The tables of a pipeline: which target table stands for a tap table, and the plan by which their rows are compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::canon::{Plan, Rules};
-use crate::engine::event::Role;
+use crate::canon::{Binding, Plan, Rules};
+use crate::engine::event::{PlanEpoch, Role};
 use crate::model::{Columns, TableId, TableMeta};
 
+/// Plans of one table that are remembered, so that what was told under an earlier one can be told anew. Batches wait for
+/// seconds, columns change in minutes.
+const PLANS: usize = 8;
+
+/// Columns of the tap without a counterpart that are told of, of one table: a tap whose columns are made up of data has more.
+const STRANGERS: usize = 256;
+
 /// One table of the tap, as far as it is understood.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Table {
     pub(super) id: TableId,
     pub(super) tap_name: Arc<str>,
@@ -19,6 +26,36 @@ pub(super) struct Table {
     pub(super) columns: Vec<usize>,
     /// Key columns, as places in the table.
     pub(super) key_columns: Vec<usize>,
+    /// Which of the table's plans this is.
+    pub(super) epoch: PlanEpoch,
+}
+
+/// How a tap table is looked for on the target.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) topic: Arc<str>,
+    /// The columns of its records' keys, where they have keys.
+    pub(super) key: Option<Columns>,
+}
+
+/// Columns of one table that are not compared because one side does not have them.
+#[derive(Debug, Default)]
+struct Strangers {
+    /// On the tap alone.
+    tap: BTreeSet<Box<str>>,
+    /// Places in the plan that some change carried.
+    carried: BTreeSet<usize>,
+    /// Places in the plan that changes carried, and later ones did not.
+    gone: BTreeSet<usize>,
+}
+
+/// What rows of a new shape tell of the columns of their table, once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// Columns that the target does not have.
+    pub(super) unknown: Vec<Box<str>>,
+    /// Columns of the target that rows carried so far, and these do not.
+    pub(super) gone: Vec<Box<str>>,
 }
 
 /// What is known of a tap table's counterpart.
@@ -41,6 +78,13 @@ struct Inner {
     ids: BTreeMap<Arc<str>, TableId>,
     names: Vec<Arc<str>>,
     mapped: BTreeMap<TableId, Mapped>,
+    places: BTreeMap<TableId, Place>,
+    epochs: BTreeMap<TableId, PlanEpoch>,
+    /// The last plans of each table, oldest first.
+    plans: BTreeMap<TableId, VecDeque<Arc<Table>>>,
+    strangers: BTreeMap<TableId, Strangers>,
+    /// Tables whose columns are to be looked at soon.
+    asked: BTreeSet<TableId>,
 }
 
 impl Tables {
@@ -49,7 +93,7 @@ impl Tables {
         if let Some(id) = self.read().ids.get(tap_name) {
             return *id;
         }
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.write();
         let next = TableId(u32::try_from(inner.names.len()).unwrap_or(u32::MAX));
         inner.names.push(Arc::clone(tap_name));
         inner.ids.insert(Arc::clone(tap_name), next);
@@ -62,9 +106,107 @@ impl Tables {
         inner.ids.get(tap_name).and_then(|id| inner.mapped.get(id)).cloned()
     }
 
-    /// Records what was found out about a table.
-    pub(super) fn set(&self, id: TableId, mapped: Mapped) {
-        self.inner.write().unwrap_or_else(PoisonError::into_inner).mapped.insert(id, mapped);
+    /// Records what was found out about a table: the first plan, or another one than before. Gives it back as it is known
+    /// from now on, with its epoch.
+    pub(super) fn set(&self, id: TableId, mapped: Mapped) -> (Mapped, PlanEpoch) {
+        let mut inner = self.write();
+        let was_judged = matches!(inner.mapped.get(&id), Some(Mapped::Judged(_)));
+        let is_news = was_judged || matches!(mapped, Mapped::Judged(_)) && inner.epochs.contains_key(&id);
+        let epoch = inner.epochs.entry(id).or_default();
+        epoch.0 += u32::from(is_news);
+        let epoch = *epoch;
+        let mapped = match mapped {
+            Mapped::Judged(table) => {
+                let table = Arc::new(Table { epoch, ..Table::clone(&table) });
+                let plans = inner.plans.entry(id).or_default();
+                plans.push_back(Arc::clone(&table));
+                if plans.len() > PLANS {
+                    plans.pop_front();
+                }
+                Mapped::Judged(table)
+            }
+            not @ Mapped::NotJudged(_) => {
+                // Changes go by unseen from here on.
+                inner.plans.remove(&id);
+                not
+            }
+        };
+        inner.strangers.remove(&id);
+        inner.mapped.insert(id, mapped.clone());
+        (mapped, epoch)
+    }
+
+    /// Records how a table is looked for.
+    pub(super) fn place(&self, id: TableId, place: Place) {
+        self.write().places.entry(id).or_insert(place);
+    }
+
+    /// Tables that were looked for.
+    pub(super) fn looked_for(&self) -> Vec<TableId> {
+        self.read().places.keys().copied().collect()
+    }
+
+    /// How a table is looked for.
+    pub(super) fn place_of(&self, id: TableId) -> Option<Place> {
+        self.read().places.get(&id).cloned()
+    }
+
+    /// A plan of a table, by its epoch, while it is remembered.
+    pub(super) fn plan_at(&self, id: TableId, epoch: PlanEpoch) -> Option<Arc<Plan>> {
+        let inner = self.read();
+        let table = inner.plans.get(&id)?.iter().find(|table| table.epoch == epoch)?;
+        Some(Arc::clone(&table.plan))
+    }
+
+    /// Notes the columns that rows of a new shape carry. Where the target has no counterpart of one, the table is looked at
+    /// again soon.
+    pub(super) fn carries(&self, table: &Table, binding: &Binding) -> News {
+        let mut inner = self.write();
+        let inner = &mut *inner;
+        if inner.epochs.get(&table.id) != Some(&table.epoch) {
+            return News::default();
+        }
+        let known = inner.strangers.entry(table.id).or_default();
+        let meta = table.plan.meta();
+        let mut news = News::default();
+        for name in binding.unbound().iter().filter(|name| table.plan.lacks(name)) {
+            if known.tap.len() < STRANGERS && known.tap.insert(name.clone()) {
+                news.unknown.push(name.clone());
+                inner.asked.insert(table.id);
+            }
+        }
+        let gone = known.carried.iter().filter(|index| !binding.full().has(**index)).copied();
+        let gone: Vec<usize> = gone.filter(|index| !known.gone.contains(index)).collect();
+        news.gone.extend(gone.iter().map(|index| meta.columns[table.columns[*index]].name.clone()));
+        known.gone.extend(gone);
+        known.carried.extend(binding.full().iter());
+        news
+    }
+
+    /// Takes one table whose columns are to be looked at soon.
+    pub(super) fn take_asked(&self) -> Option<TableId> {
+        if self.read().asked.is_empty() {
+            return None;
+        }
+        self.write().asked.pop_first()
+    }
+
+    /// The columns of every table that are not compared, with the reason.
+    pub(super) fn not_compared(&self) -> Vec<(Arc<str>, Vec<String>)> {
+        let inner = self.read();
+        let of = |(id, mapped): (&TableId, &Mapped)| {
+            let Mapped::Judged(table) = mapped else { return None };
+            let own = table.plan.not_compared().iter().map(|column| format!("{} ({})", column.column, column.why));
+            let known = inner.strangers.get(id);
+            let strangers = known.into_iter().flat_map(|known| &known.tap);
+            let tap = strangers.map(|name| format!("{name} (the target has no such column)"));
+            let carried = |index: usize| known.is_none_or(|known| known.carried.is_empty() || known.carried.contains(&index));
+            let names = table.plan.names().0.iter().enumerate();
+            let target = names.filter(|(index, _)| table.plan.compares(*index) && !carried(*index));
+            let target = target.map(|(_, name)| format!("{name} (no change carries it)"));
+            Some((Arc::clone(&table.tap_name), own.chain(tap).chain(target).collect()))
+        };
+        inner.mapped.iter().filter_map(of).collect()
     }
 
     pub(super) fn get(&self, id: TableId) -> Option<Arc<Table>> {
@@ -90,6 +232,10 @@ impl Tables {
         self.read().names.get(id.0 as usize).cloned().unwrap_or_else(|| "?".into())
     }
 
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,7 +257,8 @@ impl Table {
             plan = plan.with_placeholder(marker);
         }
         let (columns, key_columns) = (plan.columns_to_read(), plan.key_places());
-        Ok(Table { id, tap_name: Arc::clone(tap_name), role, plan: Arc::new(plan), columns, key_columns })
+        let (tap_name, plan, epoch) = (Arc::clone(tap_name), Arc::new(plan), PlanEpoch::default());
+        Ok(Table { id, tap_name, role, plan, columns, key_columns, epoch })
     }
 
     /// The target table's name, for people.

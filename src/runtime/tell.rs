@@ -4,13 +4,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::engine::event::Note;
-use crate::model::{SourceTime, Wall};
+use crate::model::{SourceTime, TableMeta, Wall};
 use crate::report::document::Document;
 use crate::tap::{Partitions, TapError};
 use crate::target::{Server, TargetError};
 use crate::telemetry::event;
 
-use super::tables::{Mapped, Tables};
+use super::tables::{Mapped, News, Table, Tables};
 
 /// An error and the errors below it, as one line.
 pub(super) fn chain(error: &dyn Error) -> String {
@@ -69,6 +69,10 @@ pub(super) fn noted(pipeline: &str, note: &Note, partitions: &Partitions, tables
             event::Unverifiable { pipeline, partition: &partition, range: *range, why }.emit();
         }
         Note::Transient => event::Transient { pipeline }.emit(),
+        Note::Replanned { table, carried, left } => {
+            let (table, carried, left) = (tables.tap_name(*table), *carried, *left);
+            event::Replanned { pipeline, table: &table, carried, left }.emit();
+        }
         Note::SlowEqual { table } => event::SlowEqual { pipeline, table: &tables.tap_name(*table) }.emit(),
     }
 }
@@ -99,6 +103,69 @@ fn since_commit(finding: &Document, now: Wall) -> Option<Duration> {
 /// A finding healed.
 pub(super) fn closed(finding: &Document) {
     event::FindingHealed { pipeline: &finding.pipeline, id: &finding.id, kind: finding.kind }.emit();
+}
+
+/// What rows of a new shape tell of the columns of their table.
+pub(super) fn carried(pipeline: &str, table: &Table, news: &News) {
+    let (table, target) = (&*table.tap_name, table.target_name());
+    if !news.unknown.is_empty() {
+        let columns = news.unknown.join(", ");
+        tracing::warn!(
+            pipeline,
+            table,
+            target,
+            columns,
+            "columns of the tap are not compared: the target has none of these names. They are from when it has"
+        );
+    }
+    if !news.gone.is_empty() {
+        let columns = news.gone.join(", ");
+        tracing::info!(
+            pipeline,
+            table,
+            target,
+            columns,
+            "some changes do not carry these columns any more: there they are expected as earlier changes left them"
+        );
+    }
+}
+
+/// A table is not on the target as it was.
+pub(super) fn columns_changed(pipeline: &str, tap_name: &str, (before, now): (Option<&Mapped>, &Mapped)) {
+    let columns = match (before, now) {
+        (Some(Mapped::Judged(before)), Mapped::Judged(now)) => changed(before, now),
+        (Some(Mapped::NotJudged(_)) | None, Mapped::Judged(_)) | (_, Mapped::NotJudged(_)) => String::new(),
+    };
+    event::ColumnsChanged { pipeline, table: tap_name }.emit();
+    match now {
+        Mapped::Judged(_) if columns.is_empty() => mapped(pipeline, tap_name, now),
+        Mapped::Judged(table) => {
+            let target = table.target_name();
+            tracing::warn!(pipeline, table = tap_name, target, columns, "the columns of the target table changed");
+        }
+        Mapped::NotJudged(why) => {
+            tracing::warn!(pipeline, table = tap_name, "table is not judged any more: {why}");
+        }
+    }
+}
+
+/// What differs between two plans, column by column, as the target names them.
+fn changed(before: &Table, now: &Table) -> String {
+    let (before, now) = (before.plan.meta(), now.plan.meta());
+    let of = |meta: &TableMeta, name: &str| meta.columns.iter().find(|column| *column.name == *name).cloned();
+    let mut told: Vec<String> = Vec::new();
+    for column in &now.columns {
+        let (name, declared) = (&column.name, &column.declared);
+        match of(before, name) {
+            None => told.push(format!("{name} is new ({declared}): compared in changes from now on that carry it")),
+            Some(was) if was.declared != *declared => told.push(format!("{name} is {declared}, was {}", was.declared)),
+            Some(was) if was != *column => told.push(format!("{name} has another collation or nullability")),
+            Some(_) => {}
+        }
+    }
+    let gone = before.columns.iter().filter(|column| of(now, &column.name).is_none());
+    told.extend(gone.map(|column| format!("{} is gone: compared no more", column.name)));
+    if told.is_empty() { "their order or the primary key".to_owned() } else { told.join("; ") }
 }
 
 /// A table was met for the first time.

@@ -63,6 +63,10 @@ names! {
     histogram TARGET_QUERY_DURATION = "afterimage_target_query_duration_seconds", Seconds, "Time of one lookup.";
     histogram TARGET_BATCH_KEYS = "afterimage_target_batch_keys", Count, "Keys of one lookup.";
     gauge TARGET_INFLIGHT = "afterimage_target_inflight", Count, "Lookups in flight.";
+    counter COLUMN_CHANGES = "afterimage_column_changes_total", Count,
+        "Times that a table of the target was found to have other columns.";
+    gauge COLUMNS_NOT_COMPARED = "afterimage_columns_not_compared", Count,
+        "Columns of a table that are not compared: ignored, of a type not covered, or on one side alone.";
     counter TARGET_ERRORS = "afterimage_target_errors_total", Count, "Lookups that taught nothing.";
     counter TAP_ERRORS = "afterimage_tap_errors_total", Count, "Errors of the tap's client.";
     gauge CONSUMER_LAG = "afterimage_consumer_lag", Count, "Records of a partition that were not consumed yet.";

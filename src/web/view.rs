@@ -126,6 +126,8 @@ pub struct PipelineStatus {
     pub patrolled_keys: u64,
     /// Seconds since the look at the one of them that was read longest ago; 0 where there is none.
     pub oldest_look_s: f64,
+    /// Columns that are not compared, by table, each with the reason: ignored, of a type not covered, or on one side alone.
+    pub not_compared: Vec<String>,
     /// Why judging or reading is held, in plain words; empty: nothing is.
     pub held: Vec<String>,
     /// Partitions that are ours.

@@ -23,6 +23,7 @@ mod wait;
 
 mod audit;
 mod batch_applier;
+mod columns;
 mod deletes_off;
 mod disturbed;
 mod doctor;

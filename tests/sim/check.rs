@@ -235,7 +235,11 @@ impl Check {
                 self.voided();
             }
             Note::Demoted { why } => self.violated(format!("sound commits were demoted: {why}")),
-            Note::Frozen { .. } | Note::Coalesced { .. } | Note::Transient | Note::SlowEqual { .. } => {}
+            Note::Frozen { .. }
+            | Note::Coalesced { .. }
+            | Note::Transient
+            | Note::Replanned { .. }
+            | Note::SlowEqual { .. } => {}
         }
     }
 

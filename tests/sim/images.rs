@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use afterimage::canon::Compared;
-use afterimage::engine::event::{ColumnVerdict, Image, Images, Verified};
+use afterimage::canon::{Compared, Mask};
+use afterimage::engine::event::{ColumnVerdict, Image, Images, PlanEpoch, Verified};
 use afterimage::model::{Cell, Key, PartitionId, Position, Row, TableId};
+
+use crate::source::{Cells, hashes};
 
 #[derive(Default)]
 struct Shelf {
@@ -59,6 +61,18 @@ impl Images for Cache {
                 placeholder: false,
             })
             .collect()
+    }
+
+    fn keeps_keys(&self, _: TableId, _: PlanEpoch, _: PlanEpoch) -> bool {
+        true
+    }
+
+    fn tell_anew(&self, _: TableId, row: &Row, (_, mask): (PlanEpoch, &Mask), to: PlanEpoch) -> Option<(u128, Mask)> {
+        let mut cells = Cells::default();
+        for (cell, (_, sent)) in cells.iter_mut().zip(row.iter()) {
+            *cell = if let Cell::Int(value) = sent { u32::try_from(*value).ok() } else { None };
+        }
+        Some((hashes(&cells, to.0).sum(mask), mask.clone()))
     }
 
     fn remember(&mut self, key: &Key, verified: Verified) {

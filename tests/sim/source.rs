@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use afterimage::canon::{Mask, ObservedHashes};
-use afterimage::engine::event::{Role, Tracked};
+use afterimage::engine::event::{PlanEpoch, Role, Tracked};
 use afterimage::engine::limit::Order;
 use afterimage::model::change::KeyChange;
 use afterimage::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Typing};
@@ -68,6 +68,16 @@ impl Change {
     }
 }
 
+/// The plans of a table: how many came after the first, and when the last did.
+#[derive(Debug, Clone, Copy, Default)]
+struct Plans {
+    epoch: u32,
+    since: u64,
+}
+
+/// How long after the columns of a table changed changes may come that were decoded before.
+const DECODED_BEFORE: u64 = 2_000;
+
 pub(crate) struct Source {
     pub(crate) changes: Vec<Change>,
     /// The changes of each partition in tap order.
@@ -84,7 +94,7 @@ pub(crate) struct Source {
     order: Order,
     before_images: bool,
     /// How often each table's columns changed: what was hashed before compares with nothing after.
-    plans: [u64; TABLES as usize + 1],
+    plans: [Plans; TABLES as usize + 1],
 }
 
 impl Source {
@@ -116,17 +126,27 @@ impl Source {
             masks,
             order: plan.order,
             before_images: plan.before_images,
-            plans: [0; TABLES as usize + 1],
+            plans: [Plans::default(); TABLES as usize + 1],
         }
     }
 
     /// The columns of a table change on the target.
-    pub(crate) fn replan(&mut self, table: TableId) {
-        self.plans[table.0 as usize] += 1;
+    pub(crate) fn replan(&mut self, table: TableId, now: u64) {
+        let plans = &mut self.plans[table.0 as usize];
+        *plans = Plans { epoch: plans.epoch + 1, since: now };
     }
 
-    pub(crate) fn plan_of(&self, table: TableId) -> u64 {
-        self.plans[table.0 as usize]
+    pub(crate) fn plan_of(&self, table: TableId) -> u32 {
+        self.plans[table.0 as usize].epoch
+    }
+
+    /// The plan under which a change is decoded that is handed in now: what was appended before the columns changed may have
+    /// been decoded before, too.
+    fn decoded_under(&self, index: usize, now: u64) -> u32 {
+        let change = &self.changes[index];
+        let plans = self.plans[self.table(change.key).0 as usize];
+        let before = change.append < plans.since && now < plans.since + DECODED_BEFORE;
+        plans.epoch - u32::from(before && plans.epoch > 0)
     }
 
     pub(crate) fn table(&self, key: KeyId) -> TableId {
@@ -176,10 +196,10 @@ impl Source {
     }
 
     /// A change as decoding and canonical forms would hand it to the engine.
-    pub(crate) fn tracked(&self, index: usize) -> Tracked {
+    pub(crate) fn tracked(&self, index: usize, now: u64) -> Tracked {
         let change = &self.changes[index];
         let wide = matches!(self.order, Order::Table | Order::Pipeline);
-        let plan = self.plan_of(self.table(change.key));
+        let plan = self.decoded_under(index, now);
         let sum = |row: Cells| hashes(&row, plan).sum(&mask(change.sent));
         Tracked {
             key: self.key(change.key),
@@ -193,6 +213,7 @@ impl Source {
             appended_at: Some(change.append as i64),
             key_change: change.half,
             role: if change.heartbeat { Role::Heartbeat } else { Role::Rows },
+            plan: PlanEpoch(plan),
         }
     }
 
@@ -230,13 +251,13 @@ fn mask(bits: Bits) -> Mask {
     Mask::of(COLUMNS, (0..COLUMNS).filter(|column| bits >> column & 1 == 1))
 }
 
-fn column_hash(column: usize, value: Option<u32>, plan: u64) -> u128 {
+fn column_hash(column: usize, value: Option<u32>, plan: u32) -> u128 {
     let bytes = value.map_or(u64::MAX, u64::from).to_be_bytes();
-    xxhash_rust::xxh3::xxh3_128_with_seed(&bytes, plan << 8 | column as u64)
+    xxhash_rust::xxh3::xxh3_128_with_seed(&bytes, u64::from(plan) << 8 | column as u64)
 }
 
 /// The hashes of a row's columns under a plan of its table.
-pub(crate) fn hashes(row: &Cells, plan: u64) -> ObservedHashes {
+pub(crate) fn hashes(row: &Cells, plan: u32) -> ObservedHashes {
     ObservedHashes(row.iter().enumerate().map(|(column, value)| column_hash(column, *value, plan)).collect())
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use afterimage::engine::event::{Images, LookFailure, Looked, Lookup, Seen, Tracked};
+use afterimage::engine::event::{Images, LookFailure, Looked, Lookup, PlanEpoch, Seen, Tracked};
 use afterimage::engine::{Engine, Input, Output};
 use afterimage::model::finding::Subject;
 use afterimage::model::{PartitionId, TableId, Tick};
@@ -51,7 +51,7 @@ struct Flight {
     lookup: Lookup,
     rows: Vec<Option<Cells>>,
     /// The plan of its table when it was read.
-    plan: u64,
+    plan: u32,
     snapshot: u64,
     ended: u64,
     lost: bool,
@@ -226,9 +226,10 @@ impl World<'_> {
             }
             Event::Damage => self.damage(),
             Event::Replan(table) => {
-                self.source.replan(TableId(table));
-                self.check.replanned(TableId(table), self.now);
-                self.drive(Input::Replanned { table: TableId(table) });
+                let table = TableId(table);
+                self.source.replan(table, self.now);
+                self.check.replanned(table, self.now);
+                self.drive(Input::Replanned { table, plan: PlanEpoch(self.source.plan_of(table)) });
             }
         }
     }
@@ -333,7 +334,7 @@ impl World<'_> {
     }
 
     fn hand_in(&mut self, index: usize) {
-        let tracked = self.source.tracked(index);
+        let tracked = self.source.tracked(index, self.now);
         let change = &self.source.changes[index];
         if self.plan.watch.is_some_and(|key| self.source.by_key[key as usize].contains(&index)) {
             println!("{}: consumed {change:?}", self.now);
@@ -402,7 +403,7 @@ impl World<'_> {
         self.drive(Input::Looked(Looked { id: flight.lookup.id, ended: Tick(flight.ended), rows, ends }));
     }
 
-    fn seen(&self, row: Option<&Cells>, plan: u64) -> Seen {
+    fn seen(&self, row: Option<&Cells>, plan: u32) -> Seen {
         row.map_or(Seen::Absent, |cells| Seen::Row {
             hashes: hashes(cells, plan),
             row: Arc::new(self.source.row(cells, ALL)),
@@ -458,7 +459,7 @@ impl World<'_> {
         for (index, finding, row) in self.check.kept(&self.source) {
             let Subject::Row { key, .. } = &finding.subject else { continue };
             // A truncate is of every key of its table.
-            let expected = Box::new(Tracked { key: key.clone(), ..self.source.tracked(index) });
+            let expected = Box::new(Tracked { key: key.clone(), ..self.source.tracked(index, self.now) });
             let observed = Some(self.seen(row.as_ref(), self.source.plan_of(key.table())));
             self.drive(Input::OpenFinding { expected, finding: Box::new(finding), observed });
         }

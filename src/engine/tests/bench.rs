@@ -17,6 +17,9 @@
 //! | `load` | rows of a full load come in partition 0 |
 //! | `another log` | partition 0 ends before what was to be read next; partition 1 is what follows |
 //! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are forgotten |
+//! | `replan` `replan keys` | the table has other columns from now on (and other keys): nothing hashes as before |
+//! | `stale STEP` | the change was told under the columns before |
+//! | `early STEP` | the change is told under the next columns, which nobody told of yet |
 //! | `again N` | the N-th change is told once more |
 //! | `late S …` | the change was committed at the source `S` seconds before it came to the tap |
 //! | `txn N …` | the change is of the source's transaction N; else each is of one of its own, above 1000 |
@@ -29,7 +32,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::canon::{Compared, Mask, ObservedHashes};
 use crate::engine::event::{
-    ColumnVerdict, Image, Images, LookFailure, Looked, Lookup, Node, Role, Seen, Tracked, Verified,
+    ColumnVerdict, Image, Images, LookFailure, Looked, Lookup, Node, PlanEpoch, Role, Seen, Tracked, Verified,
 };
 use crate::engine::limit::{Applier, Commits, Evidence, Margin, Options};
 use crate::engine::{Engine, Input, Output};
@@ -47,6 +50,8 @@ struct Shelf {
     images: BTreeMap<(Position, Key), Image>,
     verified: BTreeMap<Key, Verified>,
     tolerance: bool,
+    /// The first plan whose keys are those of now.
+    keys_since: u32,
 }
 
 #[derive(Clone, Default)]
@@ -77,6 +82,14 @@ impl Images for Shared {
 
     fn is_exact(&self, _: TableId) -> bool {
         !self.0.lock().unwrap().tolerance
+    }
+
+    fn keeps_keys(&self, _: TableId, from: PlanEpoch, _: PlanEpoch) -> bool {
+        from.0 >= self.0.lock().unwrap().keys_since
+    }
+
+    fn tell_anew(&self, _: TableId, row: &Row, (_, mask): (PlanEpoch, &Mask), to: PlanEpoch) -> Option<(u128, Mask)> {
+        Some((hashes_by(to.0, values(row)).sum(mask), mask.clone()))
     }
 
     fn remember(&mut self, key: &Key, verified: Verified) {
@@ -115,6 +128,7 @@ pub(super) struct Bench {
     behind: u64,
     txn: Option<u64>,
     late: u64,
+    plan: u32,
     told: Vec<Tracked>,
     changes: u64,
     committed: Option<u64>,
@@ -134,6 +148,8 @@ pub(super) struct Bench {
     pub(super) paused: bool,
     /// Questions asked of the target.
     pub(super) lookups: u64,
+    /// Those among them that may convict.
+    pub(super) convicting: u64,
 }
 
 impl Bench {
@@ -149,6 +165,7 @@ impl Bench {
             behind: 0,
             txn: None,
             late: 0,
+            plan: 0,
             told: Vec::new(),
             changes: 0,
             committed: None,
@@ -166,6 +183,7 @@ impl Bench {
             notes: Vec::new(),
             paused: false,
             lookups: 0,
+            convicting: 0,
         };
         bench.give(Input::Assigned { partition: PartitionId(0), next: 0 });
         bench
@@ -297,6 +315,22 @@ impl Bench {
                 self.txn = Some(number(txn));
                 self.step(change);
             }
+            ["replan", what @ ..] => {
+                if what == ["keys"] {
+                    self.images.0.lock().unwrap().keys_since = self.plan + 1;
+                }
+                self.replan(1);
+                self.give(Input::Replanned { table: ROWS, plan: PlanEpoch(self.plan) });
+            }
+            ["stale", change @ ..] => {
+                self.replan(-1);
+                self.step(change);
+                self.replan(1);
+            }
+            ["early", change @ ..] => {
+                self.replan(1);
+                self.step(change);
+            }
             ["revoke"] => self.give(Input::Revoked { partition: PartitionId(0) }),
             _ => self.step_of_rows(words),
         }
@@ -326,6 +360,16 @@ impl Bench {
         }
     }
 
+    /// Rows are read by other columns from now on.
+    fn replan(&mut self, by: i32) {
+        self.plan = self.plan.checked_add_signed(by).expect("a plan");
+        for (_, seen) in self.target.iter_mut().filter(|(key, _)| key.table() == ROWS) {
+            if let Seen::Row { hashes, row, .. } = seen {
+                *hashes = hashes_by(self.plan, values(row));
+            }
+        }
+    }
+
     fn target_holds(
         &mut self,
         key: &str,
@@ -334,7 +378,7 @@ impl Bench {
     ) {
         let key = row_key(key).0;
         match values.map(parse) {
-            Some(values) => self.target.insert(key, seen(row(values), hashes(values))),
+            Some(values) => self.target.insert(key, seen(row(values), hashes_by(self.plan, values))),
             None => self.target.remove(&key),
         };
     }
@@ -368,7 +412,7 @@ impl Bench {
         let (key, partition) = row_key(key);
         let (at, order) = (self.position(&partition.to_string()), self.order());
         let mask = Mask::of(2, 0..1);
-        let tracked = self.tracked_as(key, at, Op::Update, hashes((value, 0)).sum(&mask), Role::Rows);
+        let tracked = self.tracked_as(key, at, Op::Update, hashes_by(self.plan, (value, 0)).sum(&mask), Role::Rows);
         let tracked = Tracked { order, mask, ..tracked };
         let cells = vec![Cell::Int(value), Cell::NotSent];
         let row = Row::new(Arc::new(Columns::new(["a", "b"])), cells, Typing::Declared);
@@ -387,7 +431,7 @@ impl Bench {
             word => panic!("no such step: {word}"),
         };
         let key = words.get(1).map_or_else(|| Key::new(ROWS, &[]), |key| row_key(key).0);
-        let fingerprint = words.get(2).map_or(0, |values| hashes(parse(values)).sum(&all()));
+        let fingerprint = words.get(2).map_or(0, |values| hashes_by(self.plan, parse(values)).sum(&all()));
         self.tracked_as(key, at, op, fingerprint, Role::Rows)
     }
 
@@ -404,6 +448,7 @@ impl Bench {
             appended_at: Some(self.now as i64),
             key_change: KeyChange::No,
             role,
+            plan: PlanEpoch(if role == Role::Rows { self.plan } else { 0 }),
         }
     }
 
@@ -489,6 +534,7 @@ impl Bench {
 
     fn take(&mut self, output: Output) {
         self.lookups += u64::from(matches!(output, Output::Lookup(_)));
+        self.convicting += u64::from(matches!(&output, Output::Lookup(lookup) if lookup.convicts));
         match output {
             Output::Lookup(lookup) if self.answers == Answers::Held => self.held.push(lookup),
             Output::Lookup(lookup) => self.answer(&lookup),
@@ -553,9 +599,18 @@ fn all() -> Mask {
     Mask::of(2, 0..2)
 }
 
-fn hashes((a, b): Values) -> ObservedHashes {
-    let hash = |seed, value: i64| xxh3_128_with_seed(&value.to_be_bytes(), seed);
+fn hashes(values: Values) -> ObservedHashes {
+    hashes_by(0, values)
+}
+
+fn hashes_by(plan: u32, (a, b): Values) -> ObservedHashes {
+    let hash = |seed, value: i64| xxh3_128_with_seed(&value.to_be_bytes(), u64::from(plan) << 8 | seed);
     ObservedHashes([hash(0, a), hash(1, b)].into())
+}
+
+fn values(row: &Row) -> Values {
+    let int = |cell: &Cell| if let Cell::Int(int) = cell { *int } else { 0 };
+    (int(&row.cells[0]), int(&row.cells[1]))
 }
 
 fn row((a, b): Values) -> Arc<Row<'static>> {

@@ -4,6 +4,7 @@ mod bench;
 mod commits;
 mod life;
 mod patrol;
+mod replan;
 mod rows;
 mod scopes;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use metrics::{counter, gauge, histogram};
 use tracing::warn;
 
 use super::chain;
@@ -25,6 +25,42 @@ impl TargetRead<'_> {
         histogram!(name::TARGET_QUERY_DURATION, name::PIPELINE => self.pipeline.to_owned())
             .record(self.took.as_secs_f64());
         histogram!(name::TARGET_BATCH_KEYS, name::PIPELINE => self.pipeline.to_owned()).record(self.keys as f64);
+    }
+}
+
+/// A table of the target is not what it was.
+#[derive(Debug, Clone, Copy)]
+pub struct ColumnsChanged<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// The table, as the tap names it.
+    pub table: &'a str,
+}
+
+impl ColumnsChanged<'_> {
+    /// Counts it.
+    pub fn emit(self) {
+        let (pipeline, table) = (self.pipeline.to_owned(), self.table.to_owned());
+        counter!(name::COLUMN_CHANGES, name::PIPELINE => pipeline, name::TABLE => table).increment(1);
+    }
+}
+
+/// How many columns of a table are not compared.
+#[derive(Debug, Clone, Copy)]
+pub struct ColumnsNotCompared<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// The table, as the tap names it.
+    pub table: &'a str,
+    /// How many.
+    pub count: usize,
+}
+
+impl ColumnsNotCompared<'_> {
+    /// Sets the gauge.
+    pub fn emit(self) {
+        let (pipeline, table) = (self.pipeline.to_owned(), self.table.to_owned());
+        gauge!(name::COLUMNS_NOT_COMPARED, name::PIPELINE => pipeline, name::TABLE => table).set(self.count as f64);
     }
 }
 

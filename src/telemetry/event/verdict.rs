@@ -1,7 +1,7 @@
 //! What happens to changes and keys on their way to a verdict.
 
 use metrics::counter;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::model::position::PartitionName;
 use crate::telemetry::name;
@@ -140,6 +140,27 @@ impl Transient<'_> {
     /// Counts it.
     pub fn emit(self) {
         counter!(name::TRANSIENTS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+    }
+}
+
+/// A table is judged by other columns, and what had no verdict goes on by them as far as it can.
+#[derive(Debug, Clone, Copy)]
+pub struct Replanned<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// The table, as the tap names it.
+    pub table: &'a str,
+    /// Versions that are judged by the new columns.
+    pub carried: u64,
+    /// Versions that end without a verdict.
+    pub left: u64,
+}
+
+impl Replanned<'_> {
+    /// Logs it.
+    pub fn emit(self) {
+        let (pipeline, table, carried, left) = (self.pipeline, self.table, self.carried, self.left);
+        info!(pipeline, table, carried, left, "changes that wait for their verdict are judged by the table's new columns");
     }
 }
 
