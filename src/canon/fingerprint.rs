@@ -92,7 +92,8 @@ impl Plan {
     #[must_use]
     pub fn expect_still(&self, row: &Row, earlier: &Plan, mask: &Mask) -> Expected {
         let binding = self.bind(&row.columns, row.typing);
-        let told: Vec<&str> = mask.iter().filter_map(|index| earlier.names().0.get(index)).map(|name| &**name).collect();
+        let told: Vec<&str> =
+            mask.iter().filter_map(|index| earlier.names().0.get(index)).map(|name| &**name).collect();
         let is_new = |index: &usize| !told.contains(&&*self.names().0[*index]);
         let new: Vec<usize> = binding.full.iter().filter(is_new).collect();
         let pairs = binding.pairs.iter().filter(|(_, index)| !new.contains(&(*index as usize))).copied().collect();
@@ -278,7 +279,8 @@ mod tests {
         let told = before.expect(&before.bind(&row.columns, row.typing), &row);
         let anew = now.expect_still(&row, &before, &told.mask);
         assert_eq!(anew.mask.iter().collect::<Vec<_>>(), [0, 1], "`id` and `b`; `d` came since, `c` was not sent");
-        let target = Row::new(Arc::clone(now.names()), vec![Cell::Int(7), Cell::Int(8), Cell::Null, Cell::Null], Typing::Bare);
+        let target =
+            Row::new(Arc::clone(now.names()), vec![Cell::Int(7), Cell::Int(8), Cell::Null, Cell::Null], Typing::Bare);
         assert_eq!(now.observe(&target).sum(&anew.mask), anew.fingerprint);
         assert!(now.has_keys_of(&before));
         assert!(!plan(&[("id", "text")]).has_keys_of(&now));

@@ -257,6 +257,21 @@ impl Plan {
         forms(self) == forms(other)
     }
 
+    /// Whether fingerprints of another plan are those of this one too: the columns of that one come first here, in the same
+    /// forms.
+    #[must_use]
+    pub fn extends(&self, other: &Plan) -> bool {
+        let alike = |(one, column): (usize, &PlanColumn)| {
+            self.columns.get(one).is_some_and(|own| {
+                own.form == column.form
+                    && own.tolerance == column.tolerance
+                    && own.compared == column.compared
+                    && self.names.0[one] == other.names.0[one]
+            })
+        };
+        self.has_keys_of(other) && other.columns.iter().enumerate().all(alike)
+    }
+
     /// The columns left out of comparing, with the reason.
     #[must_use]
     pub fn not_compared(&self) -> &[NotCompared] {

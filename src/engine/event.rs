@@ -333,9 +333,9 @@ pub trait Images: Send {
     /// Columns that `expected` says nothing about are left out.
     fn compare(&self, key: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict>;
 
-    /// Whether keys of a table are the same under two of its plans. Where they are not, nothing is told anew.
-    fn keeps_keys(&self, _: TableId, _from: PlanEpoch, _to: PlanEpoch) -> bool {
-        false
+    /// What an earlier plan of a table is to a later one.
+    fn kinship(&self, _: TableId, _from: PlanEpoch, _to: PlanEpoch) -> Kinship {
+        Kinship::None
     }
 
     /// Tells the row of a change anew, under the plan `to` of its table: what it says of the columns that it told of under an
@@ -361,6 +361,17 @@ pub trait Images: Send {
 
     /// How a table is written in sentences.
     fn table_name(&self, table: TableId) -> Arc<str>;
+}
+
+/// What an earlier plan of a table is to a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kinship {
+    /// Keys of one are none of the other; or one of them is not known any more.
+    None,
+    /// Keys are the same, fingerprints are not.
+    Keys,
+    /// Fingerprints of the earlier one are those of the later one too: it compares the same columns, and perhaps more.
+    Fingerprints,
 }
 
 /// The image of a change.

@@ -9,7 +9,7 @@ use crate::model::finding::{Finding, Subject};
 use crate::model::{Key, Op, Position, Row, TableId};
 
 use super::chain::{Base, Chain, Version};
-use super::event::{Note, Output, PlanEpoch, Tracked};
+use super::event::{Kinship, Note, Output, PlanEpoch, Tracked};
 use super::keys::{Entry, KeyIx};
 use super::state::Engine;
 
@@ -37,19 +37,29 @@ impl Engine {
             return;
         }
         self.plans.insert(table, plan);
-        self.patrol.roster.void_table(table);
+        let kinship = self.images.kinship(table, before, plan);
         let is_of = |entry: &Entry| entry.key.table() == table;
         let keys: Vec<KeyIx> = self.keys.iter().filter(|(_, entry)| is_of(entry)).map(|(ix, _)| ix).collect();
-        let keeps_keys = self.images.keeps_keys(table, before, plan);
         let (mut carried, left) = (0, self.counters.unverifiable);
         for ix in keys {
-            match keeps_keys.then(|| self.carry_over(ix, (before, plan))).flatten() {
+            let held = match kinship {
+                Kinship::None => None,
+                // What stood before a key's versions has no image, and without it a row proves nothing of progress.
+                Kinship::Keys if self.rests_on_rows() => None,
+                Kinship::Keys => self.carry_over(ix, (before, plan)),
+                Kinship::Fingerprints => self.keep(ix),
+            };
+            match held {
                 Some(versions) => carried += versions,
                 None => self.leave_behind(ix, (before, plan)),
             }
         }
-        for partition in self.partitions.values_mut() {
-            partition.unbroken_since = partition.consumed;
+        if kinship != Kinship::Fingerprints {
+            // What is remembered of verified keys is of the columns before.
+            self.patrol.roster.void_table(table);
+            for partition in self.partitions.values_mut() {
+                partition.unbroken_since = partition.consumed;
+            }
         }
         let left = self.counters.unverifiable - left;
         self.say(Output::Note(Note::Replanned { table, carried, left }));
@@ -57,7 +67,11 @@ impl Engine {
 
     /// A change under the plan that its table is held under. One that was told under an earlier plan is told anew, or ends
     /// without a verdict. `spare` is the row of some change, where its image may be gone.
-    pub(super) fn under_plan(&mut self, change: Tracked, spare: Option<(Position, Arc<Row<'static>>)>) -> Option<Tracked> {
+    pub(super) fn under_plan(
+        &mut self,
+        change: Tracked,
+        spare: Option<(Position, Arc<Row<'static>>)>,
+    ) -> Option<Tracked> {
         let table = change.key.table();
         let plan = self.plan_of(table);
         if change.plan == plan {
@@ -67,7 +81,11 @@ impl Engine {
             self.replanned(table, change.plan);
             return Some(change);
         }
-        let keeps_keys = self.images.keeps_keys(table, change.plan, plan);
+        let kinship = self.images.kinship(table, change.plan, plan);
+        if kinship == Kinship::Fingerprints {
+            return Some(Tracked { plan, ..change });
+        }
+        let keeps_keys = kinship == Kinship::Keys;
         if change.op == Op::Truncate || change.op == Op::Delete && keeps_keys {
             return Some(Tracked { before: None, plan, ..change });
         }
@@ -100,21 +118,35 @@ impl Engine {
             return None;
         }
         let base = match base {
-            Base::Version(version) if gone == 0 => {
-                self.told_anew(&key, version, None, plans).map_or(Base::Unknown, Base::Version)
-            }
-            Base::Absent if gone == 0 => Base::Absent,
-            Base::Version(_) | Base::Absent | Base::Content(..) | Base::Unknown => Base::Unknown,
+            Base::Version(version) if gone == 0 => self.told_anew(&key, version, None, plans).map(Base::Version),
+            Base::Absent if gone == 0 => Some(base),
+            Base::Version(_) | Base::Absent | Base::Unknown | Base::Content(..) => None,
         };
+        let base = base.unwrap_or(Base::Unknown);
         let entry = self.keys.get_mut(ix)?;
         self.memory.versions -= entry.chain.drop_first(gone);
-        entry.chain.replace_all(told.into_iter().flatten().collect());
+        entry.chain.replace_all(told.into_iter().skip(gone).flatten().collect());
         entry.base_absent = base == Base::Absent;
         if entry.more.is_some() || matches!(base, Base::Version(_)) {
             entry.more().base = base;
         }
+        let open = entry.chain.versions().iter().filter(|version| !entry.is_done(version.arrival)).count();
         self.look_anew(ix);
-        Some((versions.len() - done) as u64)
+        Some(open as u64)
+    }
+
+    /// Whether nothing but rows tells of progress.
+    fn rests_on_rows(&self) -> bool {
+        let evidence = self.options.evidence;
+        !evidence.committed && !evidence.heartbeat && !evidence.assumed
+    }
+
+    /// Fingerprints are as they were; reads are not.
+    fn keep(&mut self, ix: KeyIx) -> Option<u64> {
+        let entry = self.keys.get(ix)?;
+        let open = entry.chain.versions().iter().filter(|version| !entry.is_done(version.arrival)).count();
+        self.look_anew(ix);
+        Some(open as u64)
     }
 
     /// A version under another plan: of the columns that it told of.

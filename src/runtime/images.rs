@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use moka::sync::Cache;
 
 use crate::canon::Mask;
-use crate::engine::event::{ColumnVerdict, Image, Images, PlanEpoch, Verified};
+use crate::engine::event::{ColumnVerdict, Image, Images, Kinship, PlanEpoch, Verified};
 use crate::model::{Key, PartitionId, Position, Row, TableId};
 use crate::tap::Partitions;
 
@@ -165,9 +165,12 @@ impl Images for TableVersions {
             .collect()
     }
 
-    fn keeps_keys(&self, table: TableId, from: PlanEpoch, to: PlanEpoch) -> bool {
-        let plans = self.tables.plan_at(table, from).zip(self.tables.plan_at(table, to));
-        plans.is_some_and(|(from, to)| to.has_keys_of(&from))
+    fn kinship(&self, table: TableId, from: PlanEpoch, to: PlanEpoch) -> Kinship {
+        match self.tables.plan_at(table, from).zip(self.tables.plan_at(table, to)) {
+            Some((from, to)) if to.extends(&from) => Kinship::Fingerprints,
+            Some((from, to)) if to.has_keys_of(&from) => Kinship::Keys,
+            Some(_) | None => Kinship::None,
+        }
     }
 
     fn tell_anew(&self, table: TableId, row: &Row, told: (PlanEpoch, &Mask), to: PlanEpoch) -> Option<(u128, Mask)> {

@@ -43,10 +43,10 @@ pub(super) struct Place {
 struct Strangers {
     /// On the tap alone.
     tap: BTreeSet<Box<str>>,
-    /// Places in the plan that some change carried.
-    carried: BTreeSet<usize>,
-    /// Places in the plan that changes carried, and later ones did not.
-    gone: BTreeSet<usize>,
+    /// On the target, and some change carried them.
+    carried: BTreeSet<Box<str>>,
+    /// Of these, those that later changes did not carry.
+    gone: BTreeSet<Box<str>>,
 }
 
 /// What rows of a new shape tell of the columns of their table, once.
@@ -131,7 +131,12 @@ impl Tables {
                 not
             }
         };
-        inner.strangers.remove(&id);
+        if let (Mapped::Judged(table), Some(known)) = (&mapped, inner.strangers.get_mut(&id)) {
+            known.tap.retain(|name| table.plan.lacks(name));
+            let names = &table.plan.names().0;
+            known.carried.retain(|name| names.contains(name));
+            known.gone.retain(|name| names.contains(name));
+        }
         inner.mapped.insert(id, mapped.clone());
         (mapped, epoch)
     }
@@ -167,7 +172,7 @@ impl Tables {
             return News::default();
         }
         let known = inner.strangers.entry(table.id).or_default();
-        let meta = table.plan.meta();
+        let names = &table.plan.names().0;
         let mut news = News::default();
         for name in binding.unbound().iter().filter(|name| table.plan.lacks(name)) {
             if known.tap.len() < STRANGERS && known.tap.insert(name.clone()) {
@@ -175,11 +180,13 @@ impl Tables {
                 inner.asked.insert(table.id);
             }
         }
-        let gone = known.carried.iter().filter(|index| !binding.full().has(**index)).copied();
-        let gone: Vec<usize> = gone.filter(|index| !known.gone.contains(index)).collect();
-        news.gone.extend(gone.iter().map(|index| meta.columns[table.columns[*index]].name.clone()));
-        known.gone.extend(gone);
-        known.carried.extend(binding.full().iter());
+        for (index, name) in names.iter().enumerate() {
+            if binding.full().has(index) {
+                known.carried.insert(name.clone());
+            } else if known.carried.contains(name) && known.gone.insert(name.clone()) {
+                news.gone.push(name.clone());
+            }
+        }
         news
     }
 
@@ -200,9 +207,10 @@ impl Tables {
             let known = inner.strangers.get(id);
             let strangers = known.into_iter().flat_map(|known| &known.tap);
             let tap = strangers.map(|name| format!("{name} (the target has no such column)"));
-            let carried = |index: usize| known.is_none_or(|known| known.carried.is_empty() || known.carried.contains(&index));
+            let carried =
+                |name: &str| known.is_none_or(|known| known.carried.is_empty() || known.carried.contains(name));
             let names = table.plan.names().0.iter().enumerate();
-            let target = names.filter(|(index, _)| table.plan.compares(*index) && !carried(*index));
+            let target = names.filter(|(index, name)| table.plan.compares(*index) && !carried(name));
             let target = target.map(|(_, name)| format!("{name} (no change carries it)"));
             Some((Arc::clone(&table.tap_name), own.chain(tap).chain(target).collect()))
         };

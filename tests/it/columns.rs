@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::database::Dialect;
 use crate::load::Load;
 use crate::pipeline::{Pipeline, Plan, Topics};
@@ -51,15 +53,15 @@ async fn columns_come_go_and_change_and_nothing_but_the_planted_loss_is_found() 
 async fn added_at_the_target_first(pipeline: &Pipeline, sidecar: &Sidecar) {
     pipeline.target.execute("ALTER TABLE counters ADD shade text").await;
     noticed(sidecar, "shade is new (text)").await;
-    assert!(own(sidecar, "shade (no change carries it)").await, "{:?}", sidecar.status().await);
+    sidecar.wait_status("the status lists it", NOTICED, |status| own(status, "shade (no change carries it)")).await;
     pipeline.target.execute(KEEPS_SHADE).await;
     pipeline.source.execute("ALTER TABLE counters ADD shade text").await;
     pipeline.write("UPDATE counters SET shade = 'red', total = total + 1 WHERE id >= 100", 20).await;
     pipeline.wait_applied().await;
-    let lost = |findings: &[serde_json::Value]| findings.iter().any(|finding| finding["state"] == "open");
+    let lost = |findings: &[Value]| findings.iter().any(|finding| finding["state"] == "open");
     let findings = sidecar.wait_findings("the lost shade is found", verdict::LIMIT, lost).await;
     assert_eq!((&findings[0]["key"]["id"], &findings[0]["columns"][0]["name"]), (&105.into(), &"shade".into()));
-    assert!(!own(sidecar, "shade (no change carries it)").await);
+    sidecar.wait_status("it is compared", NOTICED, |status| !own(status, "shade")).await;
 }
 
 /// The sink adds it with the first record that has it.
@@ -76,7 +78,7 @@ async fn an_open_finding_heals_by_other_columns(pipeline: &Pipeline, sidecar: &S
     noticed(sidecar, "loaded_by is new").await;
     assert_eq!(verdict::count_by(&sidecar.findings(), "state")["open"], 1, "it stands as it did");
     pipeline.target.execute("UPDATE counters SET shade = 'red', loaded_by = 'hand' WHERE id = 105").await;
-    let healed = |findings: &[serde_json::Value]| findings.iter().all(|finding| finding["state"] == "healed");
+    let healed = |findings: &[Value]| findings.iter().all(|finding| finding["state"] == "healed");
     sidecar.wait_findings("the repaired row heals", verdict::LIMIT, healed).await;
 }
 
@@ -117,8 +119,7 @@ async fn noticed(sidecar: &Sidecar, words: &str) {
 }
 
 /// Whether the status lists a column as not compared.
-async fn own(sidecar: &Sidecar, words: &str) -> bool {
-    let status = sidecar.status().await.expect("the sidecar answers");
-    let listed = status["pipelines"][0]["not_compared"].as_array().cloned().unwrap_or_default();
-    listed.iter().any(|column| column.as_str().is_some_and(|column| column.contains(words)))
+fn own(status: &Value, words: &str) -> bool {
+    let listed = status["pipelines"][0]["not_compared"].as_array().into_iter().flatten();
+    listed.into_iter().any(|column| column.as_str().is_some_and(|column| column.contains(words)))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use afterimage::canon::{Compared, Mask};
-use afterimage::engine::event::{ColumnVerdict, Image, Images, PlanEpoch, Verified};
+use afterimage::engine::event::{ColumnVerdict, Image, Images, Kinship, PlanEpoch, Verified};
 use afterimage::model::{Cell, Key, PartitionId, Position, Row, TableId};
 
 use crate::source::{Cells, hashes};
@@ -63,8 +63,8 @@ impl Images for Cache {
             .collect()
     }
 
-    fn keeps_keys(&self, _: TableId, _: PlanEpoch, _: PlanEpoch) -> bool {
-        true
+    fn kinship(&self, _: TableId, _: PlanEpoch, _: PlanEpoch) -> Kinship {
+        Kinship::Keys
     }
 
     fn tell_anew(&self, _: TableId, row: &Row, (_, mask): (PlanEpoch, &Mask), to: PlanEpoch) -> Option<(u128, Mask)> {

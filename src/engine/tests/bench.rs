@@ -18,6 +18,7 @@
 //! | `another log` | partition 0 ends before what was to be read next; partition 1 is what follows |
 //! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are forgotten |
 //! | `replan` `replan keys` | the table has other columns from now on (and other keys): nothing hashes as before |
+//! | `replan more` | it has more columns: everything hashes as before, and changes are told under the columns before |
 //! | `stale STEP` | the change was told under the columns before |
 //! | `early STEP` | the change is told under the next columns, which nobody told of yet |
 //! | `again N` | the N-th change is told once more |
@@ -32,7 +33,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::canon::{Compared, Mask, ObservedHashes};
 use crate::engine::event::{
-    ColumnVerdict, Image, Images, LookFailure, Looked, Lookup, Node, PlanEpoch, Role, Seen, Tracked, Verified,
+    ColumnVerdict, Image, Images, Kinship, LookFailure, Looked, Lookup, Node, PlanEpoch, Role, Seen, Tracked, Verified,
 };
 use crate::engine::limit::{Applier, Commits, Evidence, Margin, Options};
 use crate::engine::{Engine, Input, Output};
@@ -52,6 +53,8 @@ struct Shelf {
     tolerance: bool,
     /// The first plan whose keys are those of now.
     keys_since: u32,
+    /// A plan that only compares more than the one before.
+    extended: Option<u32>,
 }
 
 #[derive(Clone, Default)]
@@ -84,8 +87,13 @@ impl Images for Shared {
         !self.0.lock().unwrap().tolerance
     }
 
-    fn keeps_keys(&self, _: TableId, from: PlanEpoch, _: PlanEpoch) -> bool {
-        from.0 >= self.0.lock().unwrap().keys_since
+    fn kinship(&self, _: TableId, from: PlanEpoch, to: PlanEpoch) -> Kinship {
+        let shelf = self.0.lock().unwrap();
+        match from.0 >= shelf.keys_since {
+            true if from.0 + 1 == to.0 && shelf.extended == Some(to.0) => Kinship::Fingerprints,
+            true => Kinship::Keys,
+            false => Kinship::None,
+        }
     }
 
     fn tell_anew(&self, _: TableId, row: &Row, (_, mask): (PlanEpoch, &Mask), to: PlanEpoch) -> Option<(u128, Mask)> {
@@ -318,6 +326,11 @@ impl Bench {
             ["replan", what @ ..] => {
                 if what == ["keys"] {
                     self.images.0.lock().unwrap().keys_since = self.plan + 1;
+                }
+                if what == ["more"] {
+                    self.images.0.lock().unwrap().extended = Some(self.plan + 1);
+                    self.give(Input::Replanned { table: ROWS, plan: PlanEpoch(self.plan + 1) });
+                    return;
                 }
                 self.replan(1);
                 self.give(Input::Replanned { table: ROWS, plan: PlanEpoch(self.plan) });

@@ -59,6 +59,29 @@ fn what_has_its_verdict_needs_no_image() {
 }
 
 #[test]
+fn more_columns_cost_nothing() {
+    let mut bench = Bench::heartbeat().with(|options| options.patrol_reads_per_second = 1);
+    bench.run(
+        "applied insert 1 10/20
+         wait 100
+         applied insert 2 10/20
+         insert 3 10/20
+         no images
+         replan more
+         applied insert 4 10/20
+         wait 100",
+    );
+    assert_eq!(bench.engine().counters().unverifiable, 0, "{:?}", bench.notes);
+    assert_eq!(bench.said.last().map(String::as_str), Some("open missing_row unknown settled @22"), "{:?}", bench.said);
+    assert!(verified(&bench));
+    bench.run(
+        "put 1 11/21
+         wait 200",
+    );
+    assert!(bench.said.iter().any(|line| line == "open diverged_row unknown settled @0"), "{:?}", bench.said);
+}
+
+#[test]
 fn keys_of_another_kind_are_not_carried_over() {
     let mut bench = Bench::heartbeat();
     bench.run(

@@ -160,7 +160,10 @@ impl Replanned<'_> {
     /// Logs it.
     pub fn emit(self) {
         let (pipeline, table, carried, left) = (self.pipeline, self.table, self.carried, self.left);
-        info!(pipeline, table, carried, left, "changes that wait for their verdict are judged by the table's new columns");
+        info!(
+            pipeline,
+            table, carried, left, "changes that wait for their verdict are judged by the table's new columns"
+        );
     }
 }
 
