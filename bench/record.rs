@@ -31,6 +31,7 @@ pub(crate) fn table() -> Arc<TableMeta> {
         declared: (*declared).into(),
         nullable: *name != "id",
         collation: None,
+        number: 0,
     };
     Arc::new(TableMeta {
         dialect: Dialect::Postgres,

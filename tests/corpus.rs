@@ -51,6 +51,7 @@ impl Pair<'_> {
             declared: declared.into(),
             nullable: true,
             collation: None,
+            number: 0,
         };
         let meta = TableMeta {
             dialect: self.dialect(),

@@ -88,14 +88,13 @@ impl Plan {
         Expected { fingerprint, mask: binding.full.without(&left_out) }
     }
 
-    /// The fingerprint of an expected row over those of its columns that are in `mask` of an earlier plan too, by name.
+    /// The fingerprint of an expected row over those of its columns that are in `mask` of an earlier plan too, and are the
+    /// columns that they were then.
     #[must_use]
     pub fn expect_still(&self, row: &Row, earlier: &Plan, mask: &Mask) -> Expected {
         let binding = self.bind(&row.columns, row.typing);
-        let told: Vec<&str> =
-            mask.iter().filter_map(|index| earlier.names().0.get(index)).map(|name| &**name).collect();
-        let is_new = |index: &usize| !told.contains(&&*self.names().0[*index]);
-        let new: Vec<usize> = binding.full.iter().filter(is_new).collect();
+        let told: Vec<usize> = mask.iter().filter_map(|index| self.successor(earlier, index)).collect();
+        let new: Vec<usize> = binding.full.iter().filter(|index| !told.contains(index)).collect();
         let pairs = binding.pairs.iter().filter(|(_, index)| !new.contains(&(*index as usize))).copied().collect();
         let full = binding.full.without(&new);
         self.expect(&Binding { pairs, full, ..binding }, row)
@@ -237,6 +236,7 @@ mod tests {
             declared: (*declared).into(),
             nullable: true,
             collation: None,
+            number: 0,
         };
         let columns = columns.iter().map(column).collect();
         TableMeta { dialect, schema: "public".into(), name: "t".into(), columns, primary_key: vec![0] }
@@ -282,6 +282,9 @@ mod tests {
         let target =
             Row::new(Arc::clone(now.names()), vec![Cell::Int(7), Cell::Int(8), Cell::Null, Cell::Null], Typing::Bare);
         assert_eq!(now.observe(&target).sum(&anew.mask), anew.fingerprint);
+        let remade = plan(&[("id", "bigint"), ("b", "integer"), ("c", "text"), ("a", "text")]);
+        let anew = remade.expect_still(&row, &before, &told.mask);
+        assert_eq!(anew.mask.iter().collect::<Vec<_>>(), [0, 1], "`a` went behind the others, so it was made again");
         assert!(now.has_keys_of(&before));
         assert!(!plan(&[("id", "text")]).has_keys_of(&now));
     }

@@ -100,7 +100,8 @@ mod tests {
     use super::*;
 
     fn why(cell: Cell, declared: &str) -> Option<String> {
-        let column = ColumnMeta { name: "c".into(), declared: declared.into(), nullable: false, collation: None };
+        let column =
+            ColumnMeta { name: "c".into(), declared: declared.into(), nullable: false, collation: None, number: 0 };
         misfit(&cell, &column)
     }
 

@@ -191,7 +191,8 @@ mod tests {
     use super::*;
 
     fn check(dialect: Dialect, declared: &str, expected: Option<Form>) {
-        let column = ColumnMeta { name: "c".into(), declared: declared.into(), nullable: true, collation: None };
+        let column =
+            ColumnMeta { name: "c".into(), declared: declared.into(), nullable: true, collation: None, number: 0 };
         assert_eq!(of(dialect, &column), expected, "{declared}");
     }
 

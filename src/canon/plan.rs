@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::form::{self, Form};
 use super::value::{Canonical, Reading, nothing, numeric, temporal};
 use super::{Rules, Tolerance};
-use crate::model::{Cell, Columns, Key, Row, TableId, TableMeta, Typing};
+use crate::model::{Cell, ColumnMeta, Columns, Key, Row, TableId, TableMeta, Typing};
 
 /// The text that Debezium writes for a value it does not have, unless `unavailable.value.placeholder` says otherwise.
 pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
@@ -257,16 +257,33 @@ impl Plan {
         forms(self) == forms(other)
     }
 
+    /// The column of this plan that a column of an earlier one is now; `None` where it is gone, or was made again since: then
+    /// rows that were written before do not hold what they held.
+    pub(super) fn successor(&self, earlier: &Plan, index: usize) -> Option<usize> {
+        let was = earlier.columns.get(index)?.place;
+        let column = &earlier.meta.columns[was];
+        let own = self.columns.iter().position(|own| self.meta.columns[own.place].name == column.name)?;
+        let is = self.columns[own].place;
+        // Columns that are made come last, so one that went behind another is a new one.
+        let went_behind = |(place, other): (usize, &ColumnMeta)| {
+            let now = self.meta.columns.iter().position(|own| own.name == other.name);
+            place > was && now.is_some_and(|now| now < is)
+        };
+        let remade = match (column.number, self.meta.columns[is].number) {
+            (0, _) | (_, 0) => earlier.meta.columns.iter().enumerate().any(went_behind),
+            (before, now) => before != now,
+        };
+        (!remade).then_some(own)
+    }
+
     /// Whether fingerprints of another plan are those of this one too: the columns of that one come first here, in the same
     /// forms.
     #[must_use]
     pub fn extends(&self, other: &Plan) -> bool {
-        let alike = |(one, column): (usize, &PlanColumn)| {
-            self.columns.get(one).is_some_and(|own| {
-                own.form == column.form
-                    && own.tolerance == column.tolerance
-                    && own.compared == column.compared
-                    && self.names.0[one] == other.names.0[one]
+        let alike = |(index, column): (usize, &PlanColumn)| {
+            let own = self.successor(other, index).filter(|own| *own == index).map(|own| &self.columns[own]);
+            own.is_some_and(|own| {
+                own.form == column.form && own.tolerance == column.tolerance && own.compared == column.compared
             })
         };
         self.has_keys_of(other) && other.columns.iter().enumerate().all(alike)

@@ -8,7 +8,7 @@ use super::*;
 use crate::model::{Cell, ColumnMeta, Columns, Dialect, Row, TableId, TableMeta, Typing};
 
 fn column(name: &str, declared: &str) -> ColumnMeta {
-    ColumnMeta { name: name.into(), declared: declared.into(), nullable: true, collation: None }
+    ColumnMeta { name: name.into(), declared: declared.into(), nullable: true, collation: None, number: 0 }
 }
 
 fn meta(dialect: Dialect, declared: &str) -> Arc<TableMeta> {

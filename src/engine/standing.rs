@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::canon::{Compared, ObservedHashes};
-use crate::model::{Op, PartitionId, Row};
+use crate::model::{Key, Op, PartitionId, Row};
 
 use super::chain::{Arrival, Content, MaskId, Version};
 use super::event::ColumnVerdict;
@@ -191,7 +191,7 @@ impl Engine {
                 let Some(expected) = self.images.image(version.at(), &entry.key).and_then(|image| image.row) else {
                     return if judged { Rest::Fits } else { Rest::Unknown };
                 };
-                let verdicts = self.images.compare(&entry.key, &expected, row);
+                let verdicts = self.compare(&entry.key, version, &expected, row);
                 if verdicts.iter().any(|verdict| says_more(verdict.index) && !is_equal(verdict)) {
                     return Rest::Differs;
                 }
@@ -214,13 +214,22 @@ impl Engine {
         hole.masks().iter().all(|mask| covered.contains(mask) || self.masks.get(*mask).iter().all(is_covered))
     }
 
+    /// Compares the image of a version with a row, column by column. A column that the version says nothing about, because it
+    /// was made after the version, is left out.
+    pub(super) fn compare(&self, key: &Key, version: &Version, expected: &Row, row: &Row) -> Vec<ColumnVerdict> {
+        let mask = self.masks.get(version.mask);
+        let mut verdicts = self.images.compare(key, expected, row);
+        verdicts.retain(|verdict| verdict.placeholder || is_equal(verdict) || mask.has(verdict.index));
+        verdicts
+    }
+
     /// The columns of a row beside all that is known of its key: every version of the chain, and the one before it.
     pub(super) fn beside_known(&self, entry: &Entry, row: &Row) -> Mixed {
         let base = entry.base().version();
         let mut mixed = Mixed::default();
         for version in entry.chain.versions().iter().chain(base.iter()).filter(|version| version.leaves_row()) {
             match self.images.image(version.at(), &entry.key).and_then(|image| image.row) {
-                Some(expected) => mixed.add(&self.images.compare(&entry.key, &expected, row)),
+                Some(expected) => mixed.add(&self.compare(&entry.key, version, &expected, row)),
                 None => mixed.gone += 1,
             }
         }
@@ -237,7 +246,7 @@ impl Engine {
                 mixed.gone += 1;
                 continue;
             };
-            let verdicts = self.images.compare(&entry.key, &expected, row);
+            let verdicts = self.compare(&entry.key, version, &expected, row);
             if !verdicts.is_empty()
                 && verdicts.iter().all(is_equal)
                 && self.rest(entry, index, observation) == Rest::Fits

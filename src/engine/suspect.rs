@@ -189,7 +189,7 @@ impl Engine {
             let Some(expected) = self.images.image(version.at(), &entry.key).and_then(|image| image.row) else {
                 return false;
             };
-            let verdicts = self.images.compare(&entry.key, &expected, row);
+            let verdicts = self.compare(&entry.key, version, &expected, row);
             stale.retain(|index| {
                 verdicts
                     .iter()

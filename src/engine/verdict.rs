@@ -253,7 +253,7 @@ impl Engine {
         else {
             return Vec::new();
         };
-        let verdicts = self.images.compare(&case.entry.key, &expected, row);
+        let verdicts = self.compare(&case.entry.key, case.expected(), &expected, row);
         let differing = verdicts
             .into_iter()
             .filter(|verdict| verdict.outcome == crate::canon::Compared::Different || verdict.placeholder);

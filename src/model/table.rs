@@ -22,6 +22,9 @@ pub struct ColumnMeta {
     pub nullable: bool,
     /// Collation, for text, where the database tells.
     pub collation: Option<Box<str>>,
+    /// The database's own number for it, which a column that is dropped and made again under its name does not keep; 0 where
+    /// the database has none.
+    pub number: u32,
 }
 
 /// What is known of a target table. Two reads of an unchanged table are equal.

@@ -439,8 +439,13 @@ mod tests {
     }
 
     fn plan(id: TableId) -> Mapped {
-        let column =
-            crate::model::ColumnMeta { name: "id".into(), declared: "bigint".into(), nullable: false, collation: None };
+        let column = crate::model::ColumnMeta {
+            name: "id".into(),
+            declared: "bigint".into(),
+            nullable: false,
+            collation: None,
+            number: 0,
+        };
         let meta = crate::model::TableMeta {
             dialect: Dialect::Sqlite,
             schema: "".into(),

@@ -158,6 +158,9 @@ fn changed(before: &Table, now: &Table) -> String {
         let (name, declared) = (&column.name, &column.declared);
         match of(before, name) {
             None => told.push(format!("{name} is new ({declared}): compared in changes from now on that carry it")),
+            Some(was) if was.number != column.number => {
+                told.push(format!("{name} was dropped and made again ({declared}): compared in changes from now on"));
+            }
             Some(was) if was.declared != *declared => told.push(format!("{name} is {declared}, was {}", was.declared)),
             Some(was) if was != *column => told.push(format!("{name} has another collation or nullability")),
             Some(_) => {}

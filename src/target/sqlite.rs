@@ -150,6 +150,7 @@ async fn describe(conn: &mut SqliteConnection, table: &str) -> Result<Option<Tab
             declared: row.try_get::<String, _>(2)?.into(),
             nullable: row.try_get::<i64, _>(3)? == 0,
             collation: None,
+            number: 0,
         });
     }
     primary_key.sort_unstable();

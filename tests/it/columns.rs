@@ -39,6 +39,7 @@ async fn columns_come_go_and_change_and_nothing_but_the_planted_loss_is_found() 
     pipeline.apply(&load.take(300)).await;
     widened(&pipeline, &sidecar).await;
     pipeline.apply(&load.take(300)).await;
+    made_again(&pipeline, &sidecar).await;
     dropped(&pipeline, &sidecar).await;
     pipeline.apply(&load.take(300)).await;
 
@@ -104,10 +105,19 @@ async fn widened(pipeline: &Pipeline, sidecar: &Sidecar) {
     pipeline.write("UPDATE counters SET tint = 'green' WHERE id < 110 AND id >= 100", 10).await;
 }
 
+/// The rows that stand there lose what they held, by no change of the tap.
+async fn made_again(pipeline: &Pipeline, sidecar: &Sidecar) {
+    pipeline.wait_applied().await;
+    pipeline.target.execute("ALTER TABLE counters DROP tint; ALTER TABLE counters ADD tint text").await;
+    noticed(sidecar, "tint was dropped and made again (text)").await;
+    pipeline.write("UPDATE counters SET tint = 'grey' WHERE id >= 110", 10).await;
+}
+
 async fn dropped(pipeline: &Pipeline, sidecar: &Sidecar) {
     pipeline.source.execute("ALTER TABLE counters DROP tint").await;
     pipeline.write("UPDATE counters SET note = 'on its way' WHERE id >= 100", 20).await;
     noticed(sidecar, "some changes do not carry these columns any more").await;
+    pipeline.wait_applied().await;
     pipeline.target.execute("ALTER TABLE counters DROP tint").await;
     pipeline.write("UPDATE counters SET note = 'and gone' WHERE id >= 100", 20).await;
     noticed(sidecar, "tint is gone").await;

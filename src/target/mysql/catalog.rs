@@ -57,6 +57,7 @@ fn column(row: &MySqlRow) -> Result<ColumnMeta, sqlx::Error> {
         declared: row.try_get::<String, _>(3)?.to_lowercase().into(),
         nullable: row.try_get_unchecked::<i64, _>(4)? != 0,
         collation: row.try_get::<Option<String>, _>(5)?.map(Into::into),
+        number: 0,
     })
 }
 

@@ -148,6 +148,7 @@ mod tests {
             declared: declared.into(),
             nullable: false,
             collation: collation.map(Into::into),
+            number: 0,
         }
     }
 

@@ -19,7 +19,7 @@ SELECT a.attname::text,
        CASE WHEN t.typtype = 'e' THEN 'enum(' || t.typname || ')'
             ELSE pg_catalog.format_type(b.typid, b.typmod) END,
        NOT a.attnotnull, c.collname::text,
-       COALESCE(pg_catalog.array_position(i.indkey::int2[], a.attnum), -1)::int4
+       COALESCE(pg_catalog.array_position(i.indkey::int2[], a.attnum), -1)::int4, a.attnum::int4
 FROM pg_catalog.pg_attribute a
 JOIN base b ON b.attnum = a.attnum
 JOIN pg_catalog.pg_type t ON t.oid = b.typid AND t.typtype <> 'd'
@@ -84,6 +84,7 @@ fn column(row: &PgRow) -> Result<ColumnMeta, sqlx::Error> {
         declared: row.try_get::<String, _>(1)?.to_lowercase().into(),
         nullable: row.try_get(2)?,
         collation: row.try_get::<Option<String>, _>(3)?.map(Into::into),
+        number: u32::try_from(row.try_get::<i32, _>(5)?).unwrap_or_default(),
     })
 }
 
