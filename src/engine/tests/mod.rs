@@ -7,5 +7,6 @@ mod patrol;
 mod replan;
 mod rows;
 mod scopes;
+mod shelf;
 
 use bench::{Bench, check};

@@ -1,0 +1,102 @@
+//! What the judge may ask at once, in a bench: images, what was verified, and rows of two columns under each plan.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use crate::canon::{Compared, Mask, ObservedHashes};
+use crate::engine::event::{ColumnVerdict, Image, Images, Kinship, PlanEpoch, Verified};
+use crate::model::{Cell, Columns, Key, PartitionId, Position, Row, TableId, Typing};
+
+pub(super) type Values = (i64, i64);
+
+#[derive(Default)]
+pub(super) struct Shelf {
+    pub(super) images: BTreeMap<(Position, Key), Image>,
+    verified: BTreeMap<Key, Verified>,
+    pub(super) tolerance: bool,
+    /// The first plan whose keys are those of now.
+    pub(super) keys_since: u32,
+    /// A plan that only compares more than the one before.
+    pub(super) extended: Option<u32>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Shared(pub(super) Arc<Mutex<Shelf>>);
+
+impl Images for Shared {
+    fn image(&self, at: Position, key: &Key) -> Option<Image> {
+        self.0.lock().unwrap().images.get(&(at, key.clone())).cloned()
+    }
+
+    fn compare(&self, _: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict> {
+        let tolerance = i64::from(self.0.lock().unwrap().tolerance);
+        let equal = |expected: &Cell, observed: &Cell| match (expected, observed) {
+            (Cell::Int(expected), Cell::Int(observed)) => (expected - observed).abs() <= tolerance,
+            (expected, observed) => expected == observed,
+        };
+        let pairs = expected.iter().zip(observed.cells.iter()).enumerate();
+        let verdict = |(index, ((name, expected), observed)): (usize, ((&str, &Cell), &Cell))| ColumnVerdict {
+            index,
+            name: name.into(),
+            outcome: if equal(expected, observed) { Compared::Equal } else { Compared::Different },
+            expected: format!("{expected:?}"),
+            observed: format!("{observed:?}"),
+            placeholder: false,
+        };
+        pairs.filter(|(_, ((_, expected), _))| **expected != Cell::NotSent).map(verdict).collect()
+    }
+
+    fn is_exact(&self, _: TableId) -> bool {
+        !self.0.lock().unwrap().tolerance
+    }
+
+    fn kinship(&self, _: TableId, from: PlanEpoch, to: PlanEpoch) -> Kinship {
+        let shelf = self.0.lock().unwrap();
+        match from.0 >= shelf.keys_since {
+            true if from.0 + 1 == to.0 && shelf.extended == Some(to.0) => Kinship::Fingerprints,
+            true => Kinship::Keys,
+            false => Kinship::None,
+        }
+    }
+
+    fn tell_anew(&self, _: TableId, row: &Row, (_, mask): (PlanEpoch, &Mask), to: PlanEpoch) -> Option<(u128, Mask)> {
+        Some((hashes_by(to.0, values(row)).sum(mask), mask.clone()))
+    }
+
+    fn remember(&mut self, key: &Key, verified: Verified) {
+        self.0.lock().unwrap().verified.insert(key.clone(), verified);
+    }
+
+    fn recall(&self, key: &Key) -> Option<Verified> {
+        self.0.lock().unwrap().verified.get(key).cloned()
+    }
+
+    fn partition_name(&self, partition: PartitionId) -> String {
+        partition.0.to_string()
+    }
+
+    fn table_name(&self, table: TableId) -> Arc<str> {
+        format!("t{}", table.0).into()
+    }
+}
+
+pub(super) fn hashes(values: Values) -> ObservedHashes {
+    hashes_by(0, values)
+}
+
+pub(super) fn hashes_by(plan: u32, (a, b): Values) -> ObservedHashes {
+    let hash = |seed, value: i64| xxh3_128_with_seed(&value.to_be_bytes(), u64::from(plan) << 8 | seed);
+    ObservedHashes([hash(0, a), hash(1, b)].into())
+}
+
+pub(super) fn values(row: &Row) -> Values {
+    let int = |cell: &Cell| if let Cell::Int(int) = cell { *int } else { 0 };
+    (int(&row.cells[0]), int(&row.cells[1]))
+}
+
+pub(super) fn row((a, b): Values) -> Arc<Row<'static>> {
+    let columns = Arc::new(Columns::new(["a", "b"]));
+    Arc::new(Row::new(columns, vec![Cell::Int(a), Cell::Int(b)], Typing::Declared))
+}
