@@ -53,6 +53,7 @@ const OWNERS: &[&str] = &[
     "src/demo/stage.rs",
     "src/runtime/audit.rs",
     "src/runtime/clock.rs",
+    "src/runtime/columns.rs",
     "src/runtime/doctor/mod.rs",
     "src/runtime/driver.rs",
     "src/runtime/evidence.rs",

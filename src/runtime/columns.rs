@@ -3,6 +3,7 @@
 //! A table is looked at when a read fails by its columns, when a change brings a column that the target did not have, before a
 //! row is called wrong again, and every now and then. Looking costs two or three questions to the catalog. What was found is
 //! told to the engine once it differs from what is known.
+#![expect(clippy::disallowed_methods, reason = "tables are looked at again at a slow pace of their own")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

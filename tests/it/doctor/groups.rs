@@ -116,7 +116,7 @@ async fn heartbeats_prove_progress_only_in_the_partitions_that_have_them() {
     let spacing = beating.term("between two signs of progress").expect("it was measured");
     let within = beating.within().expect("it is bounded");
     assert!(
-        (within - (60.0 + 5.0 + 6.0 + 1.0 + 5.0 + 4.0 * spacing)).abs() <= 1.0,
+        (within - (60.0 + 5.0 + 6.0 + 4.0 * 2.0 + 1.0 + 5.0 + 4.0 * spacing)).abs() <= 1.0,
         "{:#}",
         beating.report["detection"]
     );
