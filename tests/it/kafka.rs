@@ -10,6 +10,8 @@ use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::wait::until_now;
+
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Clients of the test broker.
@@ -83,9 +85,10 @@ impl Kafka {
         i32::try_from(metadata.topics()[0].partitions().len()).expect("a count of partitions")
     }
 
-    /// First offset and next offset of one partition.
+    /// First offset and next offset of one partition, which has no leader for a moment after the broker was restarted.
     pub(crate) fn range(&self, topic: &str, partition: i32) -> (i64, i64) {
-        self.reader.fetch_watermarks(topic, partition, LIMIT).expect("the partition exists")
+        let what = format!("`{topic}` has its partition {partition}");
+        until_now(&what, LIMIT, || self.reader.fetch_watermarks(topic, partition, LIMIT).ok())
     }
 
     /// The next offset of each partition, in order.

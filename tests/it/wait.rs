@@ -25,6 +25,18 @@ where
     }
 }
 
+/// As [`until`], on a thread that may block.
+pub(crate) fn until_now<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// As [`until`], for a probe that says what is still amiss: the panic repeats its last complaint.
 pub(crate) async fn until_right<T, F, P>(what: &str, limit: Duration, mut probe: P) -> T
 where
