@@ -28,6 +28,28 @@ const LIFETIME: Duration = Duration::from_secs(60);
 /// Makes a pool.
 type Make<DB> = Box<dyn Fn(PoolOptions<DB>) -> Pool<DB> + Send + Sync>;
 
+/// One read through a connection of its own: `|conn| { … }` is asked, with a limit on its answer. With `persevering`, it is
+/// asked again while each try loses its connection.
+///
+/// A macro, because a method that takes an async closure makes the callers' futures not provably `Send`.
+macro_rules! read {
+    (persevering $reader:expr, $keys:expr, $table:expr, |$conn:ident| $ask:expr) => {
+        $reader.persevering(|| async { read!($reader, $keys, $table, |$conn| $ask) }).await
+    };
+    ($reader:expr, $keys:expr, $table:expr, |$conn:ident| $ask:expr) => {
+        match $reader.lease($keys, $table).await {
+            Ok(mut lease) => {
+                let $conn = &mut *lease.conn;
+                let outcome = $reader.bounded(async { $ask }).await;
+                lease.settle(&outcome);
+                outcome
+            }
+            Err(error) => Err(error),
+        }
+    };
+}
+pub(super) use read;
+
 /// Reads one database.
 pub(super) struct Reader<DB: Database> {
     /// Replaced as a whole when reads move to another server.

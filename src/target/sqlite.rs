@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Executor as _, Row as _, TypeInfo as _, ValueRef
 use super::endpoint::Endpoint;
 use super::failure::{self, Class};
 use super::mapping::TableRef;
-use super::reader::Reader;
+use super::reader::{Reader, read};
 use super::sql::{double_quoted, only_living, statement};
 use super::{Answer, AppliedRow, Ask, Options, Probe, TargetError, applied};
 use crate::model::calendar::{format_date, format_moment, format_time};
@@ -48,11 +48,7 @@ impl Sqlite {
     /// One table's metadata.
     pub(super) async fn describe(&self, table: &str) -> Result<Option<TableMeta>, TargetError> {
         let reader = &self.inner.reader;
-        let mut lease = reader.lease(0, table).await?;
-        let read = async { describe(&mut lease.conn, table).await.map_err(|error| reader.classify(table, error)) };
-        let outcome = reader.bounded(read).await;
-        lease.settle(&outcome);
-        outcome
+        read!(reader, 0, table, |conn| describe(conn, table).await.map_err(|error| reader.classify(table, error)))
     }
 
     /// The tables with one of these names (lower case).
@@ -60,16 +56,13 @@ impl Sqlite {
         const NAMED: &str = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') \
                              AND lower(name) IN (SELECT value FROM json_each(?)) ORDER BY name";
         let reader = &self.inner.reader;
-        let mut lease = reader.lease(0, "").await?;
         let wanted = serde_json::Value::from(names).to_string();
-        let read = async {
-            let rows = sqlx::query(NAMED).bind(wanted).fetch_all(&mut *lease.conn).await;
+        let rows = read!(reader, 0, "", |conn| {
+            let rows = sqlx::query(NAMED).bind(wanted).fetch_all(conn).await;
             rows.map_err(|error| reader.classify("", error))
-        };
-        let outcome = reader.bounded(read).await;
-        lease.settle(&outcome);
+        })?;
         let name = |row: &SqliteRow| row.try_get(0).map_err(|error| reader.classify("", error));
-        outcome?.iter().map(|row| Ok(TableRef { schema: String::new(), name: name(row)? })).collect()
+        rows.iter().map(|row| Ok(TableRef { schema: String::new(), name: name(row)? })).collect()
     }
 
     /// The rows of the asked keys.
@@ -86,15 +79,12 @@ impl Sqlite {
         }
         let reader = &self.inner.reader;
         let sql = lookup_sql(ask, &self.inner.dead_rows);
-        let mut lease = reader.lease(asked.len(), &ask.table.name).await?;
-        let read = async {
+        let rows = read!(reader, asked.len(), &ask.table.name, |conn| {
             let keys = serde_json::Value::Array(documents).to_string();
-            let rows = sqlx::query(statement(sql)).bind(keys).fetch_all(&mut *lease.conn).await;
+            let rows = sqlx::query(statement(sql)).bind(keys).fetch_all(conn).await;
             rows.map_err(|error| reader.classify(&ask.table.name, error))
-        };
-        let outcome = reader.bounded(read).await;
-        lease.settle(&outcome);
-        for row in outcome? {
+        })?;
+        for row in rows {
             let unfit = || failure::changed(&ask.table.name, "the answer is not of the shape asked for");
             let ordinal: i64 = row.try_get(0).map_err(|_| unfit())?;
             let index = usize::try_from(ordinal).ok().and_then(|ordinal| asked.get(ordinal)).ok_or_else(unfit)?;
@@ -107,27 +97,20 @@ impl Sqlite {
     /// The rows of the operator's query. The connection cannot write.
     pub(super) async fn applied(&self, sql: &str) -> Result<Vec<AppliedRow>, TargetError> {
         let reader = &self.inner.reader;
-        let mut lease = reader.lease(1, "").await?;
         let query = sqlx::raw_sql(statement(sql.to_owned()));
-        let read = async {
-            let rows = lease.conn.fetch_all(query).await;
-            rows.map_err(|error| reader.classify("query of `applied`", error))
-        };
-        let outcome = reader.bounded(read).await;
-        lease.settle(&outcome);
-        applied::rows(&outcome?.iter().map(texts).collect::<Vec<_>>())
+        let rows = read!(reader, 1, "", |conn| {
+            conn.fetch_all(query).await.map_err(|error| reader.classify("query of `applied`", error))
+        })?;
+        applied::rows(&rows.iter().map(texts).collect::<Vec<_>>())
     }
 
     /// What stands at the other end.
     pub(super) async fn probe(&self) -> Result<Probe, TargetError> {
         let reader = &self.inner.reader;
-        let mut lease = reader.lease(0, "").await?;
         // Touching the schema is what finds out that a file is no database.
         let facts = "SELECT sqlite_version(), (SELECT count(*) FROM sqlite_schema)";
-        let read = async { lease.conn.fetch_one(facts).await.map_err(|error| reader.classify("", error)) };
-        let outcome = reader.bounded(read).await;
-        lease.settle(&outcome);
-        let version: String = outcome?.try_get(0).map_err(|error| reader.classify("", error))?;
+        let row = read!(reader, 0, "", |conn| conn.fetch_one(facts).await.map_err(|error| reader.classify("", error)))?;
+        let version: String = row.try_get(0).map_err(|error| reader.classify("", error))?;
         Ok(Probe { version: format!("SQLite {version}"), ..Probe::default() })
     }
 }

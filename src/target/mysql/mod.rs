@@ -18,7 +18,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use super::endpoint::{self, Endpoint, Identify, Server};
 use super::failure::{self, Class};
 use super::mapping::TableRef;
-use super::reader::Reader;
+use super::reader::{Reader, read};
 use super::sql::{backticked, only_living, statement};
 use super::{Answer, AppliedRow, Ask, Options, Pooler, Probe, TargetError, applied};
 use crate::model::{Row, TableMeta, Typing};
@@ -66,35 +66,17 @@ impl Mysql {
     /// One table's metadata.
     pub(super) async fn describe(&self, schema: Option<&str>, table: &str) -> Result<Option<TableMeta>, TargetError> {
         let reader = &self.inner.reader;
-        reader
-            .persevering(|| async {
-                let mut lease = reader.lease(0, table).await?;
-                let read = async {
-                    let found = catalog::describe(&mut lease.conn, schema, table).await;
-                    found.map_err(|error| reader.classify(table, error))
-                };
-                let outcome = reader.bounded(read).await;
-                lease.settle(&outcome);
-                outcome
-            })
-            .await
+        read!(persevering reader, 0, table, |conn| {
+            catalog::describe(conn, schema, table).await.map_err(|error| reader.classify(table, error))
+        })
     }
 
     /// The tables with one of these names (lower case), in the URL's database or, if it names none, in any.
     pub(super) async fn named(&self, names: &[String]) -> Result<Vec<TableRef>, TargetError> {
         let reader = &self.inner.reader;
-        reader
-            .persevering(|| async {
-                let mut lease = reader.lease(0, "").await?;
-                let read = async {
-                    let found = catalog::named(&mut lease.conn, names).await;
-                    found.map_err(|error| reader.classify("", error))
-                };
-                let outcome = reader.bounded(read).await;
-                lease.settle(&outcome);
-                outcome
-            })
-            .await
+        read!(persevering reader, 0, "", |conn| {
+            catalog::named(conn, names).await.map_err(|error| reader.classify("", error))
+        })
     }
 
     /// The rows of the asked keys.
@@ -105,14 +87,8 @@ impl Mysql {
             return Ok(answer);
         }
         let reader = &self.inner.reader;
-        let rows = reader
-            .persevering(|| async {
-                let mut lease = reader.lease(question.asked.len(), &ask.table.name).await?;
-                let outcome = reader.bounded(self.rows(&mut lease.conn, &question, ask)).await;
-                lease.settle(&outcome);
-                outcome
-            })
-            .await?;
+        let asked = question.asked.len();
+        let rows = read!(persevering reader, asked, &ask.table.name, |conn| self.rows(conn, &question, ask).await)?;
         question.sort_in(rows, ask, &mut answer)?;
         Ok(answer)
     }
@@ -143,21 +119,13 @@ impl Mysql {
     pub(super) async fn applied(&self, sql: &str) -> Result<Vec<AppliedRow>, TargetError> {
         let reader = &self.inner.reader;
         let fail = |error| reader.classify("query of `applied`", error);
-        let rows = reader
-            .persevering(|| async {
-                let mut lease = reader.lease(1, "").await?;
-                let read = async {
-                    let mut transaction = lease.conn.begin_with(BEGIN).await.map_err(fail)?;
-                    let query = sqlx::raw_sql(statement(sql.to_owned()));
-                    let rows = transaction.fetch_all(query).await.map_err(fail)?;
-                    transaction.commit().await.map_err(fail)?;
-                    Ok(rows)
-                };
-                let outcome = reader.bounded(read).await;
-                lease.settle(&outcome);
-                outcome
-            })
-            .await?;
+        let rows = read!(persevering reader, 1, "", |conn| {
+            let mut transaction = conn.begin_with(BEGIN).await.map_err(fail)?;
+            let query = sqlx::raw_sql(statement(sql.to_owned()));
+            let rows = transaction.fetch_all(query).await.map_err(fail)?;
+            transaction.commit().await.map_err(fail)?;
+            Ok(rows)
+        })?;
         let texts: Vec<Vec<Option<String>>> = rows.iter().map(texts).collect();
         applied::rows(&texts)
     }
@@ -165,18 +133,9 @@ impl Mysql {
     /// What the session may do to a table besides reading it.
     pub(super) async fn writes(&self, table: &TableMeta) -> Result<Vec<String>, TargetError> {
         let reader = &self.inner.reader;
-        reader
-            .persevering(|| async {
-                let mut lease = reader.lease(0, &table.name).await?;
-                let read = async {
-                    let found = catalog::writes(&mut lease.conn, table).await;
-                    found.map_err(|error| reader.classify(&table.name, error))
-                };
-                let outcome = reader.bounded(read).await;
-                lease.settle(&outcome);
-                outcome
-            })
-            .await
+        read!(persevering reader, 0, &table.name, |conn| {
+            catalog::writes(conn, table).await.map_err(|error| reader.classify(&table.name, error))
+        })
     }
 
     /// What stands at the other end.
@@ -203,14 +162,7 @@ impl Mysql {
     pub(super) async fn rehearse(&self, ask: &Ask) -> Result<(), TargetError> {
         let question = Question::of(ask, &self.inner.options.dead_rows);
         let reader = &self.inner.reader;
-        reader
-            .persevering(|| async {
-                let mut lease = reader.lease(0, &ask.table.name).await?;
-                let outcome = reader.bounded(self.rows(&mut lease.conn, &question, ask)).await;
-                lease.settle(&outcome);
-                outcome.map(drop)
-            })
-            .await
+        read!(persevering reader, 0, &ask.table.name, |conn| self.rows(conn, &question, ask).await.map(drop))
     }
 }
 

@@ -20,7 +20,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use super::endpoint::{self, Endpoint, Identify, Server};
 use super::failure::{self, Class};
 use super::mapping::TableRef;
-use super::reader::Reader;
+use super::reader::{Reader, read};
 use super::sql::{double_quoted, only_living, statement};
 use super::{Answer, AppliedRow, Ask, Options, Pooler, Probe, Role, RowSecurity, TargetError, applied};
 use crate::model::{Row, TableMeta, Typing};
@@ -77,66 +77,39 @@ impl Postgres {
     pub(super) async fn describe(&self, schema: Option<&str>, table: &str) -> Result<Option<TableMeta>, TargetError> {
         let reader = &self.inner.reader;
         let pooler = self.inner.options.pooler;
-        reader
-            .persevering(|| async {
-                let mut lease = reader.lease(0, table).await?;
-                let outcome = reader
-                    .bounded(async {
-                        let mut read = self.begin(&mut lease.conn, table).await?;
-                        let found = catalog::describe(read.conn(), pooler, schema, table).await;
-                        let found = found.map_err(|error| reader.classify(table, error))?;
-                        read.end().await.map_err(|error| reader.classify(table, error))?;
-                        Ok(found)
-                    })
-                    .await;
-                lease.settle(&outcome);
-                outcome
-            })
-            .await
+        read!(persevering reader, 0, table, |conn| {
+            let mut read = self.begin(conn, table).await?;
+            let found = catalog::describe(read.conn(), pooler, schema, table).await;
+            let found = found.map_err(|error| reader.classify(table, error))?;
+            read.end().await.map_err(|error| reader.classify(table, error))?;
+            Ok(found)
+        })
     }
 
     /// The tables with one of these names (lower case), in any schema.
     pub(super) async fn named(&self, names: &[String]) -> Result<Vec<TableRef>, TargetError> {
         let reader = &self.inner.reader;
         let pooler = self.inner.options.pooler;
-        reader
-            .persevering(|| async {
-                let mut lease = reader.lease(0, "").await?;
-                let outcome = reader
-                    .bounded(async {
-                        let mut read = self.begin(&mut lease.conn, "").await?;
-                        let found = catalog::named(read.conn(), pooler, names).await;
-                        let found = found.map_err(|error| reader.classify("", error))?;
-                        read.end().await.map_err(|error| reader.classify("", error))?;
-                        Ok(found)
-                    })
-                    .await;
-                lease.settle(&outcome);
-                outcome
-            })
-            .await
+        read!(persevering reader, 0, "", |conn| {
+            let mut read = self.begin(conn, "").await?;
+            let found = catalog::named(read.conn(), pooler, names).await;
+            let found = found.map_err(|error| reader.classify("", error))?;
+            read.end().await.map_err(|error| reader.classify("", error))?;
+            Ok(found)
+        })
     }
 
     /// What the session may do to a table besides reading it, and whether it is shown all rows.
     pub(super) async fn privileges(&self, table: &TableMeta) -> Result<(Vec<String>, RowSecurity), TargetError> {
         let reader = &self.inner.reader;
         let pooler = self.inner.options.pooler;
-        reader
-            .persevering(|| async {
-                let mut lease = reader.lease(0, &table.name).await?;
-                let outcome = reader
-                    .bounded(async {
-                        let mut read = self.begin(&mut lease.conn, &table.name).await?;
-                        let found = catalog::privileges(read.conn(), pooler, table).await;
-                        let found = found.map_err(|error| reader.classify(&table.name, error))?;
-                        read.end().await.map_err(|error| reader.classify(&table.name, error))?;
-                        Ok(found)
-                    })
-                    .await;
-                lease.settle(&outcome);
-                outcome
-            })
-            .await
+        read!(persevering reader, 0, &table.name, |conn| {
+            let mut read = self.begin(conn, &table.name).await?;
+            let found = catalog::privileges(read.conn(), pooler, table).await;
+            let found = found.map_err(|error| reader.classify(&table.name, error))?;
+            read.end().await.map_err(|error| reader.classify(&table.name, error))?;
+            Ok(found)
+        })
     }
 
     /// The rows of the asked keys.
@@ -146,14 +119,8 @@ impl Postgres {
             return Ok(vec![Vec::new(); ask.keys.len()]);
         }
         let reader = &self.inner.reader;
-        reader
-            .persevering(|| async {
-                let mut lease = reader.lease(question.asked.len(), &ask.table.name).await?;
-                let outcome = reader.bounded(self.rows(&mut lease.conn, &question, ask)).await;
-                lease.settle(&outcome);
-                outcome
-            })
-            .await
+        let asked = question.asked.len();
+        read!(persevering reader, asked, &ask.table.name, |conn| self.rows(conn, &question, ask).await)
     }
 
     /// Rows are read while the server still sends.
@@ -185,23 +152,13 @@ impl Postgres {
     pub(super) async fn applied(&self, sql: &str) -> Result<Vec<AppliedRow>, TargetError> {
         let reader = &self.inner.reader;
         let fail = |error| reader.classify("query of `applied`", error);
-        let rows = reader
-            .persevering(|| async {
-                let mut lease = reader.lease(1, "").await?;
-                let outcome = reader
-                    .bounded(async {
-                        let begin = statement(self.transaction_begin());
-                        let mut transaction = lease.conn.begin_with(begin).await.map_err(fail)?;
-                        let query = sqlx::raw_sql(statement(sql.to_owned()));
-                        let rows = transaction.fetch_all(query).await.map_err(fail)?;
-                        transaction.commit().await.map_err(fail)?;
-                        Ok(rows)
-                    })
-                    .await;
-                lease.settle(&outcome);
-                outcome
-            })
-            .await?;
+        let rows = read!(persevering reader, 1, "", |conn| {
+            let mut transaction = conn.begin_with(statement(self.transaction_begin())).await.map_err(fail)?;
+            let query = sqlx::raw_sql(statement(sql.to_owned()));
+            let rows = transaction.fetch_all(query).await.map_err(fail)?;
+            transaction.commit().await.map_err(fail)?;
+            Ok(rows)
+        })?;
         let texts: Vec<Vec<Option<String>>> = rows.iter().map(texts).collect();
         applied::rows(&texts)
     }
@@ -242,14 +199,7 @@ impl Postgres {
     pub(super) async fn rehearse(&self, ask: &Ask) -> Result<(), TargetError> {
         let question = Question::of(ask, &self.inner.options.dead_rows);
         let reader = &self.inner.reader;
-        reader
-            .persevering(|| async {
-                let mut lease = reader.lease(0, &ask.table.name).await?;
-                let outcome = reader.bounded(self.rows(&mut lease.conn, &question, ask)).await;
-                lease.settle(&outcome);
-                outcome.map(drop)
-            })
-            .await
+        read!(persevering reader, 0, &ask.table.name, |conn| self.rows(conn, &question, ask).await.map(drop))
     }
 
     /// A pooler may have another server answer each transaction: one that does not know itself ends it at once.
