@@ -143,23 +143,7 @@ impl Postgres {
         let mut transaction = self.pool.begin().await?;
         sqlx::query(DURABLE).execute(&mut *transaction).await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER_LOCK).execute(&mut *transaction).await?;
-        for ((pipeline, topic, partition), more) in groups {
-            let known = sqlx::query_as(query::UNVERIFIED)
-                .bind(query::plain(pipeline))
-                .bind(query::plain(topic))
-                .bind(i64::from(*partition))
-                .fetch_all(&mut *transaction)
-                .await?;
-            let (gone, new) = query::merge_unverified(known, more);
-            for (pipeline, topic, partition, reason, from, ..) in gone {
-                let drop = sqlx::query(query::DROP_UNVERIFIED).bind(pipeline).bind(topic).bind(partition);
-                drop.bind(reason).bind(from).execute(&mut *transaction).await?;
-            }
-            for (pipeline, topic, partition, reason, from, to, first_seen, last_seen) in new {
-                let save = sqlx::query(query::SAVE_UNVERIFIED).bind(pipeline).bind(topic).bind(partition).bind(reason);
-                save.bind(from).bind(to).bind(first_seen).bind(last_seen).execute(&mut *transaction).await?;
-            }
-        }
+        query::merge_unverified!(transaction, groups);
         transaction.commit().await
     }
 

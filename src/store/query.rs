@@ -277,8 +277,33 @@ fn signed(offset: u64) -> i64 {
     i64::try_from(offset).unwrap_or(i64::MAX)
 }
 
+/// Merges ranges without a verdict into those kept, in a transaction of either database: both bind the same statements.
+macro_rules! merge_unverified {
+    ($transaction:expr, $groups:expr) => {
+        for ((pipeline, topic, partition), more) in $groups {
+            let known = sqlx::query_as(query::UNVERIFIED)
+                .bind(query::plain(pipeline))
+                .bind(query::plain(topic))
+                .bind(i64::from(*partition))
+                .fetch_all(&mut *$transaction)
+                .await?;
+            let (gone, new) = query::replaced_unverified(known, more);
+            for (pipeline, topic, partition, reason, from, ..) in gone {
+                let drop = sqlx::query(query::DROP_UNVERIFIED).bind(pipeline).bind(topic).bind(partition);
+                drop.bind(reason).bind(from).execute(&mut *$transaction).await?;
+            }
+            for (pipeline, topic, partition, reason, from, to, first_seen, last_seen) in new {
+                let save = sqlx::query(query::SAVE_UNVERIFIED).bind(pipeline).bind(topic).bind(partition);
+                let save = save.bind(reason).bind(from).bind(to).bind(first_seen).bind(last_seen);
+                save.execute(&mut *$transaction).await?;
+            }
+        }
+    };
+}
+pub(super) use merge_unverified;
+
 /// What must be dropped and what must be saved, so that the ranges of a partition become those with `more`.
-pub(super) fn merge_unverified(
+pub(super) fn replaced_unverified(
     known: Vec<UnverifiedRow>,
     more: &[UnverifiedRange],
 ) -> (Vec<UnverifiedRow>, Vec<UnverifiedRow>) {

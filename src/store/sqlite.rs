@@ -210,23 +210,7 @@ async fn record_unverified(
     groups: &BTreeMap<Whose, Vec<UnverifiedRange>>,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    for ((pipeline, topic, partition), more) in groups {
-        let known = sqlx::query_as(query::UNVERIFIED)
-            .bind(query::plain(pipeline))
-            .bind(query::plain(topic))
-            .bind(i64::from(*partition))
-            .fetch_all(&mut *transaction)
-            .await?;
-        let (gone, new) = query::merge_unverified(known, more);
-        for (pipeline, topic, partition, reason, from, ..) in gone {
-            let drop = sqlx::query(query::DROP_UNVERIFIED).bind(pipeline).bind(topic).bind(partition);
-            drop.bind(reason).bind(from).execute(&mut *transaction).await?;
-        }
-        for (pipeline, topic, partition, reason, from, to, first_seen, last_seen) in new {
-            let save = sqlx::query(query::SAVE_UNVERIFIED).bind(pipeline).bind(topic).bind(partition).bind(reason);
-            save.bind(from).bind(to).bind(first_seen).bind(last_seen).execute(&mut *transaction).await?;
-        }
-    }
+    query::merge_unverified!(transaction, groups);
     transaction.commit().await
 }
 

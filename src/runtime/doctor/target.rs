@@ -153,7 +153,7 @@ impl Examined {
     }
 }
 
-/// Why rows of a table cannot be judged by this session, and what to do.
+/// Why rows of a table cannot be judged as this user, and what to do.
 fn unreadable(privileges: &Privileges) -> Option<String> {
     match (&privileges.reads, privileges.hides_rows) {
         (_, RowSecurity::Filtered) => Some(
