@@ -74,7 +74,7 @@ impl Engine {
         let may_be_before = if case.entry.is_patrolled() {
             !case.expected().leaves_row()
         } else {
-            self.may_be_before(case.entry, content) && !self.is_mixed_since(case)
+            self.may_be_before(case.entry, content) && !is_behind_known(case)
         };
         let earlier = seen.named.is_some() || seen.behind > 0 || seen.coalesced || may_be_before;
         match content {
@@ -105,14 +105,6 @@ impl Engine {
             (Base::Version(version), _) => probe.fits(&version),
             (Base::Absent, _) | (Base::Unknown | Base::Content(..), Content::Absent | Content::Several) => false,
         }
-    }
-
-    /// The key was read as a version that is known, and the row has columns of known versions alone: it did not go back before
-    /// them.
-    fn is_mixed_since(&self, case: &Case<'_>) -> bool {
-        let seen = case.entry.more.as_ref().and_then(|more| more.seen_best);
-        let row = case.observation.row.as_deref().filter(|_| case.entry.base() == Base::Unknown && seen.is_some());
-        row.is_some_and(|row| self.beside_known(case.entry, row).is_whole())
     }
 
     /// The key was read as a row that no change has removed since.
@@ -187,6 +179,13 @@ fn is_earlier(verified: &Verified, content: &Content) -> bool {
     let earlier =
         |(_, op, fingerprint): &(_, Op, u128)| kept(*fingerprint) == sum && !matches!(op, Op::Delete | Op::Truncate);
     verified.earlier.iter().any(earlier)
+}
+
+/// What stood before the oldest known version is not known, and the key was read as one of those that are: what a row of no
+/// known version is cannot be told, but an earlier one it is not known to be.
+fn is_behind_known(case: &Case<'_>) -> bool {
+    let seen = case.entry.more.as_deref().and_then(|more| more.seen_best);
+    case.entry.base() == Base::Unknown && seen.is_some()
 }
 
 /// The row was once read as the expected version or a later one.
