@@ -82,8 +82,10 @@ impl Engine {
         if was_told || self.images.recall(&entry.key).is_some_and(|known| !known.seen) {
             return false;
         }
+        let versions = || entry.chain.versions().iter().filter(|version| version.leaves_row());
         let known_before = |column: usize| match base {
-            Base::Absent => true,
+            // An insert may have met an older row and been passed over: what no later update carried is as that row left it.
+            Base::Absent => versions().all(|version| self.masks.get(version.mask).has(column)),
             Base::Version(version) => version.op != Op::Update || self.masks.get(version.mask).has(column),
             Base::Unknown | Base::Content(..) => false,
         };
