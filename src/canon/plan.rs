@@ -393,14 +393,27 @@ fn check_rules(meta: &TableMeta, rules: &Rules) -> Result<(), PlanError> {
     }
 }
 
-/// The place in the table of a tap column: by rule, else by name, unless a rule gives that place to another column.
+/// The place in the table of a tap column: by rule, else by name, also by a name that Avro allows, unless a rule gives that
+/// place to another column.
 fn place_of(meta: &TableMeta, rules: &Rules, tap_name: &str) -> Option<usize> {
     if let Some(target) = rules.rename.get(tap_name) {
         return meta.column(target);
     }
-    let place = meta.column(tap_name)?;
+    let place = meta.column(tap_name).or_else(|| place_of_adjusted(meta, tap_name))?;
     let taken = rules.rename.values().any(|target| meta.column(target) == Some(place));
     (!taken).then_some(place)
+}
+
+/// The one column whose name, written as Debezium's `field.name.adjustment.mode=avro` does, is this: what Avro does not allow
+/// becomes `_`, and a digit in front gets one before it.
+fn place_of_adjusted(meta: &TableMeta, tap_name: &str) -> Option<usize> {
+    let legal = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
+    let is_meant = |name: &str| {
+        let prefix = name.starts_with(|first: char| first.is_ascii_digit()).then_some('_');
+        prefix.into_iter().chain(name.chars().map(legal)).eq(tap_name.chars())
+    };
+    let mut places = (0..meta.columns.len()).filter(|place| is_meant(&meta.columns[*place].name));
+    places.next().filter(|_| places.next().is_none())
 }
 
 fn key_names(meta: &TableMeta, rules: &Rules, key_columns: Option<&[String]>) -> Result<Vec<String>, PlanError> {

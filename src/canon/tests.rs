@@ -499,6 +499,22 @@ fn keys_are_canonical_and_their_faults_named() {
 }
 
 #[test]
+fn columns_whose_names_avro_does_not_allow() {
+    let names = ["order-no", "2nd", "a b", "a.b", "plain"];
+    let columns = names.iter().map(|name| column(name, "text")).collect();
+    let (schema, name) = ("s".into(), "t".into());
+    let meta = TableMeta { dialect: Dialect::Postgres, schema, name, columns, primary_key: vec![0] };
+    let keys = ["order_no".to_owned()];
+    let plan = Plan::new(TableId(7), Arc::new(meta), &Rules::default(), Some(&keys)).expect("a plan");
+    assert_eq!(plan.key_places(), [0]);
+    // Two columns could be meant by `a_b`: neither is.
+    for (tap, place) in [("order_no", Some(0)), ("_2nd", Some(1)), ("a_b", None), ("a b", Some(2)), ("plain", Some(4))]
+    {
+        assert_eq!(plan.place_of_tap(tap), place, "{tap}");
+    }
+}
+
+#[test]
 fn a_plan_says_what_it_lacks() {
     let make = |declared: &str, rules: Rules, key: Option<&[String]>, primary_key: Vec<usize>| {
         let columns = vec![column("id", declared), column("v", "text")];
