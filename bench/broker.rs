@@ -141,7 +141,7 @@ fn decoder() -> impl FnMut(Batch) -> Vec<Input> {
         let of = |record: Record<'_>| {
             let at = Position { partition: record.partition, offset: record.offset };
             let understood = decoder.decode("orders", record);
-            let Understood::Change(change) = understood else { unreachable!("updates only: {understood:?}") };
+            let Ok(Understood::Change(change)) = understood else { unreachable!("updates only: {understood:?}") };
             Input::Change(tracker.track(at, change))
         };
         batch.records().map(of).collect()

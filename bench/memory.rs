@@ -2,19 +2,22 @@
 
 use std::time::Instant;
 
-use afterimage::decode::{self, Understood};
+use afterimage::decode::{self, Decoder, Understood};
 use afterimage::engine::{Engine, Input, Options};
-use afterimage::model::{Position, Tick};
+use afterimage::model::{Batch, Position, Tick};
 
 use crate::process::resident;
 use crate::record::{NoImages, SHARED, Tracker, batch, batch_of};
 
-const CHANGES: u64 = 1_000_000;
-const BATCH: u64 = 4096;
+pub(crate) const CHANGES: u64 = 1_000_000;
+pub(crate) const BATCH: u64 = 4096;
+
+/// Batches that are read again and again: more than a processor keeps near itself.
+pub(crate) const BATCHES: u64 = 64;
 
 /// How far a change goes in a measurement.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+pub(crate) enum Stage {
     /// Nothing is understood: what the JSON library takes to skip the text.
     Skipped,
     Decoded,
@@ -46,8 +49,12 @@ fn bytes_per_record() -> usize {
 /// Changes per second up to a stage.
 fn run(stage: Stage) -> f64 {
     let tables = if stage == Stage::DecodedInTurn { &SHARED[..] } else { &SHARED[..1] };
-    let batches: Vec<_> = (0..64).map(|index| batch_of(tables, index * BATCH, BATCH)).collect();
-    let mut decoder = decode::decoder(&decode::Options::default());
+    let batches: Vec<_> = (0..BATCHES).map(|index| batch_of(tables, index * BATCH, BATCH)).collect();
+    rate(stage, &batches, &mut *decode::decoder(&decode::Options::default()))
+}
+
+/// Changes per second up to a stage, of these batches over and over.
+pub(crate) fn rate(stage: Stage, batches: &[Batch], decoder: &mut dyn Decoder) -> f64 {
     let mut tracker = Tracker::new();
     let mut engine = Engine::new(Options::default(), Box::new(NoImages));
     engine.handle(Input::Assigned { partition: afterimage::model::PartitionId(0), next: 0 }, Tick(0));
@@ -61,7 +68,7 @@ fn run(stage: Stage) -> f64 {
                 std::hint::black_box(serde_json::from_str::<serde::de::IgnoredAny>(text).expect("updates are JSON"));
                 continue;
             }
-            let Understood::Change(change) = decoder.decode("orders", record) else { unreachable!("updates only") };
+            let Ok(Understood::Change(change)) = decoder.decode("orders", record) else { unreachable!("updates only") };
             let at = Position { partition: afterimage::model::PartitionId(0), offset: offset - 1 };
             if stage <= Stage::DecodedInTurn {
                 std::hint::black_box(change);
@@ -98,7 +105,7 @@ pub(crate) fn bytes_per_version() {
         let batch = batch(first, BATCH);
         for record in batch.records() {
             let at = Position { partition: record.partition, offset: record.offset };
-            let Understood::Change(change) = decoder.decode("orders", record) else { unreachable!("updates only") };
+            let Ok(Understood::Change(change)) = decoder.decode("orders", record) else { unreachable!("updates only") };
             let mut tracked = tracker.track(at, change);
             tracked.before = None;
             key_bytes += tracked.key.bytes().len();

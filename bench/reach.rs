@@ -5,7 +5,7 @@
 //! cargo bench --bench reach                                        # from memory only
 //! AFTERIMAGE_BENCH_BROKER=127.0.0.1:9092 cargo bench --bench reach  # and from a broker
 //! AFTERIMAGE_BENCH_PG=postgres://… cargo bench --bench reach        # and lookups
-//! cargo bench --bench reach -- memory changes broker idle lookup   # only those named
+//! cargo bench --bench reach -- memory changes avro broker idle lookup   # only those named
 //! ```
 //! Prints one JSON object a line. Topics and tables it makes are its own and are removed.
 #![allow(
@@ -15,6 +15,7 @@
     reason = "a benchmark prints and measures"
 )]
 
+mod avro;
 mod broker;
 mod idle;
 mod lookup;
@@ -34,6 +35,9 @@ fn main() {
     }
     if wanted("changes") {
         memory::changes_per_second();
+    }
+    if wanted("avro") {
+        avro::changes_per_second();
     }
     if wanted("broker") {
         match &broker {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  tap ──bytes──▶ decode ──Change──▶ engine ──Lookup──▶ target
-//!                   canon            │  ◀──Observed rows──┘
+//!      registry ──▶ canon            │  ◀──Observed rows──┘
 //!                                    ├──Finding──▶ store ──▶ report, web
 //!                                    └──Commit──▶ tap
 //! ```
@@ -12,7 +12,7 @@
 //! **Architecture invariant:** [`model`], [`decode`], [`canon`] and [`engine`] are pure: no clock, randomness, async,
 //! network or hash-map iteration. Time and bytes come in, decisions come out; the same inputs give the same outputs.
 //!
-//! **Architecture invariant:** adapters ([`tap`], [`target`], [`store`], [`report`]) wait and never decide; only
+//! **Architecture invariant:** adapters ([`tap`], [`registry`], [`target`], [`store`], [`report`]) wait and never decide; only
 //! [`runtime`] knows who sends what to whom, and it neither compares nor classifies.
 //!
 //! A first reading: [`engine::event`], the contract in [`engine`], then `engine/judge.rs`, `runtime/driver.rs`,
@@ -25,6 +25,8 @@ pub mod model;
 pub mod tap;
 
 pub mod decode;
+
+pub mod registry;
 
 pub mod canon;
 

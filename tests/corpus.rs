@@ -75,7 +75,7 @@ impl Pair<'_> {
         batch.push((PartitionId(0), 0, None), Some(br#"{"id":1}"#), Some(record.as_bytes()), []);
         let record = batch.records().next().expect("one record was pushed");
         let mut decoder = decode::decoder(&decode::Options::default());
-        match decoder.decode("p.s.t", record) {
+        match decoder.decode("p.s.t", record).expect("no schema is wanted") {
             Understood::Change(change) => change.after.expect("an insert has a row").into_owned(),
             other @ (Understood::KeyChange(_)
             | Understood::Tombstone

@@ -85,6 +85,9 @@ pub struct Source {
     /// heartbeat:SCHEMA.TABLE.COLUMN, inferred, assumed
     #[arg(long, value_name = "HOW")]
     pub applied: Vec<String>,
+    /// Schema registry of Avro records, as decode.registry in a configuration
+    #[arg(long, value_name = "URL")]
+    pub registry: Option<String>,
     /// Only this pipeline; without a file, the name it is given
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,
@@ -197,6 +200,9 @@ pub struct Decode {
     /// Configuration file (TOML)
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Schema registry of Avro records, as decode.registry in a configuration
+    #[arg(long, value_name = "URL")]
+    pub registry: Option<String>,
     /// Only this pipeline
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,

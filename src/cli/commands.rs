@@ -147,6 +147,7 @@ fn flags(source: &args::Source) -> Flags {
         tap: source.tap.clone(),
         target: source.target.clone(),
         applied: source.applied.clone(),
+        registry: source.registry.clone(),
         pipeline: source.pipeline.clone(),
     }
 }
@@ -270,8 +271,13 @@ fn audited(config: &Config, source: &args::Source, problems: &mut Problems) -> O
 fn decode(args: args::Decode) -> Result<u8, CliError> {
     let mut problems = Problems::default();
     let stop = CancellationToken::new();
-    let source =
-        args::Source { config: args.config, tap: args.tap, pipeline: args.pipeline, ..args::Source::default() };
+    let source = args::Source {
+        config: args.config,
+        tap: args.tap,
+        registry: args.registry,
+        pipeline: args.pipeline,
+        ..args::Source::default()
+    };
     let loaded = loaded(&source, Need::Taps, &mut problems);
     let range = understand::range(&args.range, &mut problems);
     let pipeline = loaded

@@ -46,6 +46,8 @@ pub struct Flags {
     pub target: Option<String>,
     /// `--applied`, each time it was given.
     pub applied: Vec<String>,
+    /// `--registry`.
+    pub registry: Option<String>,
     /// `--pipeline`: the one that the others speak of, and the only one wanted.
     pub pipeline: Option<String>,
 }
@@ -157,7 +159,7 @@ fn put_flags(written: &mut Node, flags: &Flags, around: &Surroundings, problems:
         let text = super::expand::expand(text, around);
         problems.take("--tap", text.and_then(|text| url::tap(&text, &origin("--tap"))))
     });
-    if tap.is_none() && flags.target.is_none() && flags.applied.is_empty() {
+    if tap.is_none() && flags.target.is_none() && flags.applied.is_empty() && flags.registry.is_none() {
         return;
     }
     let Some(name) = pipeline_of_flags(written, flags, tap.as_ref(), problems) else { return };
@@ -176,6 +178,11 @@ fn put_flags(written: &mut Node, flags: &Flags, around: &Surroundings, problems:
         let mut keys = section("target");
         keys.push("url".into());
         written.put(&keys, Node::text(target, &origin("--target")));
+    }
+    if let Some(registry) = &flags.registry {
+        let mut keys = section("decode");
+        keys.push("registry".into());
+        written.put(&keys, Node::text(registry, &origin("--registry")));
     }
     if !flags.applied.is_empty() {
         let list = flags.applied.iter().map(|how| Node::text(how, &origin("--applied"))).collect();
@@ -402,6 +409,7 @@ mod tests {
             tap: Some(tap.into()),
             target: Some(target.into()),
             applied: applied.iter().map(|how| (*how).to_owned()).collect(),
+            registry: None,
             pipeline: None,
         }
     }
@@ -469,6 +477,7 @@ mod tests {
             tap: Some("file:x".into()),
             target: Some("oracle://h".into()),
             applied: vec!["guess".into()],
+            registry: None,
             pipeline: None,
         };
         let problems = load(&Layers { file: None, around: &around, flags, need: Need::Pipelines }).unwrap_err();

@@ -34,7 +34,9 @@ pub use self::load::{Layers, Loaded, load};
 pub use self::position::{Bound, Place, Start};
 pub use self::problem::{Problem, Problems};
 pub use self::unit::Auto;
-pub use self::word::{AlertType, Applier, Commits, Disclosure, Format, Order, Pooler, Schedule, TapType, TargetType};
+pub use self::word::{
+    AlertType, Applier, Commits, Disclosure, Format, Order, Pooler, RegistryIds, Schedule, TapType, TargetType,
+};
 use crate::model::finding::{Kind, Severity};
 
 /// A whole configuration, checked.
@@ -234,7 +236,7 @@ pub enum FilePath {
 }
 
 /// How records are understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Decode {
     /// Their format.
     pub format: Format,
@@ -244,6 +246,21 @@ pub struct Decode {
     pub nulls: SentNulls,
     /// Debezium: the marker of an unchanged, unsent column, where the connector was given one of its own.
     pub placeholder: Option<String>,
+    /// Where schemas are that records name; `None` where records carry theirs, or have none.
+    pub registry: Option<Registry>,
+}
+
+/// A schema registry.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    /// Its addresses, asked in turn. Never empty. Each may hold a user and a password.
+    pub urls: Vec<SecretString>,
+    /// A bearer token.
+    pub token: Option<SecretString>,
+    /// Certificates that are trusted besides the system's.
+    pub authority: Option<PathBuf>,
+    /// What the number before a record counts.
+    pub ids: RegistryIds,
 }
 
 /// Whether a DMS task sends nulls and empty values.

@@ -14,7 +14,9 @@ use super::evidence::Evidence;
 use super::position::{Place, Start};
 use super::secret::{Address, Hook, Secret};
 use super::unit::{Auto, Count, Flag, OneOrMany, Scalar, Size, Span, field, not_a, not_among, one_of};
-use super::word::{AlertType, Applier, Commits, Disclosure, Format, Order, Pooler, Schedule, TapType, TargetType};
+use super::word::{
+    AlertType, Applier, Commits, Disclosure, Format, Order, Pooler, RegistryIds, Schedule, TapType, TargetType,
+};
 use super::{Patrol, Tolerance};
 use crate::model::finding::{Kind, Severity};
 
@@ -254,8 +256,15 @@ impl Default for RawTap {
 pub struct RawDecode {
     /// Their format.
     pub format: Format,
-    /// Confluent-compatible schema registry. Not supported by this version.
+    /// Addresses of the schema registry, several behind commas: Confluent's, one that answers as it does, or Apicurio
+    /// (`…/apis/ccompat/v7`, `…/apis/registry/v2`). May hold a user and a password.
     pub registry: Address,
+    /// Bearer token for the registry.
+    pub registry_token: Secret,
+    /// A file of certificates, in PEM, that are trusted for the registry besides the system's.
+    pub registry_ca: String,
+    /// What the number before a record counts.
+    pub registry_ids: RegistryIds,
     /// DMS: the field that the task settings name for the before image.
     pub before_image: String,
     /// DMS: the task sends nulls and empty values (`IncludeNullAndEmpty`), so that a missing column was not sent.
@@ -269,6 +278,9 @@ impl Default for RawDecode {
         RawDecode {
             format: Format::Auto,
             registry: Address::default(),
+            registry_token: Secret::default(),
+            registry_ca: String::new(),
+            registry_ids: RegistryIds::Auto,
             before_image: String::new(),
             include_null_and_empty: Flag(false),
             placeholder: String::new(),

@@ -39,6 +39,19 @@ words! {
 }
 
 words! {
+    /// What the number that a record names its schema by counts.
+    RegistryIds {
+        /// What the registry's Confluent-compatible interface counts; without one, Apicurio's contents. A number of 8 bytes:
+        /// Apicurio's versions of artifacts.
+        Auto = "auto",
+        /// Apicurio's versions of artifacts (`globalId`).
+        Global = "global",
+        /// Apicurio's contents (`contentId`).
+        Content = "content",
+    }
+}
+
+words! {
     /// What findings carry of row values.
     Disclosure {
         /// The values.

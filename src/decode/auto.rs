@@ -1,10 +1,12 @@
 //! The decoder of a tap: tells each record's format, or holds it to the declared one.
 
-use super::debezium::{Debezium, Unread};
+use super::avro::{Framed, framed};
+use super::debezium::{Debezium, Letter, Unread};
 use super::dms::Dms;
 use super::sniff::{self, Shape};
-use super::{Decoder, Format, Options, Understood};
-use crate::model::{Record, Reject};
+use super::{Decoder, Format, Options, Schemas, Understood};
+use crate::model::schema::Part;
+use crate::model::{Definition, Record, Reject, SchemaId, Wanted};
 
 /// Reads every format of this version.
 #[derive(Debug)]
@@ -35,21 +37,15 @@ impl Reader {
         }
     }
 
-    fn read<'a>(
-        &mut self,
-        shape: Shape,
-        topic: &str,
-        record: &Record<'a>,
-        text: &'a str,
-    ) -> Result<Understood<'a>, Unread<'a>> {
+    fn read<'a>(&mut self, shape: Shape, letter: &Letter<'_, 'a>, text: &'a str) -> Result<Understood<'a>, Unread<'a>> {
         self.last = match shape {
             Shape::Dms => Format::Dms,
             Shape::Debezium | Shape::Control(_) => Format::Debezium,
             Shape::Null | Shape::Unread(_) => Format::Auto,
         };
         match (shape, self.options.format) {
-            (Shape::Dms, Format::Auto | Format::Dms) => self.dms.decode(&self.options, record, text),
-            (Shape::Debezium, Format::Auto | Format::Debezium) => self.debezium.decode(topic, record, text),
+            (Shape::Dms, Format::Auto | Format::Dms) => self.dms.decode(&self.options, letter.record, text),
+            (Shape::Debezium, Format::Auto | Format::Debezium) => self.debezium.decode(letter, text),
             (Shape::Null, _) => Ok(Understood::Tombstone),
             (Shape::Control(word), Format::Auto | Format::Debezium) => Ok(Understood::Control(word)),
             (Shape::Control(_) | Shape::Debezium, Format::Dms) => Ok(reject("a Debezium record where DMS is declared")),
@@ -59,16 +55,16 @@ impl Reader {
     }
 
     /// Understands a text as what it most likely is, and if it is not that, as what it is.
-    fn understand<'a>(&mut self, topic: &str, record: &Record<'a>, text: &'a str) -> Understood<'a> {
+    fn understand<'a>(&mut self, letter: &Letter<'_, 'a>, text: &'a str) -> Understood<'a> {
         let likely = self.likely(text);
-        let (payload, complaint) = match self.read(likely, topic, record, text) {
+        let (payload, complaint) = match self.read(likely, letter, text) {
             Ok(understood) => return understood,
             Err(Unread::Broken(reject)) => return Understood::Reject(reject),
             Err(Unread::Other { payload, complaint }) => (payload, complaint),
         };
         match sniff::shape(payload) {
             Ok(shape) if shape == likely => reject(complaint),
-            Ok(shape) => match self.read(shape, topic, record, payload) {
+            Ok(shape) => match self.read(shape, letter, payload) {
                 Ok(understood) => understood,
                 Err(Unread::Broken(reject)) => Understood::Reject(reject),
                 Err(Unread::Other { complaint, .. }) => reject(complaint),
@@ -83,19 +79,51 @@ impl Decoder for Reader {
         self.last
     }
 
-    fn decode<'a>(&mut self, topic: &str, record: Record<'a>) -> Understood<'a> {
+    fn learn(&mut self, id: SchemaId, definition: &Definition) {
+        self.debezium.learn(id, definition);
+    }
+
+    fn decode<'a>(&mut self, topic: &str, record: Record<'a>) -> Result<Understood<'a>, Wanted> {
         self.last = Format::Auto;
-        let Some(value) = record.value else { return Understood::Tombstone };
-        if let Some(framing) = sniff::framing(&record, value) {
-            return reject(format!("{framing}; not read by this version"));
+        let Some(value) = record.value else { return Ok(Understood::Tombstone) };
+        match framed(&record, Part::Value, value) {
+            Some(Ok(framed)) => return self.framed(topic, &record, framed),
+            Some(Err(reason)) => return Ok(reject(reason)),
+            None => {}
+        }
+        if let Some(framing) = sniff::framing(value) {
+            return Ok(reject(format!("{framing}; not read by this version")));
         }
         let text = match simdutf8::compat::from_utf8(value) {
             Ok(text) => text,
             Err(error) => {
-                return reject(format!("neither UTF-8 text nor a known binary form: byte {}", error.valid_up_to()));
+                let at = error.valid_up_to();
+                return Ok(reject(format!("neither UTF-8 text nor a known binary form: byte {at}")));
             }
         };
-        self.understand(topic, &record, text)
+        let key = match self.debezium.framed_key(self.options.schemas, &record)? {
+            Some(Ok(key)) => Some(key),
+            Some(Err(reason)) => return Ok(reject(reason)),
+            None => None,
+        };
+        Ok(self.understand(&Letter { topic, record: &record, key }, text))
+    }
+}
+
+impl Reader {
+    /// Understands a value whose schema is in a registry.
+    fn framed<'a>(&mut self, topic: &str, record: &Record<'a>, value: Framed<'a>) -> Result<Understood<'a>, Wanted> {
+        match (self.options.format, self.options.schemas) {
+            (Format::Dms, _) => Ok(reject("a record whose schema is in a registry where DMS is declared")),
+            (Format::Auto | Format::Debezium, Schemas::Nowhere) => {
+                let id = value.id;
+                Ok(reject(format!("its {id} is in a registry: set `decode.registry` to the address of that registry")))
+            }
+            (Format::Auto | Format::Debezium, Schemas::Registry) => {
+                self.last = Format::Debezium;
+                self.debezium.decode_framed(topic, record, value)
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`Reject`] with a reason, never a panic and never silence.
 
 mod auto;
+mod avro;
 mod calendar;
 mod debezium;
 mod decimal;
@@ -19,7 +20,7 @@ mod sniff;
 mod tests;
 
 pub use self::keys::{KeyRule, KeyRules};
-use crate::model::{Change, Record, Reject};
+use crate::model::{Change, Definition, Record, Reject, SchemaId, Wanted};
 
 /// The formats a tap may be declared to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -27,7 +28,7 @@ pub enum Format {
     /// Sniffed for each record.
     #[default]
     Auto,
-    /// Debezium envelopes as JSON, with or without schemas.
+    /// Debezium envelopes as JSON, with or without schemas, or as Avro whose schemas are in a registry.
     Debezium,
     /// AWS DMS JSON.
     Dms,
@@ -45,6 +46,16 @@ impl Format {
     }
 }
 
+/// Where schemas are that records name and do not carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Schemas {
+    /// Nowhere: values that name one are not understood, keys that seem to do say nothing.
+    #[default]
+    Nowhere,
+    /// In a registry: they are asked for.
+    Registry,
+}
+
 /// What the user declared about the tap's records.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -56,6 +67,8 @@ pub struct Options {
     pub include_null_and_empty: bool,
     /// Debezium: the marker of an unchanged, unsent column.
     pub placeholder: Option<String>,
+    /// Schemas that records name.
+    pub schemas: Schemas,
     /// Key columns of the user's choice. They are used whatever key a record has.
     pub keys: KeyRules,
 }
@@ -97,7 +110,13 @@ impl Understood<'_> {
 /// that [depend on order](Format::depends_on_order).
 pub trait Decoder: Send {
     /// Understands one record of `topic`.
-    fn decode<'a>(&mut self, topic: &str, record: Record<'a>) -> Understood<'a>;
+    ///
+    /// # Errors
+    /// A schema must be known first: after [`Decoder::learn`] the record is asked for again.
+    fn decode<'a>(&mut self, topic: &str, record: Record<'a>) -> Result<Understood<'a>, Wanted>;
+
+    /// Takes what a registry holds under an id. Kept within a bound: it may be wanted again.
+    fn learn(&mut self, id: SchemaId, definition: &Definition);
 
     /// The format the last record was read as; [`Format::Auto`] where it was of none.
     fn format(&self) -> Format;

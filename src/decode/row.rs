@@ -39,6 +39,31 @@ pub(super) struct Marks {
     pub(super) texts: Vec<Box<str>>,
     /// Arrays and objects, as written.
     pub(super) written: Vec<Box<str>>,
+    /// Bytes, where the encoding has those.
+    pub(super) bytes: Box<[u8]>,
+}
+
+impl Marks {
+    #[inline]
+    pub(super) fn hold_text(&self, text: &str) -> bool {
+        self.texts.iter().any(|mark| **mark == *text)
+    }
+
+    /// Of a value as written.
+    pub(super) fn hold_raw(&self, raw: &str) -> bool {
+        let quoted = || raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        match raw.as_bytes().first() {
+            Some(b'[' | b'{') => self.written.iter().any(|mark| **mark == *raw),
+            Some(b'"') if raw.contains('\\') => super::json::text(raw).is_ok_and(|text| self.hold_text(&text)),
+            Some(b'"') => quoted().is_some_and(|text| self.hold_text(text)),
+            Some(_) | None => false,
+        }
+    }
+
+    /// No bytes are no marker.
+    pub(super) fn hold_bytes(&self, bytes: &[u8]) -> bool {
+        *self.bytes == *bytes && !bytes.is_empty()
+    }
 }
 
 /// Which columns are read as written.
@@ -230,14 +255,7 @@ impl<'de, R: ReadCell> Visitor<'de> for RowSeed<'_, R> {
 
 impl<R: ReadCell> RowSeed<'_, R> {
     pub(super) fn take_written<'a>(&self, at: Option<usize>, name: &str, raw: &'a str) -> Taken<'a> {
-        let quoted = || raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let not_sent = match raw.as_bytes().first() {
-            Some(b'[' | b'{') => self.marks.written.iter().any(|mark| **mark == *raw),
-            Some(b'"') if raw.contains('\\') => super::json::text(raw).is_ok_and(|text| self.is_mark(&text)),
-            Some(b'"') => quoted().is_some_and(|text| self.is_mark(text)),
-            Some(_) | None => false,
-        };
-        if not_sent { Taken::NotSent } else { self.reader.written(at, name, raw).into() }
+        if self.marks.hold_raw(raw) { Taken::NotSent } else { self.reader.written(at, name, raw).into() }
     }
 
     /// Adds the cell of a simple value; `None` where it must be seen as written. Each kind of value is added where it is
@@ -268,7 +286,7 @@ impl<R: ReadCell> RowSeed<'_, R> {
 
     #[inline]
     pub(super) fn is_mark(&self, text: &str) -> bool {
-        self.marks.texts.iter().any(|mark| **mark == *text)
+        self.marks.hold_text(text)
     }
 }
 

@@ -1,23 +1,15 @@
 //! Which format a record is in. Formats that are recognised and not read are named, so that the reason helps.
 
+use super::debezium::FLATTENED;
 use super::json::{self, Fields};
-use crate::model::Record;
 
 /// The first bytes of records that the Kinesis Producer Library packed together.
 const KPL_MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 
-/// Why a value that is not plain JSON text is not read: the name of its framing.
-pub(super) fn framing(record: &Record<'_>, value: &[u8]) -> Option<&'static str> {
-    let names_schema = |name: &[u8]| {
-        name == b"__value_schema_id" || name.starts_with(b"apicurio.value.") || name == b"apicurio.globalId"
-    };
-    if record.headers().any(|(name, _)| names_schema(name)) {
-        return Some("a record whose schema is in a registry, named in its headers");
-    }
+/// Why a value that is neither framed nor plain JSON text is not read: the name of its framing.
+pub(super) fn framing(value: &[u8]) -> Option<&'static str> {
     match value {
         [] => Some("an empty value (neither null nor JSON)"),
-        [0x00, ..] if value.len() > 5 => Some("a schema-registry framed record (Avro, Protobuf or JSON Schema)"),
-        [0x01, ..] if value.len() > 17 => Some("a schema-registry framed record with a GUID"),
         _ if value.starts_with(&KPL_MAGIC) => Some("an aggregate of the Kinesis Producer Library"),
         _ => None,
     }
@@ -76,7 +68,7 @@ pub(super) fn shape(text: &str) -> Result<Shape, String> {
     } else if !fields.0.is_empty() && fields.0.iter().all(|(name, _)| matches!(&**name, "ts_ms" | "ts_us" | "ts_ns")) {
         Shape::Control("heartbeat")
     } else {
-        Shape::Unread("a flattened Debezium record or a plain row: without `op` and `source` it says no change")
+        Shape::Unread(FLATTENED)
     })
 }
 
@@ -91,8 +83,7 @@ mod tests {
 
     #[test]
     fn shapes() {
-        let plain =
-            Shape::Unread("a flattened Debezium record or a plain row: without `op` and `source` it says no change");
+        let plain = Shape::Unread(FLATTENED);
         for (text, expected) in [
             (r#"{"op":"c","source":{}}"#, Shape::Debezium),
             (r#"{"op":"create","source":{}}"#, plain),

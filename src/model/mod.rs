@@ -8,6 +8,7 @@ pub mod key;
 pub mod position;
 pub mod record;
 pub mod row;
+pub mod schema;
 pub mod table;
 pub mod time;
 
@@ -17,5 +18,6 @@ pub use key::{Key, TableId};
 pub use position::{PartitionId, Position};
 pub use record::{Batch, Record};
 pub use row::{Columns, Row, Typing};
+pub use schema::{Definition, SchemaId, Wanted};
 pub use table::{ColumnMeta, Dialect, TableMeta};
 pub use time::{SourceTime, Tick, Wall};

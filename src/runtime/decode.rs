@@ -4,14 +4,13 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::config::Tap;
-use crate::decode::{Decoder, Understood};
 use crate::model::{Batch, Record};
 use crate::tap::Partitions;
 
 use super::clock::Clock;
-use super::entry::{DecodeArgs, DecodeEnd, DecodedRecord, Failure};
+use super::entry::{DecodeArgs, DecodeEnd, DecodedRecord, Failure, Outcome};
 use super::range::Reading;
-use super::settings;
+use super::schemas::{ENDS_WITHIN, Patience, Reader, Schemas, Waiter};
 
 type Each<'a> = &'a mut (dyn FnMut(DecodedRecord<'_>) -> ControlFlow<()> + Send);
 
@@ -19,10 +18,11 @@ type Each<'a> = &'a mut (dyn FnMut(DecodedRecord<'_>) -> ControlFlow<()> + Send)
 pub(super) fn decode(args: &DecodeArgs, each: Each<'_>) -> Result<DecodeEnd, Failure> {
     let clock = Clock::start();
     let partitions = Partitions::default();
+    let schemas = Schemas::of(&args.decode, Waiter::ending("decode", clock, Patience::For(ENDS_WITHIN)))?;
     let reading =
         Reading { command: "decode", tap: &args.tap, range: &args.range, partitions: &partitions, stop: &args.stop };
     let mut records = Records {
-        decoder: crate::decode::decoder(&settings::decoder(&args.decode, &args.tables)),
+        reader: Reader::new(&args.decode, &args.tables, &schemas),
         partitions: partitions.clone(),
         tap: match args.tap {
             Tap::Kafka(_) => "kafka",
@@ -33,11 +33,12 @@ pub(super) fn decode(args: &DecodeArgs, each: Each<'_>) -> Result<DecodeEnd, Fai
         lasted: Duration::ZERO,
     };
     let outcome = reading.batches(&clock, |batch| records.batch(batch, &clock, each))?;
+    let outcome = if schemas.gave_up() { Outcome::Incomplete } else { outcome };
     Ok(DecodeEnd { elapsed: records.lasted, outcome })
 }
 
 struct Records {
-    decoder: Box<dyn Decoder>,
+    reader: Reader,
     partitions: Partitions,
     tap: &'static str,
     left: u64,
@@ -62,13 +63,13 @@ impl Records {
     fn record(&mut self, record: Record<'_>, each: Each<'_>) -> ControlFlow<()> {
         let name = self.partitions.name(record.partition);
         let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
-        let understood: Understood = self.decoder.decode(&name.topic, record);
+        let Ok(understood) = self.reader.read(&name.topic, record) else { return ControlFlow::Break(()) };
         each(DecodedRecord {
             tap: self.tap,
             partition: &name,
             offset,
             timestamp_ms,
-            format: self.decoder.format(),
+            format: self.reader.format(),
             understood: &understood,
         })
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::canon::{Binding, Expected, Mask};
-use crate::decode::{Decoder, Understood};
+use crate::decode::Understood;
 use crate::engine::Input;
 use crate::engine::event::{Image, Tracked};
 use crate::model::{Batch, Change, Columns, Key, Op, PartitionId, Position, Record, Row, TableId, Typing};
@@ -13,6 +13,7 @@ use crate::tap::Partitions;
 
 use super::images::Kept;
 use super::mapping::Mapper;
+use super::schemas::{Reader, Stopped};
 use super::tables::{Mapped, Table, Tables};
 use super::tell;
 
@@ -58,7 +59,7 @@ impl Passed {
 
 /// What one thread needs.
 pub(super) struct Decoding {
-    pub(super) decoder: Box<dyn Decoder>,
+    pub(super) reader: Reader,
     pub(super) mapper: Mapper,
     pub(super) partitions: Partitions,
     pub(super) bindings: Bindings,
@@ -95,8 +96,12 @@ struct Place<'t> {
 }
 
 impl Decoding {
-    /// Decodes a batch. Blocks while the target cannot be asked for a table that is new.
-    pub(super) fn decode(&mut self, batch: Batch) -> Decoded {
+    /// Decodes a batch. Blocks while the target cannot be asked for a table that is new, or the registry for a schema; a stop
+    /// meanwhile leaves the batch unread.
+    ///
+    /// # Errors
+    /// When it was stopped before the registry answered.
+    pub(super) fn decode(&mut self, batch: Batch) -> Result<Decoded, Stopped> {
         let mut out = Decoded {
             inputs: Vec::with_capacity(batch.len() + 4),
             images: Vec::with_capacity(batch.len()),
@@ -112,17 +117,17 @@ impl Decoding {
                     name
                 }
             };
-            self.record(&name, record, &mut out);
+            self.record(&name, record, &mut out)?;
             out.reached.insert(record.partition, record.offset + 1);
         }
-        Decoded { batch, ..out }
+        Ok(Decoded { batch, ..out })
     }
 
-    fn record(&mut self, topic: &str, record: Record<'_>, out: &mut Decoded) {
+    fn record(&mut self, topic: &str, record: Record<'_>, out: &mut Decoded) -> Result<(), Stopped> {
         let at = Position { partition: record.partition, offset: record.offset };
         let place = Place { topic, at, appended: record.timestamp_ms };
-        let understood = self.decoder.decode(topic, record);
-        out.depends_on_order |= self.decoder.format().depends_on_order();
+        let understood = self.reader.read(topic, record)?;
+        out.depends_on_order |= self.reader.format().depends_on_order();
         match understood {
             Understood::Change(change) => self.change(&place, change, out),
             Understood::KeyChange(pair) => {
@@ -133,6 +138,7 @@ impl Decoding {
             Understood::Tombstone | Understood::Control(_) => {}
             Understood::Reject(reject) => out.reject(at, reject.reason, reject.table),
         }
+        Ok(())
     }
 
     fn change(&mut self, place: &Place<'_>, change: Change<'_>, out: &mut Decoded) {

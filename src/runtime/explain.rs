@@ -24,6 +24,7 @@ use super::findings::{self, writing};
 use super::mapping::PlanRules;
 use super::pipeline::positions;
 use super::range::Reading;
+use super::schemas::{ENDS_WITHIN, Patience, Reader, Schemas, Stopped, Waiter};
 use super::settings;
 use super::tables::{Mapped, Table};
 use super::tell::chain;
@@ -77,19 +78,22 @@ pub(super) async fn explain(args: ExplainArgs, out: &mut (dyn Write + Send)) -> 
 fn gather(args: &ExplainArgs, partitions: &Partitions) -> Result<Gathered, Failure> {
     let (tap, range) = (&args.pipeline.tap, &args.range);
     let reading = Reading { command: "explain", tap, range, partitions, stop: &args.stop };
-    let mut decoder = crate::decode::decoder(&settings::decoder(&args.pipeline.decode, &args.pipeline.tables));
+    let (clock, decode) = (Clock::start(), &args.pipeline.decode);
+    let schemas = Schemas::of(decode, Waiter::ending("explain", clock, Patience::For(ENDS_WITHIN)))?;
+    let mut reader = Reader::new(decode, &args.pipeline.tables, &schemas);
     let mut gathered = Gathered::default();
-    let outcome = reading.batches(&Clock::start(), |batch| {
+    let outcome = reading.batches(&clock, |batch| {
         for record in batch.records() {
             let (name, offset) = (partitions.name(record.partition), record.offset);
-            match decoder.decode(&name.topic, record) {
-                Understood::Change(change) => gathered.take(args, name, offset, change),
-                Understood::KeyChange(pair) => {
+            match reader.read(&name.topic, record) {
+                Ok(Understood::Change(change)) => gathered.take(args, name, offset, change),
+                Ok(Understood::KeyChange(pair)) => {
                     let (old, new) = *pair;
                     gathered.take(args, name.clone(), offset, old);
                     gathered.take(args, name, offset, new);
                 }
-                Understood::Tombstone | Understood::Control(_) | Understood::Reject(_) => {}
+                Ok(Understood::Tombstone | Understood::Control(_) | Understood::Reject(_)) => {}
+                Err(Stopped) => return ControlFlow::Break(()),
             }
         }
         ControlFlow::Continue(())
@@ -97,7 +101,7 @@ fn gather(args: &ExplainArgs, partitions: &Partitions) -> Result<Gathered, Failu
     if gathered.topic.is_none() {
         return Err(unknown_table(args, &gathered));
     }
-    gathered.whole = outcome == Outcome::Clean;
+    gathered.whole = outcome == Outcome::Clean && !schemas.gave_up();
     Ok(gathered)
 }
 

@@ -21,6 +21,7 @@ use super::driver::Fed;
 use super::images::ImageStore;
 use super::ordered::{Ended, Ordered};
 use super::restore::Restore;
+use super::schemas::Stopped;
 use super::tables::Tables;
 
 /// Events taken from the tap ahead of the engine, besides the batches that are being decoded.
@@ -165,7 +166,7 @@ impl Window {
 /// The stage.
 pub(super) struct Ingest {
     pub(super) pipeline: Arc<str>,
-    pub(super) decoding: Ordered<Batch, Decoded>,
+    pub(super) decoding: Ordered<Batch, Result<Decoded, Stopped>>,
     /// Decodes on this thread what must be decoded in order.
     pub(super) one_by_one: Decoding,
     /// Records were met that are understood by those before them: everything is decoded on this thread from there on.
@@ -195,6 +196,12 @@ enum Ahead {
 /// Nobody listens any more.
 struct Gone;
 
+impl From<Stopped> for Gone {
+    fn from(_: Stopped) -> Gone {
+        Gone
+    }
+}
+
 impl Ingest {
     /// Runs until there is no further tap or nobody listens any more. A read that is continued brings a tap for each part.
     pub(super) fn run(&mut self, taps: &Receiver<Receiver<TapEvent>>, engine: &Sender<Fed>) {
@@ -216,10 +223,10 @@ impl Ingest {
             self.take_ahead(events, &mut ahead);
             let fed = match ahead.pop_front() {
                 None => return Ok(()),
-                Some(Ahead::Event(event)) => self.event(event),
+                Some(Ahead::Event(event)) => self.event(event)?,
                 Some(Ahead::Batch) => match self.decoding.answer() {
                     Some(Ok(decoded)) => {
-                        let decoded = self.in_order(decoded);
+                        let decoded = self.in_order(decoded?)?;
                         Fed::Inputs(self.batch(decoded))
                     }
                     // It panicked, and its pipeline ends: what was read behind the lost batch must not seem to be all.
@@ -248,10 +255,10 @@ impl Ingest {
         }
     }
 
-    fn event(&mut self, event: TapEvent) -> Fed {
-        match event {
+    fn event(&mut self, event: TapEvent) -> Result<Fed, Stopped> {
+        Ok(match event {
             TapEvent::Records(batch) => {
-                let decoded = self.one_by_one.decode(batch);
+                let decoded = self.one_by_one.decode(batch)?;
                 Fed::Inputs(self.batch(decoded))
             }
             TapEvent::Reached { partition, next } => {
@@ -290,7 +297,7 @@ impl Ingest {
             }
             TapEvent::Ended => Fed::TapEnded,
             TapEvent::Failed(error) => Fed::TapFailed(error),
-        }
+        })
     }
 
     fn tell_rejects(&self, decoded: &Decoded) {
@@ -339,14 +346,14 @@ impl Ingest {
     /// A batch that was decoded too early is decoded again. Too early is what must be understood by the records before it; and
     /// what was decoded before its table was found on the target, where changes before it are judged already: once one is,
     /// every later one must be.
-    fn in_order(&mut self, decoded: Decoded) -> Decoded {
+    fn in_order(&mut self, decoded: Decoded) -> Result<Decoded, Stopped> {
         self.in_sequence |= decoded.depends_on_order;
         let is_judged = |table: &TableId| self.met.contains(table) && self.tables.get(*table).is_some();
         let found_since = decoded.not_judged.keys().any(|(_, table)| is_judged(table));
         if found_since {
             self.epoch.fetch_add(1, Ordering::Release);
         }
-        if found_since || self.in_sequence { self.one_by_one.decode(decoded.batch) } else { decoded }
+        if found_since || self.in_sequence { self.one_by_one.decode(decoded.batch) } else { Ok(decoded) }
     }
 
     /// Findings of an earlier process in tables that are met for the first time.
@@ -370,7 +377,6 @@ mod tests {
     use crate::canon::Rules;
     use crate::config::load::{Flags, Need};
     use crate::config::{Layers, Surroundings, load};
-    use crate::decode;
     use crate::engine::event::Role;
     use crate::model::position::PartitionName;
     use crate::model::{Columns, Dialect, Tick};
@@ -379,6 +385,7 @@ mod tests {
     use super::super::clock::Clock;
     use super::super::decoding::Bindings;
     use super::super::mapping::{Finder, Mapper, PlanRules};
+    use super::super::schemas::{Patience, Reader, Schemas, Waiter};
     use super::super::settings;
     use super::super::tables::{Mapped, Table};
     use super::*;
@@ -403,8 +410,13 @@ mod tests {
             again: BTreeMap::from([(tables.id(&TABLE.into()), Tick(3_600_000))]),
         };
         let mapper = Mapper::new(finder, Arc::clone(&tables), Arc::clone(&epoch), clock);
+        let schemas = {
+            let _inside = runtime.enter();
+            let waiter = Waiter::ending("p", clock, Patience::Endless);
+            Schemas::of(&pipeline.decode, waiter).expect("there is no registry")
+        };
         let decoding = || Decoding {
-            decoder: decode::decoder(&decode::Options::default()),
+            reader: Reader::new(&pipeline.decode, &[], &schemas),
             mapper: mapper.clone(),
             partitions: partitions.clone(),
             bindings: Bindings::new(Arc::clone(&tables), "orders".into()),
@@ -464,14 +476,16 @@ mod tests {
         let mut ingest = ingest(&runtime);
         let table = ingest.tables.id(&TABLE.into());
         ingest.tables.set(table, Mapped::NotJudged("it is not there yet".into()));
-        assert_eq!(ingest.one_by_one.decode(batch(&ingest.partitions, 1)).not_judged.len(), 1);
+        let unjudged = ingest.one_by_one.decode(batch(&ingest.partitions, 1)).expect("nothing is waited for");
+        assert_eq!(unjudged.not_judged.len(), 1);
         ingest.decoding.ask(batch(&ingest.partitions, 2)).expect("it decodes");
-        let early = ingest.decoding.answer().expect("something was asked").expect("it decodes");
+        let early =
+            ingest.decoding.answer().expect("something was asked").expect("it decodes").expect("nothing is waited for");
         assert_eq!((early.judged.len(), early.not_judged.len()), (0, 1));
         // Another thread found the table, and a change before these is judged.
         ingest.tables.set(table, plan(table));
         ingest.met.insert(table);
-        let again = ingest.in_order(early);
+        let again = ingest.in_order(early).expect("nothing is waited for");
         assert_eq!((&again.judged[..], again.not_judged.len()), (&[table][..], 0));
         assert!(matches!(&ingest.batch(again)[..], [Input::Change(_), Input::Reached { next: 3, .. }]));
     }
@@ -480,9 +494,9 @@ mod tests {
     fn nothing_behind_a_batch_whose_decoding_panicked_reaches_the_engine() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let mut ingest = ingest(&runtime);
-        type Worker = Box<dyn FnMut(Batch) -> Decoded + Send>;
+        type Worker = Box<dyn FnMut(Batch) -> Result<Decoded, Stopped> + Send>;
         let panicking: Worker = Box::new(|_| std::panic::resume_unwind(Box::new("a defect")));
-        let sound: Worker = Box::new(|batch| Decoded { batch, ..Decoded::default() });
+        let sound: Worker = Box::new(|batch| Ok(Decoded { batch, ..Decoded::default() }));
         ingest.decoding = Ordered::start("decode", [panicking, sound]).expect("threads");
         let (taps, events) = std::sync::mpsc::sync_channel(4);
         let (engine, mut fed) = tokio::sync::mpsc::channel(4);

@@ -1,7 +1,7 @@
 //! The only async orchestration: threads, channels, clock, shutdown.
 //!
 //! One pipeline is: the tap's thread → `ingest` (a thread that keeps the order) ⇄ `decoding` (threads that bring changes
-//! into canonical form) → `driver` (a thread with the engine) ⇄ `look` (lookups on the target), `evidence` (the applier's progress, the tap's ends) →
+//! into canonical form, and wait for the registry where `schemas` must be asked for) → `driver` (a thread with the engine) ⇄ `look` (lookups on the target), `evidence` (the applier's progress, the tap's ends) →
 //! `record` (findings made durable, then commits). Every queue is bounded; a full one stops the tap, and the log keeps
 //! what was not read.
 //!
@@ -35,6 +35,7 @@ mod range;
 mod record;
 mod restore;
 mod run;
+mod schemas;
 mod settings;
 mod status;
 mod tables;

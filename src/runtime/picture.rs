@@ -15,6 +15,7 @@ use super::context::PipelineContext;
 use super::crash::{Crash, Guard};
 use super::driver::TapState;
 use super::record::{CommitTimes, StoreState};
+use super::schemas::Schemas;
 use super::tables::Tables;
 
 /// The read-only side of a pipeline's stages.
@@ -31,6 +32,8 @@ pub(super) struct Picture {
     pub(super) failing: Arc<AtomicBool>,
     /// Whether one server answers.
     pub(super) target: Target,
+    /// The schemas that records name.
+    pub(super) schemas: Schemas,
     pub(super) guard: Guard,
 }
 

@@ -16,7 +16,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{Evidence as Applied, Pipeline, Tap};
-use crate::decode;
 use crate::engine::Engine;
 use crate::engine::limit::LOOKUPS_IN_FLIGHT;
 use crate::engine::tally::Tally;
@@ -45,6 +44,7 @@ use super::picture::Picture;
 use super::poison::Reasons;
 use super::record::{CommitTimes, OpenFindings, Recorder, Sink, StoreState};
 use super::restore::Restore;
+use super::schemas::{ENDS_WITHIN, Patience, Reader, Schemas, Waiter};
 use super::settings::{self, Read};
 use super::tables::Tables;
 
@@ -102,6 +102,8 @@ impl Running {
         let name: Arc<str> = pipeline.name.as_str().into();
         let target = Target::connect(settings::target(&pipeline.target)).await.map_err(no_target)?;
         let partitions = Partitions::default();
+        let stopped = Arc::<AtomicBool>::default();
+        let schemas = schemas(pipeline, window.as_ref(), (clock, &stopped))?;
         let options =
             settings::tap(&pipeline.tap, read, clock.wall(clock.now())).map_err(|error| refused(error, None))?;
         let positions = positions(pipeline, &partitions)?;
@@ -123,6 +125,7 @@ impl Running {
             tally,
             tap,
             store,
+            schemas,
             committed: CommitTimes::default(),
             failing: Arc::default(),
             target: target.clone(),
@@ -141,7 +144,7 @@ impl Running {
             epoch: Arc::default(),
             images,
             name,
-            stopped: Arc::default(),
+            stopped,
             threads: Vec::new(),
             tasks: JoinSet::new(),
         };
@@ -272,9 +275,8 @@ impl Running {
             again: BTreeMap::new(),
         };
         let mapper = Mapper::new(finder, Arc::clone(&self.picture.tables), Arc::clone(&self.epoch), self.picture.clock);
-        let options = settings::decoder(&pipeline.decode, &pipeline.tables);
         let decoding = || Decoding {
-            decoder: decode::decoder(&options),
+            reader: Reader::new(&pipeline.decode, &pipeline.tables, &self.picture.schemas),
             mapper: mapper.clone(),
             partitions: self.picture.partitions.clone(),
             bindings: Bindings::new(Arc::clone(&self.picture.tables), Arc::clone(&self.name)),
@@ -292,7 +294,7 @@ impl Running {
             pipeline: Arc::clone(&self.name),
             decoding: Ordered::start(&format!("decode-{}", self.name), workers).map_err(no_thread)?,
             one_by_one: decoding(),
-            in_sequence: options.format.depends_on_order(),
+            in_sequence: settings::decoder(&pipeline.decode, &[]).format.depends_on_order(),
             tables: Arc::clone(&self.picture.tables),
             epoch: Arc::clone(&self.epoch),
             images: Arc::clone(&self.images),
@@ -369,6 +371,17 @@ impl Running {
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
         let _ = tokio::time::timeout(END_WITHIN, joined).await;
     }
+}
+
+/// A command that reads a range does not wait for the registry for ever.
+fn schemas(
+    pipeline: &Pipeline,
+    window: Option<&Window>,
+    (clock, stopped): (Clock, &Arc<AtomicBool>),
+) -> Result<Schemas, Failure> {
+    let patience = if window.is_some() { Patience::For(ENDS_WITHIN) } else { Patience::Endless };
+    let waiter = Waiter { pipeline: pipeline.name.as_str().into(), clock, stopped: Arc::clone(stopped), patience };
+    Schemas::of(&pipeline.decode, waiter)
 }
 
 fn judge(

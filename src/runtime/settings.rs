@@ -143,6 +143,10 @@ pub(super) fn decoder(decode: &config::Decode, rules: &[config::TableRule]) -> d
         before_image: decode.before_image.clone(),
         include_null_and_empty: decode.nulls == SentNulls::Sent,
         placeholder: decode.placeholder.clone(),
+        schemas: match decode.registry {
+            Some(_) => decode::Schemas::Registry,
+            None => decode::Schemas::Nowhere,
+        },
         keys: keys(rules),
     }
 }

@@ -198,6 +198,11 @@ fn check(name: &str, picture: &Picture, tally: &Tally, health: &mut Health) {
     health.ready.push(one("target", !picture.is_target_failing(), format!("{failed} key reads failed so far")));
     let taking = *picture.store.borrow() == StoreState::Taking;
     let detail = if taking { "takes findings" } else { "does not take findings: commits wait" };
+    if picture.schemas.registry().is_some() {
+        let held = picture.schemas.held();
+        let detail = held.clone().unwrap_or_else(|| "answers for the schemas that records name".to_owned());
+        health.ready.push(one("registry", held.is_none(), detail));
+    }
     health.ready.push(one("store", taking, detail.to_owned()));
 }
 
@@ -296,7 +301,8 @@ fn not_compared(picture: &Picture) -> Vec<String> {
 fn held(picture: &Picture, tally: &Tally) -> Vec<String> {
     let crash = picture.crash().map(|crash| format!("the pipeline has ended: {crash}"));
     let refusal = picture.target.refusal();
-    crash.into_iter().chain(refusal).chain(tally.stated.iter().map(ToString::to_string)).collect()
+    let stated = tally.stated.iter().map(ToString::to_string);
+    crash.into_iter().chain(refusal).chain(picture.schemas.held()).chain(stated).collect()
 }
 
 /// The bound that `doctor` tells, by what was measured since the start.

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::engine::event::Note;
-use crate::model::{SourceTime, TableMeta, Wall};
+use crate::model::{SourceTime, TableMeta, Wall, Wanted};
+use crate::registry::RegistryError;
 use crate::report::document::Document;
 use crate::tap::{Partitions, TapError};
 use crate::target::{Server, TargetError};
@@ -33,6 +34,11 @@ pub(super) fn tap_failed(pipeline: &str, error: &TapError) {
 /// A target that does not answer for so many keys; 0 where metadata was asked for.
 pub(super) fn target_failed(pipeline: &str, error: &TargetError, keys: usize) {
     event::TargetFailed { pipeline, error, keys }.emit();
+}
+
+/// A registry that does not answer for a schema that a record names.
+pub(super) fn registry_failed(pipeline: &str, wanted: Wanted, error: &RegistryError) {
+    event::RegistryFailed { pipeline, wanted: &wanted, error }.emit();
 }
 
 /// The node that is read follows the one that is written.

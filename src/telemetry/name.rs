@@ -68,6 +68,8 @@ names! {
     gauge COLUMNS_NOT_COMPARED = "afterimage_columns_not_compared", Count,
         "Columns of a table that are not compared: ignored, of a type not covered, or on one side alone.";
     counter TARGET_ERRORS = "afterimage_target_errors_total", Count, "Lookups that taught nothing.";
+    counter REGISTRY_ERRORS = "afterimage_registry_errors_total", Count,
+        "Questions for a schema that the registry did not answer; records wait meanwhile.";
     counter TAP_ERRORS = "afterimage_tap_errors_total", Count, "Errors of the tap's client.";
     gauge CONSUMER_LAG = "afterimage_consumer_lag", Count, "Records of a partition that were not consumed yet.";
     counter REBALANCES = "afterimage_rebalances_total", Count, "Changes of the partitions that are ours.";

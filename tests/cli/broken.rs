@@ -197,17 +197,36 @@ fn two_positions() {
 #[test]
 fn what_comes_later() {
     let config = orders(
-        "dead_letters = \"dlq\"\nsource = { url = \"postgres://h/s\" }\ndecode = { format = \"maxwell\", registry = \"http://r\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"revalidate\"\ncron = \"0 * * * *\"\n[[pipelines.orders.tables]]\nmatch = \"a.b\"\nwhere = \"id > 5\"",
+        "dead_letters = \"dlq\"\nsource = { url = \"postgres://h/s\" }\ndecode = { format = \"maxwell\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"revalidate\"\ncron = \"0 * * * *\"\n[[pipelines.orders.tables]]\nmatch = \"a.b\"\nwhere = \"id > 5\"",
     );
     insta::assert_snapshot!(refused(&config), @r"
-    error: 7 mistakes:
+    error: 6 mistakes:
       pipelines.orders.applied (a.toml:7): `kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
       pipelines.orders.dead_letters (a.toml:4): reading a dead-letter topic is not supported by this version: remove the key
       pipelines.orders.decode.format (a.toml:6): the format `maxwell` is not supported by this version: expected `auto`, `debezium` or `dms`
-      pipelines.orders.decode.registry (a.toml:6): a schema registry is not supported by this version: remove the key
       pipelines.orders.schedules (a.toml:8): schedules are not supported by this version: remove the key
       pipelines.orders.source.url (a.toml:5): reading the source is not supported by this version: remove the key
       pipelines.orders.tables[0].where (a.toml:13): a condition on rows is not supported by this version: remove the key
+    ");
+}
+
+#[test]
+fn registries() {
+    let config = orders(
+        "[pipelines.orders.decode]\nregistry = \"https://u:secret@r:8081, ftp://r\"\nregistry_ids = \"guid\"\n[pipelines.other]\ndecode = { registry_token = \"secret\", registry_ca = \"a.pem\", registry_ids = \"global\" }\n[pipelines.third]\ndecode = { format = \"dms\", registry = \"http://r\" }",
+    );
+    insta::assert_snapshot!(refused(&config), @r"
+    error: 10 mistakes:
+      pipelines.orders.decode.registry (a.toml:5): no web address: expected http://… or https://…
+      pipelines.orders.decode.registry_ids (a.toml:6): `guid` is not valid: expected one of `auto`, `global`, `content`
+      pipelines.other.decode.registry_ca (a.toml:8): there is no registry: set `registry` to its address
+      pipelines.other.decode.registry_ids (a.toml:8): there is no registry: set `registry` to its address
+      pipelines.other.decode.registry_token (a.toml:8): there is no registry: set `registry` to its address
+      pipelines.other.tap.type (a.toml:7): missing: expected `kafka` or `file`
+      pipelines.other.target.url (a.toml:7): missing: expected postgres://…, mysql://… or sqlite:PATH
+      pipelines.third.decode.registry (a.toml:10): DMS names no schemas: leave it out
+      pipelines.third.tap.type (a.toml:9): missing: expected `kafka` or `file`
+      pipelines.third.target.url (a.toml:9): missing: expected postgres://…, mysql://… or sqlite:PATH
     ");
 }
 

@@ -58,6 +58,9 @@ fn show_says_where_each_value_came_from() {
     include_null_and_empty = false  # default
     placeholder = ""                # default
     registry = ""                   # default
+    registry_ca = ""                # default
+    registry_ids = "auto"           # default
+    registry_token = ""             # default
 
     [pipelines.orders.limits]
     cache = "256MiB"        # default

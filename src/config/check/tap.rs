@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::{Checker, pattern};
+use super::{Checker, Presence, pattern};
 use crate::config::evidence::Evidence;
 use crate::config::position::{Bound, Place, Start};
 use crate::config::raw::{RawConfig, RawDecode, RawPipeline, RawTap, RawTopic};
 use crate::config::tree::Path;
-use crate::config::word::{Format, TapType};
-use crate::config::{Decode, FilePath, FileTap, KafkaTap, SentNulls, Tap, Topic};
+use crate::config::word::{Format, RegistryIds, TapType};
+use crate::config::{Decode, FilePath, FileTap, KafkaTap, Registry, SentNulls, Tap, Topic};
 
 /// Properties of librdkafka that the tap itself must decide, and what decides them instead.
 const OWNED_PROPERTIES: &[(&str, &str)] = &[
@@ -167,9 +167,6 @@ impl Checker<'_> {
             );
             self.wrong(&path.key("format"), message);
         }
-        if !raw.registry.expose().is_empty() {
-            self.later(&path.key("registry"), "a schema registry is");
-        }
         if raw.format == Format::Debezium {
             let dms = [
                 ("before_image", !raw.before_image.is_empty()),
@@ -184,7 +181,36 @@ impl Checker<'_> {
             before_image: raw.before_image.clone(),
             nulls: if raw.include_null_and_empty.0 { SentNulls::Sent } else { SentNulls::LeftOut },
             placeholder: Some(raw.placeholder.clone()).filter(|marker| !marker.is_empty()),
+            registry: self.registry(path, raw),
         }
+    }
+
+    fn registry(&mut self, path: &Path, raw: &RawDecode) -> Option<Registry> {
+        let written = raw.registry.expose();
+        if written.is_empty() {
+            let alone = [
+                ("registry_token", raw.registry_token.non_empty().is_some()),
+                ("registry_ca", !raw.registry_ca.is_empty()),
+                ("registry_ids", raw.registry_ids != RegistryIds::Auto),
+            ];
+            for (key, _) in alone.iter().filter(|(_, given)| *given) {
+                self.wrong(&path.key(key), "there is no registry: set `registry` to its address");
+            }
+            return None;
+        }
+        if raw.format == Format::Dms {
+            self.wrong(&path.key("registry"), "DMS names no schemas: leave it out");
+        }
+        let urls: Vec<_> = written
+            .split(',')
+            .filter_map(|url| self.http(&path.key("registry"), &url.trim().to_owned().into(), Presence::Required))
+            .collect();
+        Some(Registry {
+            urls,
+            token: raw.registry_token.non_empty(),
+            authority: Some(PathBuf::from(&raw.registry_ca)).filter(|_| !raw.registry_ca.is_empty()),
+            ids: raw.registry_ids,
+        })
     }
 
     /// Consumer groups must be the sidecar's own, one for each pipeline: members of one group share partitions.

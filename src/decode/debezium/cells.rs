@@ -146,10 +146,8 @@ impl Kind {
             (Kind::Text, Scalar::Text(text)) => Ok(Cell::Text(text)),
             (Kind::Json, Scalar::Text(text)) => Ok(Cell::Json(text)),
             (Kind::Uuid, Scalar::Text(text)) => Ok(uuid(text)),
-            (Kind::Bytes, Scalar::Text(text)) => json::base64(&text).map(|bytes| Cell::Bytes(bytes.into())),
-            (Kind::Bits { length }, Scalar::Text(text)) => json::base64(&text).map(|bytes| bits(&bytes, *length)),
-            (Kind::Decimal { scale }, Scalar::Text(text)) => {
-                json::base64(&text).and_then(|bytes| decimal::from_twos_complement(&bytes, *scale)).map(Cell::Decimal)
+            (Kind::Bytes | Kind::Bits { .. } | Kind::Decimal { .. }, Scalar::Text(text)) => {
+                json::base64(&text).and_then(|bytes| self.bytes(bytes))
             }
             (Kind::Instant, Scalar::Text(text)) => calendar::instant(&text).ok_or(self.mistyped()),
             (Kind::IsoDay, Scalar::Text(text)) => calendar::iso_day(&text).ok_or(self.mistyped()),
@@ -159,13 +157,63 @@ impl Kind {
         })
     }
 
+    /// The cell of a value that is sent as bytes.
+    pub(super) fn bytes(&self, bytes: impl AsRef<[u8]> + Into<Box<[u8]>>) -> Result<Cell<'static>, Flaw> {
+        match self {
+            Kind::Bytes => Ok(Cell::Bytes(bytes.into())),
+            Kind::Bits { length } => Ok(bits(bytes.as_ref(), *length)),
+            Kind::Decimal { scale } => decimal::from_twos_complement(bytes.as_ref(), *scale).map(Cell::Decimal),
+            Kind::Bool
+            | Kind::Int
+            | Kind::Float32
+            | Kind::Float64
+            | Kind::Text
+            | Kind::VariableScaleDecimal
+            | Kind::Date
+            | Kind::Time(_)
+            | Kind::Local(_)
+            | Kind::Instant
+            | Kind::IsoDay
+            | Kind::IsoClock
+            | Kind::IsoLocal
+            | Kind::Uuid
+            | Kind::Json
+            | Kind::Opaque(_) => Err(self.mistyped()),
+        }
+    }
+
     /// Whether only the value as written tells it exactly.
     pub(super) fn is_seen_as_written(&self) -> bool {
         matches!(self, Kind::Float32 | Kind::Float64 | Kind::VariableScaleDecimal | Kind::Opaque(_))
     }
 
+    /// The name of a type that is carried and not compared; of another kind, none.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Kind::Opaque(name) => name,
+            Kind::Bool
+            | Kind::Int
+            | Kind::Float32
+            | Kind::Float64
+            | Kind::Text
+            | Kind::Bytes
+            | Kind::Decimal { .. }
+            | Kind::VariableScaleDecimal
+            | Kind::Date
+            | Kind::Time(_)
+            | Kind::Local(_)
+            | Kind::Instant
+            | Kind::IsoDay
+            | Kind::IsoClock
+            | Kind::IsoLocal
+            | Kind::Bits { .. }
+            | Kind::Uuid
+            | Kind::Json => "value",
+        }
+    }
+
     /// What is wrong with a value of another form.
-    fn mistyped(&self) -> Flaw {
+    pub(super) fn mistyped(&self) -> Flaw {
         Flaw::Not(match self {
             Kind::Bool => "a boolean, as declared",
             Kind::Int | Kind::Date | Kind::Local(_) => "an integer of 64 bits, as declared",

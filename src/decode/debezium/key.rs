@@ -1,5 +1,6 @@
 //! Record keys: a struct of the key's columns, with or without a schema.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::schema::Schemas;
@@ -14,11 +15,12 @@ use crate::model::{Row, Typing};
 const ROUTING_COLUMN: &str = "__dbz__physicalTableIdentifier";
 
 /// What a record has for a key.
-pub(super) enum RecordKey<'a> {
+#[derive(Debug, Clone)]
+pub(in crate::decode) enum RecordKey<'a> {
     /// None, or null: the connector found no key in the table.
     Missing,
     /// One that names no columns, as text: a bare value, or bytes in a form that is not read.
-    Unnamed(&'a str),
+    Unnamed(Cow<'a, str>),
     /// Its columns.
     Columns(Row<'a>),
 }
@@ -78,7 +80,7 @@ pub(super) fn read<'a>(
             last.key_schema = None;
             return read(Some(bytes), last, schemas, shapes);
         }
-        Ok(None) | Err(_) => return Ok(RecordKey::Unnamed(payload)),
+        Ok(None) | Err(_) => return Ok(RecordKey::Unnamed(payload.into())),
     };
     let columns = draft.columns(guess.as_ref(), shapes).map_err(|reason| format!("record key: {reason}"))?;
     if last.key.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &columns)) {
@@ -87,16 +89,16 @@ pub(super) fn read<'a>(
     }
     let key = Row::new(columns, draft.cells, typing);
     Ok(match key.cells.is_empty() {
-        true => RecordKey::Unnamed(payload),
+        true => RecordKey::Unnamed(payload.into()),
         false => RecordKey::Columns(without_routing(key, shapes)),
     })
 }
 
 fn unnamed(text: &str) -> RecordKey<'_> {
-    if text.trim_ascii() == "null" { RecordKey::Missing } else { RecordKey::Unnamed(text) }
+    if text.trim_ascii() == "null" { RecordKey::Missing } else { RecordKey::Unnamed(text.into()) }
 }
 
-fn without_routing<'a>(key: Row<'a>, shapes: &mut Shapes) -> Row<'a> {
+pub(super) fn without_routing<'a>(key: Row<'a>, shapes: &mut Shapes) -> Row<'a> {
     if key.columns.index_of(ROUTING_COLUMN).is_none() {
         return key;
     }

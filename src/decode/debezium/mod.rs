@@ -1,9 +1,11 @@
-//! Debezium envelopes as Connect's `JsonConverter` writes them, with and without schemas.
+//! Debezium envelopes as Connect's `JsonConverter` writes them, with and without schemas, and in Avro.
 //!
-//! Not here: registry-framed records, and flattened rows, which say no operation.
+//! Not here: how Avro's bytes lie, and flattened rows, which say no operation.
 
+mod binary;
 mod block;
 mod cells;
+mod columns;
 mod configured;
 mod envelope;
 mod fast;
@@ -21,14 +23,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+pub(super) use self::binary::FLATTENED;
+use self::binary::Told;
 use self::block::Block;
 use self::configured::{Keyed, Trust, keyed};
 use self::envelope::Envelope;
 use self::fast::{Layout, Learnt};
 use self::key::RecordKey;
-use self::schema::{RowPlan, Schema, Schemas};
+use self::schema::{Declared, RowPlan, Schema, Schemas};
 pub(super) use self::source::binlog_order;
-use self::source::{Origin, Source};
+use self::source::{Origin, Provenance, Said as _};
 use super::guess::{Spans, Tokens};
 use super::json::Undeclared;
 use super::keys::{KeyRule, Keys, key_changed};
@@ -45,6 +49,7 @@ pub(super) struct Debezium {
     topics: HashMap<u64, Topic>,
     keys: Keys,
     memory: Memory,
+    told: Told,
 }
 
 /// What records of all topics share.
@@ -95,6 +100,14 @@ impl Topic {
     }
 }
 
+/// A record, and what was read of it before its value.
+pub(super) struct Letter<'r, 'a> {
+    pub(super) topic: &'r str,
+    pub(super) record: &'r Record<'a>,
+    /// A key whose schema is in a registry.
+    pub(super) key: Option<RecordKey<'a>>,
+}
+
 /// Why a text is not a change of this format.
 #[derive(Debug)]
 pub(super) enum Unread<'a> {
@@ -128,24 +141,20 @@ impl Debezium {
             topics: HashMap::new(),
             keys: Keys::new(&options.keys),
             memory: Memory::default(),
+            told: Told::default(),
         }
     }
 
     /// Understands one value. Records of one topic look alike, so what the last one looked like is tried first.
-    pub(super) fn decode<'a>(
-        &mut self,
-        topic: &str,
-        record: &Record<'a>,
-        text: &'a str,
-    ) -> Result<Understood<'a>, Unread<'a>> {
-        let mut place = xxh3_64(topic.as_bytes());
+    pub(super) fn decode<'a>(&mut self, letter: &Letter<'_, 'a>, text: &'a str) -> Result<Understood<'a>, Unread<'a>> {
+        let mut place = xxh3_64(letter.topic.as_bytes());
         if recall(&mut self.topics, &place).carries_tables {
             place = xxh3_64_with_seed(likely_table(text).as_bytes(), place);
         }
         let last = recall(&mut self.topics, &place);
         let mut envelope = Envelope::default();
         let opened = self.memory.open(last, &self.marks, text, &mut envelope)?;
-        self.memory.interpret(last, opened, &mut envelope, (&mut self.keys, record))
+        self.memory.interpret(last, opened, &mut envelope, (&mut self.keys, letter))
     }
 }
 
@@ -187,7 +196,7 @@ impl Memory {
         last: &mut Topic,
         opened: Opened<'a>,
         envelope: &mut Envelope<'a>,
-        (keys, record): (&mut Keys, &Record<'a>),
+        (keys, letter): (&mut Keys, &Letter<'_, 'a>),
     ) -> Result<Understood<'a>, Unread<'a>> {
         let Opened { schema, guess, payload, surprised } = opened;
         let Envelope { op: Some(op), source: Some(source), before, after } = envelope else {
@@ -195,13 +204,13 @@ impl Memory {
         };
         let table = source.table(&mut self.tables);
         let fault = |reason: String| broken(reason, table.clone());
-        let op = match Meaning::of(op) {
+        let op = match op.inside().and_then(Meaning::of) {
             Some(Meaning::Row(op)) => op,
             Some(Meaning::Message) => return Ok(Understood::Control("message")),
-            None => return Err(fault("unknown `op` (expected one of c, u, d, r, t, m)".to_owned())),
+            None => return Err(fault(UNKNOWN_OP.to_owned())),
         };
         let Some(name) = table.clone() else {
-            return Err(fault("the `source` names no table".to_owned()));
+            return Err(fault(NO_TABLE.to_owned()));
         };
         let plan = schema.as_deref().filter(|schema| schema.envelope).map(|schema| &schema.plan);
         let images = self.images((before.take(), after.take()), guess.as_ref(), plan).map_err(&fault)?;
@@ -213,11 +222,15 @@ impl Memory {
         }
         let record_key = match op {
             Op::Truncate => RecordKey::Missing,
-            Op::Insert | Op::Read | Op::Update | Op::Delete => self.record_key(last, record).map_err(&fault)?,
+            Op::Insert | Op::Read | Op::Update | Op::Delete => match &letter.key {
+                Some(framed) => framed.clone(),
+                None => self.record_key(last, letter.record).map_err(&fault)?,
+            },
         };
         let rule = keys.of(&name);
-        let facts = Facts { op, table: name, source, record_key, images, plan };
-        facts.understand(rule.as_deref(), record).map_err(&fault)
+        let (source, declared) = (source.provenance(), plan.map(RowPlan::declared));
+        let facts = Facts { op, table: name, source, record_key, images, declared };
+        facts.understand(rule.as_deref(), letter.record).map_err(&fault)
     }
 
     fn images<'a>(
@@ -281,8 +294,16 @@ fn likely_table(text: &str) -> &str {
     name.split_once('"').map_or("", |(name, _)| name)
 }
 
+const UNKNOWN_OP: &str = "unknown `op` (expected one of c, u, d, r, t, m)";
+
+const NO_TABLE: &str = "the `source` names no table";
+
+fn reject(reason: String, table: Option<TableName>) -> Reject {
+    Reject { reason: format!("debezium record: {reason}"), table }
+}
+
 fn broken(reason: String, table: Option<TableName>) -> Unread<'static> {
-    Unread::Broken(Reject { reason: format!("debezium record: {reason}"), table })
+    Unread::Broken(reject(reason, table))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -295,12 +316,12 @@ impl Meaning {
     /// Debezium reads its own codes without regard to case.
     fn of(op: &str) -> Option<Meaning> {
         Some(match op {
-            r#""c""# | r#""C""# => Meaning::Row(Op::Insert),
-            r#""u""# | r#""U""# => Meaning::Row(Op::Update),
-            r#""d""# | r#""D""# => Meaning::Row(Op::Delete),
-            r#""r""# | r#""R""# => Meaning::Row(Op::Read),
-            r#""t""# | r#""T""# => Meaning::Row(Op::Truncate),
-            r#""m""# | r#""M""# => Meaning::Message,
+            "c" | "C" => Meaning::Row(Op::Insert),
+            "u" | "U" => Meaning::Row(Op::Update),
+            "d" | "D" => Meaning::Row(Op::Delete),
+            "r" | "R" => Meaning::Row(Op::Read),
+            "t" | "T" => Meaning::Row(Op::Truncate),
+            "m" | "M" => Meaning::Message,
             _ => return None,
         })
     }
@@ -317,10 +338,10 @@ struct Images<'a> {
 struct Facts<'r, 'a> {
     op: Op,
     table: TableName,
-    source: &'r Source<'a>,
+    source: Provenance,
     record_key: RecordKey<'a>,
     images: Images<'a>,
-    plan: Option<&'r RowPlan>,
+    declared: Option<Declared<'r>>,
 }
 
 impl<'a> Facts<'_, 'a> {
@@ -354,11 +375,11 @@ impl<'a> Facts<'_, 'a> {
 
     fn assemble(mut self, key: Option<Row<'a>>, trust: Trust, key_change: KeyChange) -> Change<'a> {
         let trusted = trust == Trust::Whole;
-        if self.source.origin() == Origin::Postgres && self.op == Op::Update && !trusted {
+        if self.source.origin == Origin::Postgres && self.op == Op::Update && !trusted {
             self.forget_weak_nulls();
         }
         let Images { before, after, placeholders } = self.images;
-        let declared_columns = self.plan.map_or(0, |plan| plan.columns.0.len());
+        let declared_columns = self.declared.map_or(0, |declared| declared.columns);
         let whole = |row: &Row| row.cells.len() >= declared_columns && !row.cells.iter().any(Cell::is_unknown);
         let complete = after.as_ref().is_some_and(whole);
         Change {
@@ -367,9 +388,9 @@ impl<'a> Facts<'_, 'a> {
             key,
             after,
             before: before.filter(|_| trusted),
-            committed_at: self.source.committed_at(),
-            source: self.source.position(),
-            source_order: self.source.order(),
+            committed_at: self.source.committed_at,
+            source: self.source.place,
+            source_order: self.source.order,
             placeholders,
             key_change,
             complete,
@@ -381,7 +402,7 @@ impl<'a> Facts<'_, 'a> {
     /// other case.
     fn trusts_before(&self) -> bool {
         let Images { before: Some(before), after, .. } = &self.images else { return false };
-        match self.source.origin() {
+        match self.source.origin {
             Origin::Mysql => true,
             Origin::Other => false,
             Origin::Postgres => {
@@ -395,8 +416,8 @@ impl<'a> Facts<'_, 'a> {
     }
 
     fn forget_weak_nulls(&mut self) {
-        let (Some(after), Some(plan)) = (&mut self.images.after, self.plan) else { return };
-        for name in plan.weak_nulls.iter() {
+        let (Some(after), Some(declared)) = (&mut self.images.after, self.declared) else { return };
+        for name in declared.weak_nulls {
             if let Some(cell @ Cell::Null) = after.columns.index_of(name).and_then(|index| after.cells.get_mut(index)) {
                 *cell = Cell::NotSent;
             }

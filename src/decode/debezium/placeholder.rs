@@ -31,7 +31,7 @@ pub(super) fn marks(declared: Option<&str>) -> Marks {
         written.push(format!("[\"{DEFAULT_UUID}\"]"));
     }
     let boxed = |all: Vec<String>| all.into_iter().map(Into::into).collect();
-    Marks { texts: boxed(texts), written: boxed(written) }
+    Marks { texts: boxed(texts), written: boxed(written), bytes: bytes.into() }
 }
 
 fn from_hex(hex: &str) -> Option<Vec<u8>> {

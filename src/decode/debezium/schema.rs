@@ -20,7 +20,7 @@ const MAX_TEXT_BYTES: usize = 512 * 1024;
 const MAX_SCHEMAS: usize = 256;
 
 /// A schema node as written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Node {
     #[serde(rename = "type")]
     pub(super) base: String,
@@ -29,9 +29,9 @@ pub(super) struct Node {
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, String>,
     #[serde(default)]
-    field: Option<String>,
+    pub(super) field: Option<String>,
     #[serde(default)]
-    fields: Vec<Node>,
+    pub(super) fields: Vec<Node>,
 }
 
 /// A schema, read.
@@ -56,6 +56,15 @@ pub(super) struct RowPlan {
     pub(super) weak_nulls: Box<[Box<str>]>,
 }
 
+/// What a schema says of every row of its table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Declared<'s> {
+    /// How many columns it has.
+    pub(super) columns: usize,
+    /// Columns in which the PostgreSQL connector writes null for a value that it did not get.
+    pub(super) weak_nulls: &'s [Box<str>],
+}
+
 impl ReadCell for RowPlan {
     fn written<'a>(&self, at: Option<usize>, name: &str, raw: &'a str) -> Result<Cell<'a>, Flaw> {
         let at = at.or_else(|| self.columns.index_of(name)).ok_or(Flaw::NotInSchema)?;
@@ -68,6 +77,11 @@ impl ReadCell for RowPlan {
 }
 
 impl RowPlan {
+    /// What it says of every row.
+    pub(super) fn declared(&self) -> Declared<'_> {
+        Declared { columns: self.columns.0.len(), weak_nulls: &self.weak_nulls }
+    }
+
     fn of(row: &Node) -> Result<RowPlan, String> {
         let names: Vec<&str> = row.fields.iter().filter_map(|node| node.field.as_deref()).collect();
         if names.len() != row.fields.len() {

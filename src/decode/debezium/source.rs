@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -54,10 +55,66 @@ impl Field {
     }
 }
 
-/// The fields used of a `source` block, values as written: connectors print some of them in several forms. A null may be
-/// kept as written or be left out.
-#[derive(Debug, Default)]
-pub(super) struct Source<'a>([Option<&'a str>; Field::COUNT]);
+/// What a field says, in the form that its encoding gives it. Connectors write some of them in several forms.
+pub(super) trait Said<'a>: Copy {
+    /// An integer, or a text of one.
+    fn int(self) -> Option<i64>;
+
+    /// The content of a text.
+    fn text(self) -> Option<Cow<'a, str>>;
+
+    /// The inside of a text as it was sent: escapes may be left in it.
+    fn inside(self) -> Option<&'a str>;
+
+    /// Whether it is false or nothing.
+    fn is_no(self) -> bool;
+
+    /// The table of this name, in a schema that may be none.
+    fn table(self, schema: Option<Self>, tables: &mut Tables) -> Option<TableName>;
+}
+
+/// As JSON text.
+impl<'a> Said<'a> for &'a str {
+    fn int(self) -> Option<i64> {
+        self.inside().unwrap_or(self).parse().ok()
+    }
+
+    fn text(self) -> Option<Cow<'a, str>> {
+        json::text(self).ok()
+    }
+
+    #[inline]
+    fn inside(self) -> Option<&'a str> {
+        self.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+    }
+
+    fn is_no(self) -> bool {
+        matches!(self, r#""false""# | "false" | "null")
+    }
+
+    fn table(self, schema: Option<&'a str>, tables: &mut Tables) -> Option<TableName> {
+        tables.written(schema.unwrap_or_default(), self)
+    }
+}
+
+/// The fields used of a `source` block. A null may be kept as sent or be left out.
+#[derive(Debug)]
+pub(super) struct Source<'a, V = &'a str>([Option<V>; Field::COUNT], PhantomData<&'a str>);
+
+impl<V: Copy> Default for Source<'_, V> {
+    fn default() -> Self {
+        Source([None; Field::COUNT], PhantomData)
+    }
+}
+
+/// What a change says of its source.
+#[derive(Debug)]
+pub(super) struct Provenance {
+    pub(super) origin: Origin,
+    pub(super) committed_at: Option<SourceTime>,
+    pub(super) place: Option<SourcePlace>,
+    pub(super) order: Option<u64>,
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Source<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -101,30 +158,39 @@ pub(super) enum Origin {
     Other,
 }
 
-fn int(raw: Option<&str>) -> Option<i64> {
-    let raw = raw?;
-    raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw).parse().ok()
-}
-
-fn text<'a>(raw: Option<&'a str>) -> Option<Cow<'a, str>> {
-    json::text(raw?).ok()
-}
-
-impl<'a> Source<'a> {
-    /// What a field says, as written.
-    pub(super) fn get(&self, field: Field) -> Option<&'a str> {
+impl<'a, V: Said<'a>> Source<'a, V> {
+    /// What a field says.
+    pub(super) fn get(&self, field: Field) -> Option<V> {
         self.0[field as usize]
     }
 
     /// Notes what a field says.
-    pub(super) fn set(&mut self, field: Field, value: &'a str) {
+    pub(super) fn set(&mut self, field: Field, value: V) {
         self.0[field as usize] = Some(value);
     }
 
-    pub(super) fn origin(&self) -> Origin {
-        match self.get(Field::Connector) {
-            Some(r#""postgresql""#) => Origin::Postgres,
-            Some(r#""mysql""# | r#""mariadb""#) => Origin::Mysql,
+    /// Everything but the table.
+    pub(super) fn provenance(&self) -> Provenance {
+        Provenance {
+            origin: self.origin(),
+            committed_at: self.committed_at(),
+            place: self.position(),
+            order: self.order(),
+        }
+    }
+
+    fn int(&self, field: Field) -> Option<i64> {
+        self.get(field)?.int()
+    }
+
+    fn text(&self, field: Field) -> Option<Cow<'a, str>> {
+        self.get(field)?.text()
+    }
+
+    fn origin(&self) -> Origin {
+        match self.get(Field::Connector).and_then(V::inside) {
+            Some("postgresql") => Origin::Postgres,
+            Some("mysql" | "mariadb") => Origin::Mysql,
             Some(_) | None => Origin::Other,
         }
     }
@@ -132,32 +198,33 @@ impl<'a> Source<'a> {
     /// `schema.table`, or `database.table` where the source has no schemas; `None` for a source that names no table.
     pub(super) fn table(&self, tables: &mut Tables) -> Option<TableName> {
         let schema = [Field::Schema, Field::Db].into_iter().filter_map(|field| self.get(field));
-        let schema = schema.into_iter().find(|raw| raw.starts_with('"')).unwrap_or_default();
-        tables.written(schema, self.get(Field::Table)?)
+        let schema = schema.into_iter().find(|said| said.inside().is_some());
+        self.get(Field::Table)?.table(schema, tables)
     }
 
     /// When the source committed. The finer fields beside this one are the same instant, since Debezium 2.6.
-    pub(super) fn committed_at(&self) -> Option<SourceTime> {
-        int(self.get(Field::TsMs)).map(SourceTime)
+    fn committed_at(&self) -> Option<SourceTime> {
+        self.int(Field::TsMs).map(SourceTime)
     }
 
     /// Whether a snapshot read the row. Streaming events say `"false"`, `false`, null or nothing.
     fn is_snapshot(&self) -> bool {
-        !matches!(self.get(Field::Snapshot), None | Some(r#""false""# | "false" | "null"))
+        self.get(Field::Snapshot).is_some_and(|said| !said.is_no())
     }
 
     /// The position in the source's log, for people.
-    pub(super) fn position(&self) -> Option<SourcePlace> {
+    fn position(&self) -> Option<SourcePlace> {
         match self.origin() {
-            Origin::Postgres => int(self.get(Field::Lsn)).map(|lsn| SourcePlace::Lsn(lsn as u64)),
+            Origin::Postgres => self.int(Field::Lsn).map(|lsn| SourcePlace::Lsn(lsn as u64)),
             Origin::Mysql => {
-                let (file, position) = (text(self.get(Field::File))?, int(self.get(Field::Pos))?);
+                let (file, position) = (self.text(Field::File)?, self.int(Field::Pos)?);
                 Some(SourcePlace::Text(format_smolstr!("{file}:{position}")))
             }
             Origin::Other => {
-                let place = text(self.get(Field::CommitScn))
-                    .or_else(|| text(self.get(Field::Scn)))
-                    .or_else(|| text(self.get(Field::CommitLsn)))?;
+                let place = self
+                    .text(Field::CommitScn)
+                    .or_else(|| self.text(Field::Scn))
+                    .or_else(|| self.text(Field::CommitLsn))?;
                 Some(SourcePlace::Text(place.into()))
             }
         }
@@ -167,22 +234,20 @@ impl<'a> Source<'a> {
     ///
     /// PostgreSQL: the last LSN committed before the change, since the change's own LSN is older in a long
     /// transaction. MySQL: file number and position. Others: none that is read by this version.
-    pub(super) fn order(&self) -> Option<u64> {
+    fn order(&self) -> Option<u64> {
         if self.is_snapshot() {
             return None;
         }
         match self.origin() {
-            Origin::Postgres => self.committed_lsn().or_else(|| int(self.get(Field::Lsn)).map(|lsn| lsn as u64)),
-            Origin::Mysql => {
-                binlog_order(&text(self.get(Field::File))?, u64::try_from(int(self.get(Field::Pos))?).ok()?)
-            }
+            Origin::Postgres => self.committed_lsn().or_else(|| self.int(Field::Lsn).map(|lsn| lsn as u64)),
+            Origin::Mysql => binlog_order(&self.text(Field::File)?, u64::try_from(self.int(Field::Pos)?).ok()?),
             Origin::Other => None,
         }
     }
 
     /// The first element of `sequence`, the JSON text of an array of two decimal texts or nulls.
     fn committed_lsn(&self) -> Option<u64> {
-        let list = self.get(Field::Sequence)?.strip_prefix("\"[")?;
+        let list = self.get(Field::Sequence)?.inside()?.strip_prefix('[')?;
         // Bytes, not characters: this is read for every change.
         let marks = |byte: &u8| matches!(byte, b'\\' | b'"' | b' ');
         let start = list.bytes().position(|byte| !marks(&byte))?;

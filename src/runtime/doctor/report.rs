@@ -31,6 +31,8 @@ pub(super) struct TapReport {
     pub(super) records_seen: u64,
     pub(super) rejected: u64,
     pub(super) first_reject: Option<String>,
+    /// Each address of the schema registry, and whether it answers.
+    pub(super) registry: Vec<String>,
     pub(super) groups: Vec<String>,
     pub(super) likely_applier: Option<String>,
 }
@@ -93,6 +95,7 @@ impl TapReport {
             format!("{} ({partitions} partitions, {seen} records looked at, {rejected} not understood)", self.place);
         told(out, "tap", [what])?;
         told(out, "", self.first_reject.iter().map(|reject| format!("first not understood: {reject}")))?;
+        told(out, "registry", &self.registry)?;
         told(out, "group", &self.groups)?;
         let likely = self.likely_applier.iter();
         told(

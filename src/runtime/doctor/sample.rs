@@ -12,6 +12,7 @@ use crate::model::{Change, Columns, Typing};
 use crate::tap::{self, Behind, Partitions, TapEvent};
 
 use super::super::clock::Clock;
+use super::super::schemas::{Patience, Reader, Schemas, Waiter};
 use super::super::settings::{self, Read};
 use super::super::tell::chain;
 use super::report::Report;
@@ -21,6 +22,9 @@ const SAMPLE: u64 = 200;
 
 /// How long the tap may take to give them.
 const SAMPLE_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long a registry that does not answer may hold up the look at the records.
+const SCHEMA_WITHIN: Duration = Duration::from_secs(3);
 
 /// Changes kept of each partition; past it the oldest goes, which shortens the time over which their pace is measured.
 const KEPT: usize = 50;
@@ -77,17 +81,21 @@ impl Sample {
     fn gather(&mut self, pipeline: &Pipeline, partitions: &Partitions, report: &mut Report) -> Result<(), String> {
         let clock = Clock::start();
         let read = Read::Range { from: Start::Tail(SAMPLE).into(), to: Start::End.into(), behind: Behind::Left };
+        let waiter = Waiter::ending(&pipeline.name, clock, Patience::For(SCHEMA_WITHIN));
+        let schemas = Schemas::of(&pipeline.decode, waiter).map_err(|failure| failure.to_string())?;
+        examine_registry(&schemas, report);
         let options = settings::tap(&pipeline.tap, read, clock.wall(clock.now()))?;
         let (events, control) = tap::start(options, partitions.clone()).map_err(|error| chain(&error))?;
-        let mut decoder = crate::decode::decoder(&settings::decoder(&pipeline.decode, &pipeline.tables));
+        let mut reader = Reader::new(&pipeline.decode, &pipeline.tables, &schemas);
         while clock.elapsed() < SAMPLE_WITHIN {
             match events.recv_timeout(SAMPLE_WITHIN.saturating_sub(clock.elapsed())) {
                 Ok(TapEvent::Records(batch)) => {
                     for record in batch.records() {
                         let name = partitions.name(record.partition);
                         report.tap.records_seen += 1;
-                        let understood = decoder.decode(&name.topic, record);
-                        self.note(understood, &name, (record.offset, record.timestamp_ms), report);
+                        if let Ok(understood) = reader.read(&name.topic, record) {
+                            self.note(understood, &name, (record.offset, record.timestamp_ms), report);
+                        }
                     }
                 }
                 Ok(TapEvent::Failed(error)) => report.problems.push(chain(&error)),
@@ -140,5 +148,19 @@ impl Sample {
             kept.pop_front();
         }
         kept.push_back(seen);
+    }
+}
+
+/// Asks every address of the registry something small.
+fn examine_registry(schemas: &Schemas, report: &mut Report) {
+    let Some(registry) = schemas.registry() else { return };
+    for (place, answered) in tokio::runtime::Handle::current().block_on(registry.probe()) {
+        match answered {
+            Ok(()) => report.tap.registry.push(format!("{place} answers")),
+            Err(error) => {
+                report.tap.registry.push(format!("{place} does not answer as a registry"));
+                report.problems.push(chain(&error));
+            }
+        }
     }
 }

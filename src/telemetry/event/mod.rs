@@ -14,7 +14,9 @@ pub use self::crash::PipelineCrashed;
 pub use self::finding::{FindingHealed, FindingOpened};
 pub use self::output::{AlertSent, StoreFailed, StoreWritten};
 pub use self::state::{FindingsOpen, PartitionState, PipelineState};
-pub use self::tap::{ChangesConsumed, Committed, GapSeen, LogReplaced, Rebalanced, RecordRejected, TapEnd, TapFailed};
+pub use self::tap::{
+    ChangesConsumed, Committed, GapSeen, LogReplaced, Rebalanced, RecordRejected, RegistryFailed, TapEnd, TapFailed,
+};
 pub use self::target::{ColumnsChanged, ColumnsNotCompared, TargetFailed, TargetRead};
 pub use self::verdict::{
     ChangesSuperseded, CheckResult, Coalesced, Frozen, KeysChecked, Replanned, SlowEqual, Transient, Unverifiable,

@@ -4,8 +4,8 @@ use metrics::counter;
 use tracing::{debug, error, info, warn};
 
 use super::{chain, of_partition};
-use crate::model::Op;
 use crate::model::position::PartitionName;
+use crate::model::{Op, Wanted};
 use crate::telemetry::name;
 
 /// Records that were gone before they were read.
@@ -52,6 +52,26 @@ impl LogReplaced<'_> {
             pipeline, %partition, expected = self.expected, end = self.end,
             "the topic was made anew or its log cut off: reading begins again where the log begins; audit what lies between"
         );
+    }
+}
+
+/// A schema that the registry did not answer for: the records behind it wait.
+#[derive(Debug, Clone, Copy)]
+pub struct RegistryFailed<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// What was asked for.
+    pub wanted: &'a Wanted,
+    /// What failed and why.
+    pub error: &'a dyn std::error::Error,
+}
+
+impl RegistryFailed<'_> {
+    /// Logs it and counts it.
+    pub fn emit(self) {
+        counter!(name::REGISTRY_ERRORS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
+        let (pipeline, wanted, error) = (self.pipeline, self.wanted, chain(self.error));
+        warn!(pipeline, %wanted, error, "the registry was not read; records wait for it");
     }
 }
 
