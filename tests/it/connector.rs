@@ -34,6 +34,31 @@ impl Config {
         })
     }
 
+    /// Keys and values as Avro in Confluent's framing, their schemas in the registry at this address.
+    #[must_use]
+    pub(crate) fn avro(self, registry: &str) -> Self {
+        let own = [
+            ("apicurio.registry.url", format!("{registry}/apis/registry/v2")),
+            ("apicurio.registry.as-confluent", "true".to_owned()),
+            ("apicurio.registry.use-id", "contentId".to_owned()),
+            ("apicurio.registry.headers.enabled", "false".to_owned()),
+            ("apicurio.registry.auto-register", "true".to_owned()),
+            ("apicurio.registry.find-latest", "true".to_owned()),
+        ];
+        let config = ["key", "value"].into_iter().fold(self, |config, part| {
+            let class = "io.apicurio.registry.utils.converter.AvroConverter";
+            let config =
+                config.without(&format!("{part}.converter.schemas.enable")).with(&format!("{part}.converter"), class);
+            own.iter().fold(config, |config, (key, value)| config.with(&format!("{part}.converter.{key}"), value))
+        });
+        config.with("schema.name.adjustment.mode", "avro").with("field.name.adjustment.mode", "avro")
+    }
+
+    fn without(mut self, key: &str) -> Self {
+        self.0.remove(key);
+        self
+    }
+
     /// Sends the records of every table into one topic, which must exist with the wanted partitions.
     #[must_use]
     pub(crate) fn routed(self, prefix: &str, topic: &str) -> Self {

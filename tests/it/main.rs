@@ -22,6 +22,7 @@ mod verdict;
 mod wait;
 
 mod audit;
+mod avro;
 mod batch_applier;
 mod columns;
 mod deletes_off;

@@ -42,8 +42,18 @@ pub(crate) struct Plan {
     dialect: Dialect,
     topics: Topics,
     company: Company,
+    encoding: Encoding,
     source: Vec<(String, String)>,
     sink: Vec<(String, String)>,
+}
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    /// As JSON with the schema inside.
+    Json,
+    /// As Avro, whose schemas are in the registry.
+    Avro,
 }
 
 /// Whether other tests may use the services at the same time.
@@ -63,6 +73,7 @@ impl Plan {
             dialect,
             topics: Topics::PerTable(1),
             company: Company::Shared,
+            encoding: Encoding::Json,
             source: Vec::new(),
             sink: Vec::new(),
         }
@@ -78,6 +89,13 @@ impl Plan {
     #[must_use]
     pub(crate) fn alone(mut self) -> Self {
         self.company = Company::Alone;
+        self
+    }
+
+    /// Keys and values in Avro instead of JSON.
+    #[must_use]
+    pub(crate) fn avro(mut self) -> Self {
+        self.encoding = Encoding::Avro;
         self
     }
 
@@ -212,7 +230,7 @@ impl Pipeline {
 
     async fn start_source(&self) {
         self.source.execute(&format!("INSERT INTO {MARKER} VALUES (1, 0)")).await;
-        let mut config = connector::source(&self.source, &self.plan.name, &self.services.broker);
+        let mut config = self.encoded(connector::source(&self.source, &self.plan.name, &self.services.broker));
         if let Topics::Routed(_) = self.plan.topics {
             config = config.routed(&self.plan.name, &self.topic(MARKER));
         }
@@ -231,7 +249,19 @@ impl Pipeline {
             Topics::PerTable(_) => format!(r"{}\..*", self.plan.name),
             Topics::Routed(_) => self.topic(MARKER).replace('.', r"\."),
         };
-        changed(connector::sink(&self.target, &topics), &self.plan.sink)
+        changed(self.encoded(connector::sink(&self.target, &topics)), &self.plan.sink)
+    }
+
+    fn encoded(&self, config: Config) -> Config {
+        match self.plan.encoding {
+            Encoding::Json => config,
+            Encoding::Avro => config.avro(&self.services.registry),
+        }
+    }
+
+    /// The address of the registry that its records need.
+    pub(crate) fn registry(&self) -> Option<String> {
+        (self.plan.encoding == Encoding::Avro).then(|| self.services.compatible_registry())
     }
 
     pub(crate) async fn start_sink(&self) {
@@ -269,7 +299,7 @@ impl Pipeline {
 
     /// The newest event of every key in the topics of the load.
     pub(crate) fn newest(&self) -> BTreeMap<Spot, Event> {
-        ledger::newest(&self.kafka, &self.load_topics())
+        ledger::newest(&self.kafka, &self.load_topics(), &mut ledger::Schemas::new(self.registry()))
     }
 
     /// How many offsets the topics of the load have given out.

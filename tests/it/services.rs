@@ -41,6 +41,8 @@ pub(crate) struct Services {
     pub(crate) pg_standby: String,
     pub(crate) pgbouncer: String,
     pub(crate) mysql: String,
+    /// Where the schema registry listens; its interfaces are below.
+    pub(crate) registry: String,
     ctl: String,
 }
 
@@ -57,8 +59,14 @@ impl Services {
             pg_standby: address("AFTERIMAGE_IT_PG_STANDBY"),
             pgbouncer: address("AFTERIMAGE_IT_PGBOUNCER"),
             mysql: address("AFTERIMAGE_IT_MYSQL"),
+            registry: address("AFTERIMAGE_IT_REGISTRY"),
             ctl: address("AFTERIMAGE_IT_CTL"),
         }
+    }
+
+    /// The registry as Confluent's would answer.
+    pub(crate) fn compatible_registry(&self) -> String {
+        format!("{}/apis/ccompat/v7", self.registry)
     }
 
     /// Carries out one act on one service and returns when it is done: `start` and `restart` when the service answers again.
@@ -91,6 +99,7 @@ pub(crate) enum Service {
     Broker,
     ConnectPg,
     ConnectMy,
+    Registry,
 }
 
 impl Service {
@@ -104,6 +113,7 @@ impl Service {
             Self::Broker => "broker",
             Self::ConnectPg => "connect-pg",
             Self::ConnectMy => "connect-my",
+            Self::Registry => "registry",
         }
     }
 }

@@ -206,6 +206,9 @@ pub(crate) fn beside(pipeline: &Pipeline, lines: &str) -> String {
         .expect("a string takes all");
     writeln!(text, "topics = [{}]\ngroup = \"afterimage-{name}\"\nfrom = \"beginning\"\n", topics.join(", "))
         .expect("a string takes all");
+    if let Some(registry) = pipeline.registry() {
+        writeln!(text, "[pipelines.{name}.decode]\nregistry = {registry:?}\n").expect("a string takes all");
+    }
     writeln!(text, "[pipelines.{name}.target]\ntype = {:?}\nurl = {:?}", pipeline.target.kind(), pipeline.target.url())
         .expect("a string takes all");
     text

@@ -106,6 +106,14 @@ start_connect() {
 }
 ready_connect() { curl -fsS -m 2 "http://127.0.0.1:$(port_of "$1")/connectors"; }
 
+# Keeps schemas in memory: whoever stops it forgets them, and the topics that name them can no longer be read.
+make_registry() { mkdir -p "$(data)/registry"; }
+start_registry() {
+  launch registry java -Xmx384m "${java_options[@]}" -Dquarkus.http.host=127.0.0.1 \
+    -Dquarkus.http.port="$(port_of registry)" -cp "$home/registry/*:$home/registry/lib/*" io.quarkus.runner.GeneratedMain
+}
+ready_registry() { curl -fsS -m 2 "http://127.0.0.1:$(port_of registry)/apis/ccompat/v7/subjects"; }
+
 # Two workers, because the JDBC sink keeps the last dialect it met in singletons of its JVM: sinks of two dialects in one
 # worker write each other's SQL.
 make_connect_pg() { make_connect connect-pg; }
