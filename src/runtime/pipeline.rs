@@ -104,10 +104,8 @@ impl Running {
         let partitions = Partitions::default();
         let stopped = Arc::<AtomicBool>::default();
         let schemas = schemas(pipeline, window.as_ref(), (clock, &stopped))?;
-        let options =
-            settings::tap(&pipeline.tap, read, clock.wall(clock.now())).map_err(|error| refused(error, None))?;
         let positions = positions(pipeline, &partitions)?;
-        let (events, control) = tap::start(options, partitions.clone()).map_err(tap_failure)?;
+        let (events, control) = open_tap(pipeline, read, clock, &partitions)?;
         let tables = Arc::new(Tables::default());
         let images = Arc::new(ImageStore::new(pipeline.limits.cache_bytes));
         let engine = judge(pipeline, window.as_ref(), &images, &tables, &partitions);
@@ -148,7 +146,6 @@ impl Running {
             threads: Vec::new(),
             tasks: JoinSet::new(),
         };
-        let (control, pipeline_name) = (Arc::clone(&running.control), Arc::clone(&running.name));
         let driver = Driver {
             engine,
             clock,
@@ -156,10 +153,10 @@ impl Running {
             replies: replies_here,
             lookups,
             records,
-            control,
+            control: Arc::clone(&running.control),
             tally: tally_here,
             tap: tap_here,
-            pipeline: pipeline_name,
+            pipeline: Arc::clone(&running.name),
             partitions: running.picture.partitions.clone(),
             tables: Arc::clone(&running.picture.tables),
         };
@@ -399,6 +396,16 @@ fn judge(
     let bytes = pipeline.limits.cache_bytes;
     let versions = TableVersions::new(Arc::clone(images), bytes, Arc::clone(tables), partitions.clone());
     Engine::new(options, Box::new(versions))
+}
+
+fn open_tap(
+    pipeline: &Pipeline,
+    read: Read,
+    clock: Clock,
+    partitions: &Partitions,
+) -> Result<(Receiver<TapEvent>, Arc<dyn Control>), Failure> {
+    let options = settings::tap(&pipeline.tap, read, clock.wall(clock.now())).map_err(|error| refused(error, None))?;
+    tap::start(options, partitions.clone()).map_err(tap_failure)
 }
 
 pub(super) fn tap_failure(error: tap::TapError) -> Failure {

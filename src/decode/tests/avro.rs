@@ -246,6 +246,45 @@ fn ids_in_headers_and_keys_that_name_no_columns() {
 }
 
 #[test]
+fn configured_keys_are_those_of_avro_too() {
+    let mut registry = Registry::default();
+    let own =
+        registry.framed(&json!({"type": "struct", "fields": [{"type": "int64", "field": "id"}]}), &json!({"id": 1}));
+    let number = registry.framed(&json!({"type": "int64"}), &json!(1));
+    let text = registry.framed(&json!({"type": "string"}), &json!("x"));
+    let schema = envelope(&json!({"type": "string"}));
+    let row = |v: &str| json!({"id": 1, "v": v});
+    let insert = registry.framed(&schema, &payload("c", Value::Null, row("x")));
+    let delete = registry.framed(&schema, &payload("d", row("x"), Value::Null));
+    let moved = registry.framed(&schema, &payload("u", row("w"), row("x")));
+    let unsure = registry.framed(&schema, &payload("u", Value::Null, row("x")));
+    let in_json = payload("u", Value::Null, row("x")).to_string();
+    let place = "Declared at=5 source=0/10 order=15";
+    let inserted = format!(r#"insert public.t key{{v=Text("x")}} after{{id=Int(1) v=Text("x")}} {place} complete"#);
+    let updated = inserted.replace("insert", "update");
+    let deleted = format!(r#"delete public.t key{{v=Text("x")}} {place}"#);
+    let pair = format!(
+        r#"delete public.t key{{v=Text("w")}} before{{id=Int(1) v=Text("w")}} {place} Old + insert public.t key{{v=Text("x")}} after{{id=Int(1) v=Text("x")}} {place} New complete"#
+    );
+    let untold = "reject: debezium record: whether key column `v` changed cannot be told";
+    for (key, value, expected) in [
+        (Some(&own), &insert[..], &*inserted),
+        (None, &unsure, &updated),
+        (Some(&text), &unsure, &updated),
+        (Some(&text), in_json.as_bytes(), &updated.replace("Declared", "Bare")),
+        (Some(&text), &delete, &deleted),
+        (Some(&own), &moved, &pair),
+        (Some(&own), &unsure, untold),
+        (Some(&number), &unsure, untold),
+    ] {
+        let options = Options { schemas: Schemas::Registry, ..keyed("public.t", &["v"]) };
+        let key = key.map(Vec::as_slice);
+        let told = registry.told_by(&mut *decoder(&options), "t", (key, Some(value)), &[]);
+        assert!(told.starts_with(expected), "{told}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_says_why() {
     let mut registry = Registry::default();
     let text = json!({"type": "string"});
