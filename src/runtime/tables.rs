@@ -95,9 +95,12 @@ impl Tables {
         }
         let mut inner = self.write();
         let next = TableId(u32::try_from(inner.names.len()).unwrap_or(u32::MAX));
-        inner.names.push(Arc::clone(tap_name));
-        inner.ids.insert(Arc::clone(tap_name), next);
-        next
+        // Another thread may have met it since: with two ids the changes of one key would be judged apart.
+        let id = *inner.ids.entry(Arc::clone(tap_name)).or_insert(next);
+        if id == next {
+            inner.names.push(Arc::clone(tap_name));
+        }
+        id
     }
 
     /// What is known of a tap table.
@@ -273,5 +276,26 @@ impl Table {
     pub(super) fn target_name(&self) -> String {
         let meta = self.plan.meta();
         if meta.schema.is_empty() { meta.name.to_string() } else { format!("{}.{}", meta.schema, meta.name) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "threads meet the same table at once")]
+    fn a_table_has_one_id_whoever_meets_it_first() {
+        let (tables, start) = (Tables::default(), std::sync::Barrier::new(4));
+        let meet = || -> Vec<TableId> {
+            let names = (0..2000).map(|number| Arc::from(format!("public.t{number}")));
+            names.map(|name: Arc<str>| (start.wait(), tables.id(&name)).1).collect()
+        };
+        let met = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(meet)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it ends")).collect::<Vec<_>>()
+        });
+        assert!(met.iter().all(|ids| *ids == met[0]));
+        assert_eq!(met[0], (0..2000).map(TableId).collect::<Vec<_>>());
     }
 }
