@@ -76,6 +76,10 @@ pub const PAUSE_AT_MOST: Duration = Duration::from_secs(5);
 /// Versions that are taken though memory is full, before consumption pauses again: 64 KiB.
 pub const VERSIONS_WHILE_FULL: usize = 1024;
 
+/// Versions that wait while what is assumed applied is still being read; with more, what was read is judged as it comes. Their
+/// images fit the usual cache.
+pub const ASSUMED_AHEAD: usize = 65_536;
+
 /// Bytes counted for a version and for a key besides its own bytes, for the memory bound.
 pub const VERSION_BYTES: usize = 64;
 

@@ -61,7 +61,9 @@ pub(super) struct Partition {
     pub(super) forget_below: u64,
     pub(super) generation: Option<u64>,
     pub(super) group_changed: Tick,
-    /// The user's word: everything below was applied.
+    /// The user's word: everything below was applied. The log's end when it was first told.
+    pub(super) stated: Option<u64>,
+    /// The same, from where it counts.
     pub(super) assumed: Option<u64>,
     /// What was last given out to be committed.
     pub(super) committed_out: Option<u64>,

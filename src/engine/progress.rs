@@ -4,7 +4,7 @@ use crate::model::{PartitionId, SourceTime, Tick};
 
 use super::event::{Note, Output};
 use super::horizon::Back;
-use super::limit::Order;
+use super::limit::{ASSUMED_AHEAD, Order};
 use super::partition::{Commit, Cursor};
 use super::state::{Engine, ScopeId};
 use super::track::Tracked;
@@ -21,10 +21,11 @@ impl Engine {
         for (id, end) in ends {
             let partition = self.partitions.entry(*id).or_default();
             partition.grew(*end, asked);
-            if self.options.evidence.assumed && partition.assumed.is_none() {
-                partition.assumed = Some(*end);
+            if self.options.evidence.assumed && partition.stated.is_none() {
+                partition.stated = Some(*end);
             }
         }
+        self.assume();
         self.bound_truncates(asked, ends);
         let scopes: Vec<ScopeId> = self.horizons.keys().copied().collect();
         for scope in scopes {
@@ -40,6 +41,15 @@ impl Engine {
         }
         self.move_horizons();
         self.pump();
+    }
+
+    /// What is assumed applied counts from where it was read whole: a key is judged by its newest version there and read
+    /// once, however the tap cuts its batches.
+    pub(super) fn assume(&mut self) {
+        let many = self.memory.versions >= ASSUMED_AHEAD;
+        for partition in self.partitions.values_mut().filter(|partition| partition.assumed.is_none()) {
+            partition.assumed = partition.stated.filter(|end| many || partition.consumed >= *end);
+        }
     }
 
     pub(super) fn committed(&mut self, asked: Tick, next: &[(PartitionId, u64)], generation: Option<u64>) {

@@ -292,6 +292,23 @@ fn the_users_word_convicts_at_two_reads() {
 }
 
 #[test]
+fn what_is_assumed_applied_is_judged_where_it_was_read_whole() {
+    let mut bench = Bench::assumed();
+    bench.run(
+        "behind 2
+         applied insert 1 10/20
+         wait 20",
+    );
+    assert_eq!(bench.engine().tally().counters.matched, 0);
+    bench.run(
+        "update 1 30/40
+         caught up
+         wait 10",
+    );
+    assert_eq!(bench.said, ["open lost_update insert_update_merge assumed @1"]);
+}
+
+#[test]
 fn a_row_that_changes_though_all_was_applied_ends_without_a_verdict() {
     let mut bench = Bench::assumed();
     bench.run("insert 1 10/20");
