@@ -94,6 +94,8 @@ pub struct Pipeline {
     pub values: Disclosure,
     /// The sink's Kafka Connect REST address, asked for the reason of a stall. May hold a password.
     pub connect_url: Option<SecretString>,
+    /// The applier's dead-letter topic, on the tap's brokers: what it names was rejected.
+    pub dead_letters: Option<String>,
     /// The change stream.
     pub tap: Tap,
     /// How its records are understood.

@@ -126,7 +126,7 @@ pub struct RawPipeline {
     pub stall_after: Auto<Span>,
     /// The sink's Kafka Connect REST address: reasons for stalls.
     pub connect_url: Address,
-    /// The sink's dead-letter topic. Not supported by this version.
+    /// The sink's dead-letter topic, on the tap's brokers: the records that it names are losses by rejection.
     pub dead_letters: String,
     /// Look again at verified keys where nothing else is to be read: `off`, `idle` (5 reads a second) or `N reads/s`.
     pub patrol: Patrol,

@@ -2,6 +2,7 @@
 //!
 //! | cause | rule |
 //! |---|---|
+//! | `rejected_row` | the applier's dead-letter topic names the lost version, or one whose columns the row lacks |
 //! | `placeholder_written` | the connector's "unavailable value" marker stands in the row |
 //! | `op_not_applied` | every delete (truncate) of the table judged lately was unapplied, three at least |
 //! | `key_change_split` | the lost version is one half of a key change |
@@ -21,6 +22,8 @@ use crate::model::finding::{Cause, Kind};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct History {
     pub(super) kind: Kind,
+    /// The applier set the version aside.
+    pub(super) set_aside: bool,
     pub(super) placeholder: bool,
     pub(super) op_never_applied: bool,
     pub(super) key_change: bool,
@@ -42,7 +45,9 @@ const SKIPPED_RUN: usize = 3;
 /// The rule that fits.
 pub(super) fn cause(history: &History) -> Cause {
     let lost_removal = history.since.last().is_some_and(removes);
-    if history.placeholder {
+    if history.set_aside {
+        Cause::RejectedRow
+    } else if history.placeholder {
         Cause::PlaceholderWritten
     } else if history.op_never_applied && lost_removal {
         Cause::OpNotApplied
@@ -105,6 +110,7 @@ mod tests {
     fn plain(kind: Kind, seen: Option<Op>, since: &[Op]) -> History {
         History {
             kind,
+            set_aside: false,
             placeholder: false,
             op_never_applied: false,
             key_change: false,
@@ -137,6 +143,7 @@ mod tests {
             (plain(Kind::DivergedRow, None, &[Update]), Cause::Unknown),
             (History { stranger: true, ..plain(Kind::DivergedRow, None, &[Update]) }, Cause::ForeignWrite),
             (History { placeholder: true, ..plain(Kind::DivergedRow, None, &[Update]) }, Cause::PlaceholderWritten),
+            (History { set_aside: true, ..plain(Kind::LostUpdate, Some(Insert), &[Update]) }, Cause::RejectedRow),
             (
                 History { op_never_applied: true, ..plain(Kind::UnappliedDelete, Some(Insert), &[Delete]) },
                 Cause::OpNotApplied,

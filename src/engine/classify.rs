@@ -139,6 +139,7 @@ impl Engine {
         let (lost_run, lost_run_keys) = if verified { (1, 1) } else { (lost_run, lost_run_keys) };
         History {
             kind,
+            set_aside: self.set_aside(case, kind).is_some(),
             placeholder: case.observation.content.has_placeholder(),
             op_never_applied: !verified && self.gate.never_applied(table, expected.op),
             key_change: !verified && expected.in_key_change(),

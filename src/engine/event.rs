@@ -126,6 +126,14 @@ pub enum Input {
         /// Partition, last stable offset, end of the log.
         held: Vec<(PartitionId, u64, u64)>,
     },
+    /// The applier set the record of this position aside, says its dead-letter topic: it names the cause of a loss, and is no
+    /// evidence of one.
+    DeadLetter {
+        /// Of the record on the tap.
+        at: Position,
+        /// What went wrong there. Holds no values of rows.
+        why: Arc<str>,
+    },
     /// The applier's committed positions, asked at `asked`.
     Committed {
         /// When the question was sent.

@@ -41,6 +41,10 @@ pub const GATE_JUDGEMENTS: usize = 64;
 /// ago is forgotten: what is judged of them then counts anew, so their rows are told later, or grouped later.
 pub const GATE_STATEMENTS: usize = 16_384;
 
+/// Records named by the applier's dead-letter topic that are remembered; past it the one that was named first goes, and the
+/// cause of its loss is told by the key's history alone.
+pub const LETTERS_KEPT: usize = 16_384;
+
 /// Keys named in one finding about a table.
 pub const SAMPLE_KEYS: usize = 10;
 

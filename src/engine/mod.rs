@@ -33,6 +33,7 @@ mod horizon;
 mod ingest;
 mod judge;
 mod keys;
+mod letters;
 mod lookup;
 mod masks;
 mod partition;
@@ -89,6 +90,7 @@ impl Engine {
             Input::Looked(looked) => self.looked(looked),
             Input::Ends { asked, ends } => self.ends(asked, &ends),
             Input::HeldUp { asked, held } => self.held_up(asked, &held),
+            Input::DeadLetter { at, why } => self.dead_letter(at, why),
             Input::Committed { asked, next, generation } => self.committed(asked, &next, generation),
             Input::AppliedTime { asked, time } => self.applied_time(asked, time),
             Input::OpenFinding { expected, finding, observed } => {

@@ -13,6 +13,7 @@ use super::foreign::Foreign;
 use super::gate::{Gate, Group, Statements};
 use super::horizon::{Ends, Horizon};
 use super::keys::{Entry, KeyIx, Keys};
+use super::letters::Letters;
 use super::limit::{CHECKPOINTS_AGAIN, CHECKPOINTS_KNOWN, Margin, Options, Order, SETTLE_AT_MOST, USUAL_PERCENT};
 use super::lookup::Flights;
 use super::masks::Masks;
@@ -92,6 +93,7 @@ pub struct Engine {
     /// The plan under which the versions of each table are held; those not named are under their first.
     pub(super) plans: BTreeMap<TableId, PlanEpoch>,
     pub(super) foreign: Foreign,
+    pub(super) letters: Letters,
     pub(super) patrol: Patrol,
     pub(super) counters: Counters,
     pub(super) outputs: VecDeque<Output>,
@@ -126,6 +128,7 @@ impl Engine {
             truncates: Truncates::new(),
             plans: BTreeMap::new(),
             foreign: Foreign::default(),
+            letters: Letters::default(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }

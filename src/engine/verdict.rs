@@ -1,6 +1,6 @@
 //! 6 ▸ A suspect becomes a finding, a finding heals: proof, statement, evidence.
 
-use crate::model::finding::{ColumnDifference, Finding, NamedVersion, Observed, Proof, State, Subject};
+use crate::model::finding::{Cause, ColumnDifference, Finding, Kind, NamedVersion, Observed, Proof, State, Subject};
 
 use super::cause::cause;
 use super::chain::Version;
@@ -120,9 +120,14 @@ impl Engine {
     pub(super) fn still_there(&mut self, ix: KeyIx, floor: Floor, observation: &Observation<'_>) {
         let Some(entry) = self.keys.get(ix) else { return };
         let frozen = self.is_frozen(entry, floor);
+        let named = entry.reported().and_then(|reported| self.named_since(&reported.finding));
+        let is_named = named.is_some();
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let more = entry.more();
         let Some(reported) = more.reported.as_mut() else { return };
+        if let Some(evidence) = named {
+            (reported.finding.cause, reported.finding.evidence) = (Cause::RejectedRow, evidence);
+        }
         reported.content = Some(observation.content.clone());
         reported.finding.last_seen = observation.ended;
         reported.finding.observations = reported.finding.observations.saturating_add(1);
@@ -142,7 +147,7 @@ impl Engine {
         if let Some(suspicion) = suspicion {
             self.withdraw(*suspicion);
         }
-        if upgraded || stated.observations % 30 == 0 {
+        if upgraded || is_named || stated.observations % 30 == 0 {
             self.state(&stated);
         }
         self.schedule_rest(ix);
@@ -206,14 +211,22 @@ impl Engine {
                 columns: self.columns(&case),
                 versions_behind: seen.behind,
             },
-            evidence: self.evidence(entry, floor, expected),
+            evidence: self.evidence(&case, floor, kind),
             first_seen: suspect.first,
             last_seen: observation.ended,
             observations: suspect.count,
         })
     }
 
-    fn evidence(&self, entry: &Entry, floor: Floor, expected: &Version) -> String {
+    fn evidence(&self, case: &Case<'_>, floor: Floor, kind: Kind) -> String {
+        let proven = self.proven(case.entry, floor, case.expected());
+        match self.set_aside(case, kind) {
+            Some((at, why)) => self.with_letter(&proven, at, &why),
+            None => proven,
+        }
+    }
+
+    fn proven(&self, entry: &Entry, floor: Floor, expected: &Version) -> String {
         let lost = self.place(expected.partition, expected.offset);
         let partition = self.partitions.get(&floor.partition);
         match floor.by {

@@ -10,7 +10,7 @@ use crate::engine::event::{Looked, Lookup, Node, Note, PlanEpoch};
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
-use crate::model::{PartitionId, SourceTime, TableId, Tick};
+use crate::model::{PartitionId, Position, SourceTime, TableId, Tick};
 use crate::tap::{Control, HeldUp, Partitions, TapError};
 
 use super::clock::Clock;
@@ -51,6 +51,7 @@ pub(super) enum Reply {
         asked: Tick,
         held: Vec<HeldUp>,
     },
+    DeadLetters(Vec<(Position, Arc<str>)>),
     Committed {
         asked: Tick,
         next: Vec<(PartitionId, u64)>,
@@ -193,6 +194,9 @@ impl Driver {
             Reply::HeldUp { asked, held } => {
                 let held = held.into_iter().map(|held| (held.partition, held.stable, held.end)).collect();
                 self.handle(Input::HeldUp { asked, held });
+            }
+            Reply::DeadLetters(letters) => {
+                letters.into_iter().for_each(|(at, why)| self.handle(Input::DeadLetter { at, why }));
             }
             Reply::Committed { asked, next, generation } => self.handle(Input::Committed { asked, next, generation }),
             Reply::AppliedTime { asked, time } => self.handle(Input::AppliedTime { asked, time }),

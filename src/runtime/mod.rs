@@ -15,6 +15,7 @@ mod audit;
 mod columns;
 mod context;
 mod crash;
+mod dead_letters;
 mod decode;
 mod decoding;
 mod doctor;

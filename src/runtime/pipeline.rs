@@ -21,7 +21,7 @@ use crate::engine::limit::LOOKUPS_IN_FLIGHT;
 use crate::engine::tally::Tally;
 use crate::model::PartitionId;
 use crate::report::webhook::Alerts;
-use crate::tap::kafka::Brokers;
+use crate::tap::kafka::dead_letters::DeadLetters;
 use crate::tap::kafka::evidence;
 use crate::tap::{self, Control, Partitions, TapEvent};
 use crate::target::{Target, TargetError};
@@ -29,6 +29,7 @@ use crate::target::{Target, TargetError};
 use super::clock::Clock;
 use super::columns::ColumnWatch;
 use super::crash::Guard;
+use super::dead_letters::Postbox;
 use super::decoding::{Bindings, Decoding};
 use super::driver::{Driver, FED, Fed, RECORDS, REPLIES, Record, Reply, TapState};
 use super::entry::Failure;
@@ -104,7 +105,7 @@ impl Running {
         let partitions = Partitions::default();
         let stopped = Arc::<AtomicBool>::default();
         let schemas = schemas(pipeline, window.as_ref(), (clock, &stopped))?;
-        let positions = positions(pipeline, &partitions)?;
+        let told = (positions(pipeline, &partitions)?, dead_letters(pipeline)?);
         let (events, control) = open_tap(pipeline, read, clock, &partitions)?;
         let tables = Arc::new(Tables::default());
         let images = Arc::new(ImageStore::new(pipeline.limits.cache_bytes));
@@ -163,7 +164,7 @@ impl Running {
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
         let restore = running.restore(pipeline, &sink).await?;
         running.spawn_ingest(pipeline, events, (window, restore))?;
-        running.spawn_tasks(pipeline, positions, lookups_here);
+        running.spawn_tasks(pipeline, told, lookups_here);
         running.spawn_recorder(pipeline, (sink, alerts), store_here, records_here);
         Ok(running)
     }
@@ -171,7 +172,7 @@ impl Running {
     fn spawn_tasks(
         &mut self,
         pipeline: &Pipeline,
-        positions: Positions,
+        (positions, letters): (Positions, Option<DeadLetters>),
         lookups: mpsc::Receiver<crate::engine::event::Lookup>,
     ) {
         let columns = ColumnWatch {
@@ -210,6 +211,16 @@ impl Running {
         self.spawn_task("look", looker.run(lookups));
         self.spawn_task("evidence", evidence.run());
         self.spawn_task("columns", columns.run());
+        if let Some(letters) = letters {
+            let postbox = Postbox {
+                letters,
+                every: pipeline.judging.poll,
+                partitions: self.picture.partitions.clone(),
+                replies: self.replies.clone(),
+                pipeline: Arc::clone(&self.name),
+            };
+            self.spawn_task("dead letters", postbox.run());
+        }
     }
 
     async fn restore(&self, pipeline: &Pipeline, sink: &Sink) -> Result<Restore, Failure> {
@@ -424,19 +435,19 @@ fn connect(pipeline: &Pipeline) -> Option<(String, String)> {
     Some((url, sink?))
 }
 
+/// The applier's dead-letter topic, where one is configured.
+fn dead_letters(pipeline: &Pipeline) -> Result<Option<DeadLetters>, Failure> {
+    let (Some(topic), Tap::Kafka(kafka)) = (&pipeline.dead_letters, &pipeline.tap) else { return Ok(None) };
+    DeadLetters::new(settings::brokers(kafka), topic).map(Some).map_err(tap_failure)
+}
+
 pub(super) fn positions(pipeline: &Pipeline, partitions: &Partitions) -> Result<Positions, Failure> {
     let applied = settings::applied(pipeline);
     for one in &applied {
         match (one, &pipeline.tap) {
             (Applied::KafkaGroup(group), Tap::Kafka(kafka)) => {
-                let properties = kafka.properties.iter();
-                let brokers = Brokers {
-                    bootstrap: kafka.brokers.clone(),
-                    properties: properties
-                        .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
-                        .collect(),
-                };
-                let group = evidence::Applied::new(brokers, group, partitions.clone()).map_err(tap_failure)?;
+                let group =
+                    evidence::Applied::new(settings::brokers(kafka), group, partitions.clone()).map_err(tap_failure)?;
                 return Ok(Positions::Group(Arc::new(group)));
             }
             (Applied::Query(sql), _) => {

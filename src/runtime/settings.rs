@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use crate::config::{
-    self, Applier, Auto, Bound, Chosen, Commits, Evidence, FilePath, Format, Order, Patrol, Pipeline, Pooler,
+    self, Applier, Auto, Bound, Chosen, Commits, Evidence, FilePath, Format, KafkaTap, Order, Patrol, Pipeline, Pooler,
     QueryTrust, SentNulls, Start, Tap, Topic,
 };
 use crate::decode;
@@ -46,6 +46,15 @@ pub(super) enum Read {
     Onward(Vec<(PartitionName, u64)>),
 }
 
+/// The brokers of a tap.
+pub(super) fn brokers(kafka: &KafkaTap) -> Brokers {
+    let properties = kafka.properties.iter();
+    Brokers {
+        bootstrap: kafka.brokers.clone(),
+        properties: properties.map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect(),
+    }
+}
+
 /// The tap's options.
 ///
 /// # Errors
@@ -53,11 +62,6 @@ pub(super) enum Read {
 pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String> {
     match tap {
         Tap::Kafka(kafka) => {
-            let properties = kafka.properties.iter();
-            let brokers = Brokers {
-                bootstrap: kafka.brokers.clone(),
-                properties: properties.map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect(),
-            };
             let topics = kafka.topics.iter().map(|topic| match topic {
                 Topic::Name(name) => name.clone(),
                 Topic::Pattern(pattern) => format!("/{pattern}/"),
@@ -72,7 +76,7 @@ pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String
                 }
             };
             Ok(TapOptions::Kafka(KafkaOptions {
-                brokers,
+                brokers: brokers(kafka),
                 topics: topics.collect(),
                 group: kafka.group.clone(),
                 reading,

@@ -41,6 +41,15 @@ pub(super) fn registry_failed(pipeline: &str, wanted: Wanted, error: &RegistryEr
     event::RegistryFailed { pipeline, wanted: &wanted, error }.emit();
 }
 
+/// Dead letters that do not say which records of the tap they are.
+pub(super) fn letters_without_names(pipeline: &str) {
+    tracing::warn!(
+        pipeline,
+        "records on the dead-letter topic do not say which record of the tap they are: set \
+         errors.deadletterqueue.context.headers.enable=true at the sink, else what it rejects is told by other causes"
+    );
+}
+
 /// The node that is read follows the one that is written.
 pub(super) fn reads_replica(pipeline: &str, why: &str) {
     tracing::warn!(

@@ -151,10 +151,11 @@ fn half_a_tap() {
 
 #[test]
 fn a_file_tap_with_brokers() {
-    let config = "[pipelines.a]\ntap = { type = \"file\", path = \"x\", brokers = \"h:1\", from = \"stored\" }\ntarget = { url = \"sqlite:t.db\" }\napplied = \"kafka-group:g\"\n";
+    let config = "[pipelines.a]\ntap = { type = \"file\", path = \"x\", brokers = \"h:1\", from = \"stored\" }\ntarget = { url = \"sqlite:t.db\" }\napplied = \"kafka-group:g\"\ndead_letters = \"dlq\"\n";
     insta::assert_snapshot!(refused(config), @r#"
-    error: 3 mistakes:
+    error: 4 mistakes:
       pipelines.a.applied (a.toml:4): `kafka-group` needs a tap of type `kafka`: a file has no consumer groups; expected query:SQL, heartbeat:…, inferred or assumed
+      pipelines.a.dead_letters (a.toml:5): needs a tap of type `kafka`: the topic is read from the tap's brokers; remove the key
       pipelines.a.tap.brokers (a.toml:2): belongs to taps of type `kafka`: leave it out, or set type = "kafka"
       pipelines.a.tap.from (a.toml:2): `stored` is not for files, of which nothing is stored: expected `beginning`, an offset or a time
     "#);
@@ -197,16 +198,15 @@ fn two_positions() {
 #[test]
 fn what_comes_later() {
     let config = orders(
-        "dead_letters = \"dlq\"\nsource = { url = \"postgres://h/s\" }\ndecode = { format = \"maxwell\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"revalidate\"\ncron = \"0 * * * *\"\n[[pipelines.orders.tables]]\nmatch = \"a.b\"\nwhere = \"id > 5\"",
+        "source = { url = \"postgres://h/s\" }\ndecode = { format = \"maxwell\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"revalidate\"\ncron = \"0 * * * *\"\n[[pipelines.orders.tables]]\nmatch = \"a.b\"\nwhere = \"id > 5\"",
     );
     insta::assert_snapshot!(refused(&config), @r"
-    error: 6 mistakes:
-      pipelines.orders.applied (a.toml:7): `kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
-      pipelines.orders.dead_letters (a.toml:4): reading a dead-letter topic is not supported by this version: remove the key
-      pipelines.orders.decode.format (a.toml:6): the format `maxwell` is not supported by this version: expected `auto`, `debezium` or `dms`
-      pipelines.orders.schedules (a.toml:8): schedules are not supported by this version: remove the key
-      pipelines.orders.source.url (a.toml:5): reading the source is not supported by this version: remove the key
-      pipelines.orders.tables[0].where (a.toml:13): a condition on rows is not supported by this version: remove the key
+    error: 5 mistakes:
+      pipelines.orders.applied (a.toml:6): `kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
+      pipelines.orders.decode.format (a.toml:5): the format `maxwell` is not supported by this version: expected `auto`, `debezium` or `dms`
+      pipelines.orders.schedules (a.toml:7): schedules are not supported by this version: remove the key
+      pipelines.orders.source.url (a.toml:4): reading the source is not supported by this version: remove the key
+      pipelines.orders.tables[0].where (a.toml:12): a condition on rows is not supported by this version: remove the key
     ");
 }
 

@@ -1,18 +1,22 @@
 //! Records in Avro whose schemas are in a registry: the same proofs, a column that comes in the middle of a topic, and a
 //! registry that does not answer.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::database::Dialect;
 use crate::deletes_off::names_every_delete_by_committed_offsets;
 use crate::honest::stays_clean_by_committed_offsets;
+use crate::ledger::spot;
 use crate::load::Load;
 use crate::pipeline::{Pipeline, Plan};
 use crate::services::{Act, Service};
-use crate::sidecar::{Sidecar, afterimage};
-use crate::verdict::{self, assert_clean, judging, wait_verified};
+use crate::sidecar::{Sidecar, afterimage, beside};
+use crate::verdict::{
+    self, applied_by_commits, assert_clean, assert_exactly, count_by, judging, loss, quick, wait_verified,
+};
 use crate::wait;
 
 /// How long it may take until it shows that the registry is frozen: one question runs into its own limit.
@@ -56,6 +60,36 @@ async fn a_column_comes_in_mid_topic_and_a_frozen_registry_keeps_records_waiting
     assert_eq!((&status["rejects"], &status["unverifiable"]), (&Value::from(0), &Value::from(0)), "{status:#}");
     assert_clean(&sidecar);
     tells_what_it_understands(&pipeline, &sidecar).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_sink_skips_while_its_registry_is_out_of_reach_is_named_by_its_dead_letters() {
+    let (plan, settings) = Plan::new("avro_letters", Dialect::Postgres).avro().letters();
+    let pipeline = plan.start().await;
+    pipeline.write("INSERT INTO counters VALUES (1, 0, 'reached')", 1).await;
+    pipeline.wait_applied().await;
+
+    let sink = pipeline.sink_connector();
+    let nowhere = "http://127.0.0.1:9/apis/registry/v2";
+    let cut_off = pipeline.sink_config().with("value.converter.apicurio.registry.url", nowhere);
+    pipeline.connect.deploy(&sink, &cut_off).await;
+    pipeline.write("INSERT INTO counters VALUES (2, 0, 'a'), (3, 0, 'b'), (4, 0, 'c')", 3).await;
+    let letters = format!("{}_letters", pipeline.name());
+    wait::until("the sink has skipped them", NOTICED_WITHIN, || async {
+        (pipeline.kafka.count(&letters) == 3).then_some(())
+    })
+    .await;
+    pipeline.connect.deploy(&sink, &pipeline.sink_config()).await;
+    pipeline.write("INSERT INTO counters VALUES (5, 0, 'reached')", 1).await;
+    pipeline.wait_applied().await;
+
+    let newest = pipeline.newest();
+    let lost = (2..5).map(|id| spot("counters", &json!({"id": id})));
+    let lost: BTreeMap<_, _> = lost.map(|spot| (spot.clone(), loss("missing_row", &newest[&spot]))).collect();
+    let own = format!("{}{settings}", applied_by_commits(&pipeline));
+    let sidecar = Sidecar::run(&beside(&pipeline, &quick(&own))).await;
+    let findings = assert_exactly(&sidecar, &lost).await;
+    assert_eq!(count_by(&findings, "cause"), BTreeMap::from([("rejected_row".to_owned(), lost.len())]));
 }
 
 fn held(status: &Value) -> Option<&Value> {

@@ -99,6 +99,15 @@ impl Plan {
         self
     }
 
+    /// What the sink's converter refuses goes to a dead-letter topic, of which the setting beside it tells the sidecar.
+    pub(crate) fn letters(self) -> (Self, String) {
+        let topic = format!("{}_letters", self.name);
+        let settings = format!("\ndead_letters = {topic:?}");
+        let plan = self.sink("errors.tolerance", "all").sink("errors.deadletterqueue.topic.name", &topic);
+        let plan = plan.sink("errors.deadletterqueue.topic.replication.factor", "1");
+        (plan.sink("errors.deadletterqueue.context.headers.enable", "true"), settings)
+    }
+
     /// Sets a key of the source connector.
     #[must_use]
     pub(crate) fn source(mut self, key: &str, value: &str) -> Self {

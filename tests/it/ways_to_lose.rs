@@ -12,15 +12,31 @@ use crate::kafka::Draft;
 use crate::ledger::{Spot, spot};
 use crate::load::Load;
 use crate::pipeline::{Pipeline, Plan};
-use crate::sidecar::Sidecar;
-use crate::verdict::{self, Loss, assert_exactly, count_by, judging, loss, trickling, wait_verified};
+use crate::sidecar::{Sidecar, beside};
+use crate::verdict::{
+    self, Loss, applied_by_commits, assert_exactly, count_by, judging, loss, quick, trickling, wait_verified,
+};
 use crate::wait;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_that_the_sinks_converter_skips_are_missing_rows() {
-    let pipeline = Plan::new("lost_convert", Dialect::Postgres).sink("errors.tolerance", "all").start().await;
+    let plan = Plan::new("lost_convert", Dialect::Postgres);
+    what_the_converter_skips_is_found(plan, "", "skipped_batch").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_on_the_dead_letter_topic_are_rejected_rows() {
+    let plan = Plan::new("lost_letters", Dialect::Postgres);
+    let (plan, settings) = plan.letters();
+    let findings = what_the_converter_skips_is_found(plan, &settings, "rejected_row").await;
+    let evidence = findings[0]["evidence"].as_str().expect("evidence is a sentence");
+    assert!(evidence.contains("DataException in the VALUE_CONVERTER of "), "{evidence}");
+}
+
+async fn what_the_converter_skips_is_found(plan: Plan, settings: &str, cause: &str) -> Vec<Value> {
+    let pipeline = plan.sink("errors.tolerance", "all").start().await;
     let topic = pipeline.topic("counters");
     insert_counters(&pipeline, 0..10).await;
     let mut expected = BTreeMap::new();
@@ -35,11 +51,13 @@ async fn records_that_the_sinks_converter_skips_are_missing_rows() {
     // The sink commits what it processed: skipped records are behind its position only with the next good one.
     insert_counters(&pipeline, 10..13).await;
     pipeline.wait_applied().await;
-    let sidecar = Sidecar::run(&judging(&pipeline, &verdict::committed(&pipeline))).await;
+    let sidecar =
+        Sidecar::run(&beside(&pipeline, &quick(&format!("{}{settings}", applied_by_commits(&pipeline))))).await;
     let findings = assert_exactly(&sidecar, &expected).await;
-    assert_eq!(count_by(&findings, "cause"), BTreeMap::from([("skipped_batch".to_owned(), expected.len())]));
+    assert_eq!(count_by(&findings, "cause"), BTreeMap::from([(cause.to_owned(), expected.len())]));
     wait_verified(&sidecar, &verdict::ends(&pipeline)).await;
     assert_exactly(&sidecar, &expected).await;
+    findings
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::tap::is_topic;
 use super::{Checker, Presence};
 use crate::config::evidence::Evidence;
 use crate::config::raw::{RawLimits, RawPipeline};
@@ -47,6 +48,7 @@ impl Checker<'_> {
             limits,
             values: raw.values,
             connect_url: self.http(&path.key("connect_url"), &raw.connect_url.0, Presence::Optional),
+            dead_letters: self.dead_letters(&path, raw),
             tap: tap?,
             decode,
             target: target?,
@@ -56,15 +58,28 @@ impl Checker<'_> {
 
     /// Keys of features that come later.
     fn not_yet(&mut self, path: &Path, raw: &RawPipeline) {
-        if !raw.dead_letters.is_empty() {
-            self.later(&path.key("dead_letters"), "reading a dead-letter topic is");
-        }
         if !raw.source.url.expose().is_empty() {
             self.later(&path.key("source").key("url"), "reading the source is");
         }
         if !raw.schedules.is_empty() {
             self.later(&path.key("schedules"), "schedules are");
         }
+    }
+
+    fn dead_letters(&mut self, path: &Path, raw: &RawPipeline) -> Option<String> {
+        let (path, topic) = (path.key("dead_letters"), &raw.dead_letters);
+        if topic.is_empty() {
+            return None;
+        }
+        if raw.tap.kind == Some(TapType::File) {
+            self.wrong(&path, "needs a tap of type `kafka`: the topic is read from the tap's brokers; remove the key");
+        } else if !is_topic(topic) {
+            self.wrong(
+                &path,
+                format!("`{topic}` is no topic name: expected the sink's `errors.deadletterqueue.topic.name`"),
+            );
+        }
+        Some(topic.clone())
     }
 
     fn progress(&mut self, path: &Path, raw: &RawPipeline) -> Progress {

@@ -244,7 +244,7 @@ fn is_applier(pipeline: &RawPipeline, group: &str) -> bool {
     pipeline.applied.0.iter().any(|evidence| matches!(evidence, Evidence::KafkaGroup(name) if name == group))
 }
 
-fn is_topic(name: &str) -> bool {
+pub(super) fn is_topic(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && name.len() <= LONGEST_TOPIC && name.chars().all(legal) && name != "." && name != ".."
 }

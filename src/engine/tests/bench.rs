@@ -11,6 +11,7 @@
 //! | `group N` | the applier's group is in its N-th generation |
 //! | `wait S` | seconds go by; a heartbeat every five of them unless `quiet` was said before (`beats` ends it) |
 //! | `hold` `release` `fail` `heed` | lookups are not answered; are again; fail; are answered again |
+//! | `letter N` | the applier's dead-letter topic names the record at offset N |
 //! | `behind N` `caught up` | the tap ends N offsets behind what is consumed; consumption reaches the end |
 //! | `reject` `gap N` `assign N` `revoke` | as the inputs of those names (`assign N@P`: partition P) |
 //! | `held up N` `let go` | an open transaction holds partition 0 before offset N, of 100 more; none does |
@@ -208,11 +209,11 @@ impl Bench {
                 let at = self.position("0");
                 self.give(Input::Reject { at, reason: "not JSON".to_owned(), table: None });
             }
-            ["gap", offsets] => {
-                let from = self.next.get(&0).copied().unwrap_or(0);
-                self.next.insert(0, from + number(offsets));
-                self.give(Input::Gap { partition: PartitionId(0), from, to: from + number(offsets) });
+            ["letter", offset] => {
+                let at = Position { partition: PartitionId(0), offset: number(offset) };
+                self.give(Input::DeadLetter { at, why: "it did not convert".into() });
             }
+            ["gap", offsets] => self.gap(number(offsets)),
             ["held", "up", stable] => {
                 let stable = number(stable);
                 let held = vec![(PartitionId(0), stable, stable + 100)];
@@ -326,6 +327,12 @@ impl Bench {
             Some(values) => self.target.insert(key, seen(row(values), hashes_by(self.plan, values))),
             None => self.target.remove(&key),
         };
+    }
+
+    fn gap(&mut self, offsets: u64) {
+        let from = self.next.get(&0).copied().unwrap_or(0);
+        self.next.insert(0, from + offsets);
+        self.give(Input::Gap { partition: PartitionId(0), from, to: from + offsets });
     }
 
     fn position(&mut self, partition: &str) -> Position {

@@ -148,3 +148,33 @@ fn a_suspect_by_commits_is_none_on_a_replica() {
         &[],
     );
 }
+
+#[test]
+fn a_record_that_the_applier_set_aside_is_named_as_the_cause() {
+    let named = "open missing_row rejected_row committed @40";
+    let mut bench = proven();
+    bench.run("letter 40");
+    bench.run(LOST);
+    assert_eq!(bench.said, [named]);
+    assert!(bench.findings[0].evidence.ends_with("the dead-letter topic names 0/40: it did not convert"));
+}
+
+#[test]
+fn a_letter_that_comes_late_names_the_cause_of_what_is_found() {
+    let mut bench = proven();
+    bench.run(LOST);
+    bench.run(
+        "letter 40
+         letter 39
+         wait 60",
+    );
+    assert_eq!(
+        bench.said[..2],
+        ["open missing_row unknown committed @40", "open missing_row rejected_row committed @40"]
+    );
+}
+
+#[test]
+fn a_letter_alone_is_no_loss() {
+    check(proven(), "letter 40\n applied insert 1 10/20\n commit 41\n wait 60", &[]);
+}

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use crate::config::{Evidence, KafkaTap, Pipeline, Tap, Topic};
+use crate::config::{Evidence, Pipeline, Tap, Topic};
 use crate::model::Wall;
 use crate::model::position::PartitionName;
 use crate::tap::TapError;
@@ -64,15 +63,6 @@ pub(super) struct Look {
     ranges: BTreeMap<PartitionName, (u64, u64)>,
 }
 
-/// The brokers of a tap.
-pub(super) fn brokers(kafka: &KafkaTap) -> Brokers {
-    let properties = kafka.properties.iter();
-    Brokers {
-        bootstrap: kafka.brokers.clone(),
-        properties: properties.map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect(),
-    }
-}
-
 /// Lists the groups that read the same topics, and the one that looks like the applier: a Connect sink's, else the only
 /// other one. Blocking.
 pub(super) fn list(pipeline: &Pipeline, report: &mut Report) {
@@ -85,7 +75,7 @@ pub(super) fn list(pipeline: &Pipeline, report: &mut Report) {
             Topic::Pattern(pattern) => format!("/{pattern}/"),
         })
         .collect();
-    match evidence::groups_on(&brokers(kafka), &topics) {
+    match evidence::groups_on(&settings::brokers(kafka), &topics) {
         Ok(groups) => {
             let others: Vec<_> = groups.into_iter().filter(|group| group.group != kafka.group).collect();
             let mut connect = others.iter().filter(|group| group.group.starts_with("connect-"));
@@ -119,7 +109,7 @@ pub(super) fn look(pipeline: &Pipeline, partitions: Vec<PartitionName>) -> Resul
         | Evidence::Assumed => None,
     });
     let Some(group) = group else { return Ok(None) };
-    let brokers = brokers(kafka);
+    let brokers = settings::brokers(kafka);
     let standing = standing::group(&brokers, &group, &partitions)?;
     // Behind the commits: none of them can lie behind an end that was asked later.
     let ranges = standing::ranges(&brokers, &partitions)?;

@@ -4,6 +4,7 @@
 mod bound;
 mod groups;
 mod guarantee;
+mod letters;
 mod progress;
 mod report;
 mod sample;
@@ -64,6 +65,7 @@ async fn examine(pipeline: &Pipeline) -> Report {
     let (sample, first) = tokio::task::block_in_place(|| {
         let sample = Sample::read(pipeline, &mut report);
         groups::list(pipeline, &mut report);
+        letters::look(pipeline, &mut report);
         let first = look(pipeline, &sample, &mut report);
         (sample, first)
     });
@@ -182,7 +184,7 @@ fn waiting_since(
     positions: &BTreeMap<PartitionName, u64>,
 ) -> Result<BTreeMap<PartitionName, i64>, String> {
     let Tap::Kafka(kafka) = &pipeline.tap else { return Ok(BTreeMap::new()) };
-    let brokers = groups::brokers(kafka);
+    let brokers = settings::brokers(kafka);
     let names: Vec<PartitionName> = positions.keys().cloned().collect();
     let ranges = standing::ranges(&brokers, &names).map_err(|error| chain(&error))?;
     let behind = |(name, next): (&PartitionName, &u64)| {

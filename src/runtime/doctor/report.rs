@@ -35,6 +35,8 @@ pub(super) struct TapReport {
     pub(super) registry: Vec<String>,
     pub(super) groups: Vec<String>,
     pub(super) likely_applier: Option<String>,
+    /// What the applier's dead-letter topic holds.
+    pub(super) dead_letters: Option<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -102,7 +104,8 @@ impl TapReport {
             out,
             "",
             likely.map(|group| format!("`{group}` looks like the applier: applied = \"kafka-group:{group}\"")),
-        )
+        )?;
+        told(out, "rejects", &self.dead_letters)
     }
 }
 

@@ -19,6 +19,7 @@ mod assign;
 mod client;
 mod consume;
 mod control;
+pub mod dead_letters;
 pub mod evidence;
 mod ledger;
 mod range;
