@@ -254,18 +254,25 @@ fn moments((expected, typing): (&Cell, Typing), seen: &Canonical<'_>, digits: u8
     if readings.iter().any(matches) {
         return Compared::Equal;
     }
-    if readings.iter().any(|reading| may_be_another_zone(expected, *reading, seen, zone)) {
+    if readings.iter().any(|reading| may_be_another_zone((expected, typing), *reading, seen, zone)) {
         return Compared::Incomparable;
     }
     Compared::Different
 }
 
-/// A moment in a column without zone, or a local time in one with: the applier's zone is not known, so a difference that
-/// could be a zone's offset says nothing.
-fn may_be_another_zone(expected: &Cell, (secs, nanos): (i64, u32), seen: &Canonical<'_>, zone: Zone) -> bool {
+/// A moment in a column without zone, or a local time in one with: the applier's zone is not known, nor is the one in which a
+/// sender of plain JSON writes text without zone, so a difference that could be a zone's offset says nothing.
+fn may_be_another_zone(
+    (expected, typing): (&Cell, Typing),
+    (secs, nanos): (i64, u32),
+    seen: &Canonical<'_>,
+    zone: Zone,
+) -> bool {
     let mixed = match zone {
-        Zone::None => matches!(expected, Cell::Instant(..)) || zoned_text(expected),
-        Zone::Utc => matches!(expected, Cell::Local(..)),
+        Zone::None => matches!(expected, Cell::Instant(..)) || is_text_of(expected, Option::is_some),
+        Zone::Utc => {
+            matches!(expected, Cell::Local(..)) || typing == Typing::Bare && is_text_of(expected, Option::is_none)
+        }
     };
     let (Canonical::Local(seen_secs, seen_nanos) | Canonical::Instant(seen_secs, seen_nanos)) = seen else {
         return false;
@@ -274,9 +281,10 @@ fn may_be_another_zone(expected: &Cell, (secs, nanos): (i64, u32), seen: &Canoni
     mixed && nanos == *seen_nanos && offset % ZONE_STEP_SECS == 0 && offset.abs() <= WIDEST_ZONE_SECS
 }
 
-fn zoned_text(cell: &Cell) -> bool {
+/// Whether it is the text of a moment whose offset is as wanted.
+fn is_text_of(cell: &Cell, is_wanted: fn(&Option<i32>) -> bool) -> bool {
     let Cell::Text(text) = cell else { return false };
-    calendar::parse_moment(text).is_some_and(|moment| moment.offset_secs.is_some())
+    calendar::parse_moment(text).is_some_and(|moment| is_wanted(&moment.offset_secs))
 }
 
 /// Text in a bytes column is base64 or hexadecimal, by settings of the sender that the record does not carry.

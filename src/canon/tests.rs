@@ -315,6 +315,17 @@ fn times_compare_as_instants_or_on_the_wall() {
     );
     check(
         Dialect::Mysql,
+        "timestamp",
+        Typing::Bare,
+        &[
+            (Cell::text("2024-02-29 12:34:56"), Cell::Instant(noon, 0), Alike),
+            (Cell::text("2024-02-29 05:34:56"), Cell::Instant(noon, 0), Open),
+            (Cell::text("2024-02-29 12:34:57"), Cell::Instant(noon, 0), Apart),
+            (Cell::text("2024-02-29T05:34:56Z"), Cell::Instant(noon, 0), Apart),
+        ],
+    );
+    check(
+        Dialect::Mysql,
         "datetime",
         Typing::Dms,
         &[
