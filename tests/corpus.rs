@@ -78,6 +78,7 @@ impl Pair<'_> {
         match decoder.decode("p.s.t", record).expect("no schema is wanted") {
             Understood::Change(change) => change.after.expect("an insert has a row").into_owned(),
             other @ (Understood::KeyChange(_)
+            | Understood::Changes(_)
             | Understood::Tombstone
             | Understood::Control(_)
             | Understood::Reject(_)) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::args::DecodeFormat;
-use crate::decode::{Format, Understood};
+use crate::decode::Understood;
 use crate::model::{Change, Op, Row};
 use crate::report::Values;
 use crate::report::document::Fields;
@@ -31,6 +31,23 @@ struct Decoded<'a> {
     old_key: Option<Fields>,
     row: Option<Fields>,
     reason: Option<&'a str>,
+    /// The other changes of a record that carries several, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also: Vec<Also>,
+}
+
+/// A change beside the first one of its record.
+#[derive(Debug, Serialize)]
+struct Also {
+    op: &'static str,
+    key: Option<Fields>,
+    row: Option<Fields>,
+}
+
+impl Also {
+    fn of(change: &Change) -> Also {
+        Also { op: change.op.word(), key: change.key.as_ref().map(fields), row: change.after.as_ref().map(fields) }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -64,11 +81,7 @@ impl<'a> Decoded<'a> {
             source: None,
             committed_at: None,
         };
-        let format = match record.format {
-            Format::Auto => "unknown",
-            Format::Debezium => "debezium",
-            Format::Dms => "dms",
-        };
+        let format = record.format.word().unwrap_or("unknown");
         let nothing = Decoded {
             schema: SCHEMA,
             at,
@@ -80,12 +93,17 @@ impl<'a> Decoded<'a> {
             old_key: None,
             row: None,
             reason: None,
+            also: Vec::new(),
         };
         match record.understood {
             Understood::Change(change) => nothing.with(change),
             Understood::KeyChange(pair) => {
                 let old_key = pair.0.key.as_ref().map(fields);
                 Decoded { old_key, op: Some(Op::Update.word()), ..nothing.with(&pair.1) }
+            }
+            Understood::Changes(changes) => {
+                let Some((first, others)) = changes.split_first() else { return nothing };
+                Decoded { also: others.iter().map(Also::of).collect(), ..nothing.with(first) }
             }
             Understood::Tombstone => nothing,
             Understood::Control(word) => Decoded { status: "control", reason: Some(word), ..nothing },
@@ -120,7 +138,8 @@ impl<'a> Decoded<'a> {
         let table = self.table.unwrap_or("-");
         let detail = self.key.as_ref().map(|key| serde_json::to_string(key).unwrap_or_default());
         let detail = detail.as_deref().or(self.reason).unwrap_or_default();
-        let line = format!("{place:<28} {:>12}  {what:<9}  {table:<28}  {detail}", self.at.offset);
+        let more = if self.also.is_empty() { String::new() } else { format!(" and {} more", self.also.len()) };
+        let line = format!("{place:<28} {:>12}  {what:<9}  {table:<28}  {detail}{more}", self.at.offset);
         // Texts of the tap may hold anything; control characters would let a record write to the terminal.
         line.trim_end().replace(char::is_control, "\u{fffd}")
     }
@@ -191,6 +210,7 @@ impl<W: Write> Printer<W> {
                 self.count_change(&pair.0);
                 self.count_change(&pair.1);
             }
+            Understood::Changes(changes) => changes.iter().for_each(|change| self.count_change(change)),
             Understood::Tombstone | Understood::Control(_) => {}
             Understood::Reject(_) => self.rejects += 1,
         }
@@ -243,6 +263,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::decode::Format;
     use crate::model::change::{KeyChange, SourcePlace};
     use crate::model::position::PartitionName;
     use crate::model::{Cell, Columns, Reject, SourceTime, Typing};

@@ -248,6 +248,8 @@ pub struct Decode {
     pub nulls: SentNulls,
     /// Debezium: the marker of an unchanged, unsent column, where the connector was given one of its own.
     pub placeholder: Option<String>,
+    /// Flattened rows: what the names of fields and headers begin with that tell of the change, where that was changed.
+    pub fields_prefix: Option<String>,
     /// Where schemas are that records name; `None` where records carry theirs, or have none.
     pub registry: Option<Registry>,
 }

@@ -271,6 +271,9 @@ pub struct RawDecode {
     pub include_null_and_empty: Flag,
     /// Debezium: the marker of an unchanged, unsent column (`unavailable.value.placeholder`); empty: Debezium's own.
     pub placeholder: String,
+    /// Flattened rows: what the names of fields and headers begin with that tell of the change (`add.fields.prefix`,
+    /// `add.headers.prefix`); empty: `__`.
+    pub fields_prefix: String,
 }
 
 impl Default for RawDecode {
@@ -284,6 +287,7 @@ impl Default for RawDecode {
             before_image: String::new(),
             include_null_and_empty: Flag(false),
             placeholder: String::new(),
+            fields_prefix: String::new(),
         }
     }
 }

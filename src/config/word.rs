@@ -86,6 +86,8 @@ words! {
         Auto = "auto",
         /// Debezium envelopes.
         Debezium = "debezium",
+        /// Rows alone: flattened by Debezium (`ExtractNewRecordState`), or plain. A null value is a delete.
+        Flattened = "flattened",
         /// AWS DMS JSON.
         Dms = "dms",
         /// Maxwell JSON.

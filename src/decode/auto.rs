@@ -1,8 +1,11 @@
 //! The decoder of a tap: tells each record's format, or holds it to the declared one.
 
 use super::avro::{Framed, framed};
-use super::debezium::{Debezium, Letter, Unread};
+use super::canal::Canal;
+use super::debezium::{Debezium, Letter, Likeness, Unread};
 use super::dms::Dms;
+use super::json;
+use super::maxwell::Maxwell;
 use super::sniff::{self, Shape};
 use super::{Decoder, Format, Options, Schemas, Understood};
 use crate::model::schema::Part;
@@ -14,6 +17,8 @@ pub(super) struct Reader {
     options: Options,
     debezium: Debezium,
     dms: Dms,
+    maxwell: Maxwell,
+    canal: Canal,
     last: Format,
 }
 
@@ -23,53 +28,129 @@ impl Reader {
             options: options.clone(),
             debezium: Debezium::new(options),
             dms: Dms::new(options),
+            maxwell: Maxwell::new(options),
+            canal: Canal::new(options),
             last: Format::Auto,
         }
     }
 
     /// The format to try first: telling formats apart for certain costs a pass over the record.
-    fn likely(&self, text: &str) -> Shape {
-        let names_dms = || matches!(sniff::first_field(text), Some("data" | "metadata" | "control"));
+    fn likely(&self, topic: &str, text: &str) -> Shape {
         match self.options.format {
             Format::Dms => Shape::Dms,
-            Format::Auto if names_dms() => Shape::Dms,
-            Format::Debezium | Format::Auto => Shape::Debezium,
+            Format::Maxwell => Shape::Maxwell,
+            Format::Canal => Shape::Canal,
+            Format::Debezium => Shape::Debezium,
+            Format::Flattened => Shape::Flattened,
+            Format::Auto => match sniff::first_field(text) {
+                Some("data") if text.starts_with("{\"data\":[") => Shape::Canal,
+                Some("data" | "metadata" | "control") => Shape::Dms,
+                Some("database") => Shape::Maxwell,
+                Some(_) | None if self.debezium.has_rows(topic) => Shape::Flattened,
+                Some(_) | None => Shape::Debezium,
+            },
         }
     }
 
-    fn read<'a>(&mut self, shape: Shape, letter: &Letter<'_, 'a>, text: &'a str) -> Result<Understood<'a>, Unread<'a>> {
-        self.last = match shape {
+    fn read<'a>(
+        &mut self,
+        (shape, likeness): (Shape, Likeness),
+        letter: &Letter<'_, 'a>,
+        text: &'a str,
+    ) -> Result<Understood<'a>, Unread<'a>> {
+        let found = match shape {
             Shape::Dms => Format::Dms,
-            Shape::Debezium | Shape::Control(_) => Format::Debezium,
+            Shape::Maxwell => Format::Maxwell,
+            Shape::Canal => Format::Canal,
+            Shape::Flattened => Format::Flattened,
+            Shape::Debezium | Shape::Cloud | Shape::Control(_) => Format::Debezium,
             Shape::Null | Shape::Unread(_) => Format::Auto,
         };
-        match (shape, self.options.format) {
-            (Shape::Dms, Format::Auto | Format::Dms) => self.dms.decode(&self.options, letter.record, text),
-            (Shape::Debezium, Format::Auto | Format::Debezium) => self.debezium.decode(letter, text),
-            (Shape::Null, _) => Ok(Understood::Tombstone),
-            (Shape::Control(word), Format::Auto | Format::Debezium) => Ok(Understood::Control(word)),
-            (Shape::Control(_) | Shape::Debezium, Format::Dms) => Ok(reject("a Debezium record where DMS is declared")),
-            (Shape::Dms, Format::Debezium) => Ok(reject("a DMS record where Debezium is declared")),
-            (Shape::Unread(what), _) => Ok(reject(format!("{what}; not read by this version"))),
+        let declared = self.options.format;
+        self.last = found;
+        let control = matches!(shape, Shape::Control(_)) && declared == Format::Flattened;
+        if found != declared && found != Format::Auto && declared != Format::Auto && !control {
+            return Ok(reject(format!("{} where {} is declared", found.noun(), declared.title())));
+        }
+        match shape {
+            Shape::Debezium => self.debezium.decode(letter, text),
+            Shape::Cloud => self.debezium.decode_cloud(letter, text),
+            Shape::Flattened => self.debezium.decode_row(letter, text, likeness),
+            Shape::Dms => self.dms.decode(&self.options, letter.record, text),
+            Shape::Maxwell => self.maxwell.decode(letter.record, text),
+            Shape::Canal => self.canal.decode(text),
+            Shape::Null => Ok(self.absent(letter)),
+            Shape::Control(word) => Ok(Understood::Control(word)),
+            Shape::Unread(what) => Ok(reject(format!("{what}; not read by this version"))),
         }
     }
 
     /// Understands a text as what it most likely is, and if it is not that, as what it is.
     fn understand<'a>(&mut self, letter: &Letter<'_, 'a>, text: &'a str) -> Understood<'a> {
-        let likely = self.likely(text);
-        let (payload, complaint) = match self.read(likely, letter, text) {
+        let likely = self.likely(letter.topic, text);
+        let (payload, complaint) = match self.read((likely, Likeness::Likely), letter, text) {
             Ok(understood) => return understood,
             Err(Unread::Broken(reject)) => return Understood::Reject(reject),
             Err(Unread::Other { payload, complaint }) => (payload, complaint),
         };
-        match sniff::shape(payload) {
-            Ok(shape) if shape == likely => reject(complaint),
-            Ok(shape) => match self.read(shape, letter, payload) {
-                Ok(understood) => understood,
-                Err(Unread::Broken(reject)) => Understood::Reject(reject),
-                Err(Unread::Other { complaint, .. }) => reject(complaint),
-            },
-            Err(complaint) => reject(complaint),
+        let shape = match sniff::shape(payload).map(|shape| self.settled(shape)) {
+            Ok(shape) if shape == likely && shape != Shape::Flattened => return reject(complaint),
+            Ok(shape) => shape,
+            Err(complaint) => return self.unpacked(letter, text).unwrap_or_else(|| reject(complaint)),
+        };
+        // A row is read by the schema beside it.
+        let text = if shape == Shape::Flattened { text } else { payload };
+        match self.read((shape, Likeness::Certain), letter, text) {
+            Ok(understood) => understood,
+            Err(Unread::Broken(reject)) => Understood::Reject(reject),
+            Err(Unread::Other { complaint, .. }) => reject(complaint),
+        }
+    }
+
+    /// Understands a text that is base64 of one, as bridges from Kinesis may write the records of DMS.
+    fn unpacked(&mut self, letter: &Letter<'_, '_>, text: &str) -> Option<Understood<'static>> {
+        // Base64 of an object begins with one of these; of one that is packed again it does not.
+        if !text.starts_with("ey") && !text.starts_with("ew") {
+            return None;
+        }
+        let value = String::from_utf8(json::base64(text.trim_ascii()).ok()?).ok()?;
+        Some(self.understand(letter, &value).into_owned())
+    }
+
+    /// Where rows are declared, one with the columns of another format is a row.
+    fn settled(&self, shape: Shape) -> Shape {
+        match shape {
+            Shape::Dms | Shape::Maxwell | Shape::Canal | Shape::Unread(_)
+                if self.options.format == Format::Flattened =>
+            {
+                Shape::Flattened
+            }
+            Shape::Debezium
+            | Shape::Cloud
+            | Shape::Dms
+            | Shape::Maxwell
+            | Shape::Canal
+            | Shape::Flattened
+            | Shape::Null
+            | Shape::Control(_)
+            | Shape::Unread(_) => shape,
+        }
+    }
+
+    /// A null value: in a topic of rows the delete of its key, elsewhere nothing.
+    fn absent<'a>(&mut self, letter: &Letter<'_, 'a>) -> Understood<'a> {
+        if !self.holds_rows(letter.topic) {
+            return Understood::Tombstone;
+        }
+        self.last = Format::Flattened;
+        self.debezium.decode_absent(letter)
+    }
+
+    fn holds_rows(&self, topic: &str) -> bool {
+        match self.options.format {
+            Format::Flattened => true,
+            Format::Auto => self.debezium.has_rows(topic),
+            Format::Debezium | Format::Dms | Format::Maxwell | Format::Canal => false,
         }
     }
 }
@@ -85,42 +166,67 @@ impl Decoder for Reader {
 
     fn decode<'a>(&mut self, topic: &str, record: Record<'a>) -> Result<Understood<'a>, Wanted> {
         self.last = Format::Auto;
-        let Some(value) = record.value else { return Ok(Understood::Tombstone) };
-        match framed(&record, Part::Value, value) {
-            Some(Ok(framed)) => return self.framed(topic, &record, framed),
-            Some(Err(reason)) => return Ok(reject(reason)),
-            None => {}
-        }
-        if let Some(framing) = sniff::framing(value) {
-            return Ok(reject(format!("{framing}; not read by this version")));
-        }
-        let text = match simdutf8::compat::from_utf8(value) {
-            Ok(text) => text,
-            Err(error) => {
-                let at = error.valid_up_to();
-                return Ok(reject(format!("neither UTF-8 text nor a known binary form: byte {at}")));
-            }
+        let text = match record.value.map(|value| self.text(&record, value)) {
+            None if !self.holds_rows(topic) => return Ok(Understood::Tombstone),
+            None => None,
+            Some(Ok(text)) => Some(text),
+            Some(Err(Value::Framed(framed))) => return self.framed(topic, &record, framed),
+            Some(Err(Value::Unread(reason))) => return Ok(reject(reason)),
         };
         let key = match self.debezium.framed_key(self.options.schemas, &record)? {
             Some(Ok(key)) => Some(key),
             Some(Err(reason)) => return Ok(reject(reason)),
             None => None,
         };
-        Ok(self.understand(&Letter { topic, record: &record, key }, text))
+        let letter = Letter { topic, record: &record, key };
+        Ok(match text {
+            Some(text) => self.understand(&letter, text),
+            None => self.absent(&letter),
+        })
     }
 }
 
+/// A value that is no text.
+enum Value<'a> {
+    Framed(Framed<'a>),
+    /// Why it is not read.
+    Unread(String),
+}
+
 impl Reader {
+    fn text<'a>(&self, record: &Record<'a>, value: &'a [u8]) -> Result<&'a str, Value<'a>> {
+        match framed(record, Part::Value, value) {
+            Some(Ok(framed)) => return Err(Value::Framed(framed)),
+            Some(Err(reason)) => return Err(Value::Unread(reason)),
+            None => {}
+        }
+        if let Some(framing) = sniff::framing(value) {
+            return Err(Value::Unread(format!("{framing}; not read by this version")));
+        }
+        simdutf8::compat::from_utf8(value).map_err(|error| {
+            let at = error.valid_up_to();
+            Value::Unread(format!("neither UTF-8 text nor a known binary form: byte {at}"))
+        })
+    }
+
     /// Understands a value whose schema is in a registry.
     fn framed<'a>(&mut self, topic: &str, record: &Record<'a>, value: Framed<'a>) -> Result<Understood<'a>, Wanted> {
-        match (self.options.format, self.options.schemas) {
-            (Format::Dms, _) => Ok(reject("a record whose schema is in a registry where DMS is declared")),
-            (Format::Auto | Format::Debezium, Schemas::Nowhere) => {
+        let declared = self.options.format;
+        match (declared, self.options.schemas) {
+            (Format::Dms | Format::Maxwell | Format::Canal, _) => {
+                let title = declared.title();
+                Ok(reject(format!("a record whose schema is in a registry where {title} is declared")))
+            }
+            (Format::Auto | Format::Debezium | Format::Flattened, Schemas::Nowhere) => {
                 let id = value.id;
                 Ok(reject(format!("its {id} is in a registry: set `decode.registry` to the address of that registry")))
             }
-            (Format::Auto | Format::Debezium, Schemas::Registry) => {
-                self.last = Format::Debezium;
+            (Format::Auto | Format::Debezium | Format::Flattened, Schemas::Registry) => {
+                let found = self.debezium.framed_format(value.id).unwrap_or(Format::Debezium);
+                self.last = found;
+                if declared == Format::Debezium && found == Format::Flattened {
+                    return Ok(reject(format!("{} where {} is declared", found.noun(), declared.title())));
+                }
                 self.debezium.decode_framed(topic, record, value)
             }
         }

@@ -122,7 +122,7 @@ pub(super) fn variable_scale(raw: &str) -> Option<Result<Text<'static>, Flaw>> {
     Some(decimal::from_twos_complement(&value, scale))
 }
 
-fn check_depth(raw: &str) -> Result<(), Flaw> {
+pub(super) fn check_depth(raw: &str) -> Result<(), Flaw> {
     let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
     for byte in raw.bytes() {
         match byte {

@@ -27,6 +27,9 @@ type Find = dyn Fn(&str) -> Option<KeyRule> + Send + Sync;
 pub struct KeyRules(Option<Arc<Find>>);
 
 impl KeyRules {
+    /// None.
+    pub const NONE: KeyRules = KeyRules(None);
+
     /// The rule of a table is what `find` says of its name on the tap. It must say the same whenever it is asked: it is asked
     /// once for each table, and again for one that was forgotten.
     pub fn new(find: impl Fn(&str) -> Option<KeyRule> + Send + Sync + 'static) -> KeyRules {

@@ -6,13 +6,16 @@
 mod auto;
 mod avro;
 mod calendar;
+mod canal;
 mod debezium;
 mod decimal;
 mod dms;
 mod guess;
 mod json;
 mod keys;
+mod maxwell;
 mod memo;
+mod mysql;
 mod row;
 mod scan;
 mod sniff;
@@ -30,18 +33,62 @@ pub enum Format {
     Auto,
     /// Debezium envelopes as JSON, with or without schemas, or as Avro whose schemas are in a registry.
     Debezium,
+    /// Rows alone, as Debezium's `ExtractNewRecordState` leaves them and other connectors write them; a null value is a delete.
+    Flattened,
     /// AWS DMS JSON.
     Dms,
+    /// Maxwell JSON.
+    Maxwell,
+    /// Canal JSON (`flatMessage`).
+    Canal,
 }
 
 impl Format {
     /// Whether what a record says follows from records before it: DMS tells the columns and the key of a table once, and
-    /// leaves out what is null. One decoder must read all of them, in order.
+    /// leaves out what is null; and only rows before it tell that a null value is a delete, unless that is declared. One decoder
+    /// must read all of them, in order.
     #[must_use]
     pub fn depends_on_order(self) -> bool {
         match self {
-            Format::Dms => true,
-            Format::Auto | Format::Debezium => false,
+            Format::Dms | Format::Flattened => true,
+            Format::Auto | Format::Debezium | Format::Maxwell | Format::Canal => false,
+        }
+    }
+
+    /// The word for it, in configuration and in what is printed; none for [`Format::Auto`].
+    #[must_use]
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Format::Auto => None,
+            Format::Debezium => Some("debezium"),
+            Format::Flattened => Some("flattened"),
+            Format::Dms => Some("dms"),
+            Format::Maxwell => Some("maxwell"),
+            Format::Canal => Some("canal"),
+        }
+    }
+
+    /// What it is called in sentences.
+    fn title(self) -> &'static str {
+        match self {
+            Format::Auto => "no format",
+            Format::Debezium => "Debezium",
+            Format::Flattened => "flattened",
+            Format::Dms => "DMS",
+            Format::Maxwell => "Maxwell",
+            Format::Canal => "Canal",
+        }
+    }
+
+    /// What one record of it is called.
+    fn noun(self) -> &'static str {
+        match self {
+            Format::Auto => "an unknown record",
+            Format::Debezium => "a Debezium record",
+            Format::Flattened => "a row without an envelope (a flattened Debezium record or a plain row)",
+            Format::Dms => "a DMS record",
+            Format::Maxwell => "a Maxwell record",
+            Format::Canal => "a Canal record",
         }
     }
 }
@@ -67,6 +114,9 @@ pub struct Options {
     pub include_null_and_empty: bool,
     /// Debezium: the marker of an unchanged, unsent column.
     pub placeholder: Option<String>,
+    /// Rows: what the names of fields and headers begin with that tell of the change (`add.fields.prefix` and
+    /// `add.headers.prefix`); `None`: `__`.
+    pub fields_prefix: Option<String>,
     /// Schemas that records name.
     pub schemas: Schemas,
     /// Key columns of the user's choice. They are used whatever key a record has.
@@ -81,6 +131,9 @@ pub enum Understood<'a> {
     /// A change of a key that one record carries whole: the delete of the old key, then the insert of the new one. Of
     /// Debezium's records only under a key of the user's choice: of its own keys it writes two records.
     KeyChange(Box<(Change<'a>, Change<'a>)>),
+    /// Changes of different keys that one record carries, in its order. Canal writes all rows of one event of the binary log
+    /// into one record.
+    Changes(Vec<Change<'a>>),
     /// A null value behind a delete: it says nothing new.
     Tombstone,
     /// Heartbeats, transaction metadata, schema changes, messages, DMS control records: the word says which.
@@ -99,6 +152,7 @@ impl Understood<'_> {
                 let (old, new) = *pair;
                 Understood::KeyChange(Box::new((old.into_owned(), new.into_owned())))
             }
+            Understood::Changes(changes) => Understood::Changes(changes.into_iter().map(Change::into_owned).collect()),
             Understood::Tombstone => Understood::Tombstone,
             Understood::Control(word) => Understood::Control(word),
             Understood::Reject(reject) => Understood::Reject(reject),

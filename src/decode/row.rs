@@ -379,27 +379,29 @@ pub(super) fn attempts<T>(
     }
 }
 
-/// Reads a whole JSON text as a row; `None` is null.
+/// Reads a whole JSON text as a row; `None` is null. The second answer is whether a column was something else than
+/// `rows.as_written` has it.
 pub(super) fn read<'a, R: ReadCell>(
     text: &'a str,
-    reader: &R,
-    (guess, tokens): (Option<&Columns>, &Tokens),
-    as_written: &[bool],
-) -> serde_json::Result<Option<Draft<'a>>> {
-    let marks = Marks::default();
+    rows: RowSeed<'_, R>,
+) -> serde_json::Result<(Option<Draft<'a>>, bool)> {
+    let RowSeed { guess, as_written, .. } = rows;
     if let Some(draft) = guess.and_then(|guess| {
         let mut scan = Scan::of(text);
-        let rows = RowSeed { reader, guess: Some(guess), as_written: AsWritten::All, marks: &marks, tokens };
-        let draft = guess::row(&mut scan, rows, guess, Image::Alone)?;
+        let draft = guess::row(&mut scan, RowSeed { as_written: AsWritten::All, ..rows }, guess, Image::Alone)?;
         scan.is_at_end().then_some(draft)
     }) {
-        return Ok(Some(draft));
+        return Ok((Some(draft), false));
     }
     let attempt = |as_written: AsWritten<'_>| {
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let draft = RowSeed { reader, guess, as_written, marks: &marks, tokens }.deserialize(&mut deserializer)?;
+        let draft = RowSeed { as_written, ..rows }.deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(draft)
     };
-    attempts(as_written, attempt).0
+    let (read, surprised) = match as_written {
+        AsWritten::Marked(marked) => attempts(marked, attempt),
+        AsWritten::All => (attempt(AsWritten::All), false),
+    };
+    Ok((read?, surprised))
 }

@@ -83,7 +83,8 @@ pub struct Change<'a> {
     pub after: Option<Row<'a>>,
     /// The row before, only where it can be trusted (it equals what the source held).
     pub before: Option<Row<'a>>,
-    /// When the source committed (or, failing that, wrote) it.
+    /// When the source committed it; where the record does not tell, when it was written, or, of a row without an envelope, when the
+    /// record was.
     pub committed_at: Option<SourceTime>,
     /// Position in the source's own log as text, for people: `0/16B3748`, `mysql-bin.000003:484`.
     pub source: Option<SourcePlace>,

@@ -135,6 +135,7 @@ impl Decoding {
                 self.change(&place, old, out);
                 self.change(&place, new, out);
             }
+            Understood::Changes(changes) => changes.into_iter().for_each(|change| self.change(&place, change, out)),
             Understood::Tombstone | Understood::Control(_) => {}
             Understood::Reject(reject) => out.reject(at, reject.reason, reject.table),
         }

@@ -92,6 +92,9 @@ fn gather(args: &ExplainArgs, partitions: &Partitions) -> Result<Gathered, Failu
                     gathered.take(args, name.clone(), offset, old);
                     gathered.take(args, name, offset, new);
                 }
+                Ok(Understood::Changes(changes)) => {
+                    changes.into_iter().for_each(|change| gathered.take(args, name.clone(), offset, change));
+                }
                 Ok(Understood::Tombstone | Understood::Control(_) | Understood::Reject(_)) => {}
                 Err(Stopped) => return ControlFlow::Break(()),
             }

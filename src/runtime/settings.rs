@@ -139,14 +139,18 @@ pub(super) fn target(target: &config::Target) -> target::Options {
 pub(super) fn decoder(decode: &config::Decode, rules: &[config::TableRule]) -> decode::Options {
     decode::Options {
         format: match decode.format {
-            // The others are refused by the configuration's check.
-            Format::Auto | Format::Maxwell | Format::Canal | Format::Dynamodb => decode::Format::Auto,
+            // The last is refused by the configuration's check.
+            Format::Auto | Format::Dynamodb => decode::Format::Auto,
             Format::Debezium => decode::Format::Debezium,
+            Format::Flattened => decode::Format::Flattened,
+            Format::Maxwell => decode::Format::Maxwell,
+            Format::Canal => decode::Format::Canal,
             Format::Dms => decode::Format::Dms,
         },
         before_image: decode.before_image.clone(),
         include_null_and_empty: decode.nulls == SentNulls::Sent,
         placeholder: decode.placeholder.clone(),
+        fields_prefix: decode.fields_prefix.clone(),
         schemas: match decode.registry {
             Some(_) => decode::Schemas::Registry,
             None => decode::Schemas::Nowhere,

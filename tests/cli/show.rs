@@ -54,6 +54,7 @@ fn show_says_where_each_value_came_from() {
 
     [pipelines.orders.decode]
     before_image = ""               # default
+    fields_prefix = ""              # default
     format = "auto"                 # default
     include_null_and_empty = false  # default
     placeholder = ""                # default

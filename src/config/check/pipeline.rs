@@ -159,7 +159,7 @@ impl Checker<'_> {
                 );
                 self.wrong(path, message);
             }
-            format @ (Format::Dms | Format::Maxwell | Format::Canal | Format::Dynamodb) => {
+            format @ (Format::Flattened | Format::Dms | Format::Maxwell | Format::Canal | Format::Dynamodb) => {
                 let message = format!(
                     "`{wide}` compares source positions, and the format `{}` carries none that can be \
                             compared: expected `partition` or `key`",

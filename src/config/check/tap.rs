@@ -160,14 +160,12 @@ impl Checker<'_> {
     }
 
     pub(super) fn decode(&mut self, path: &Path, raw: &RawDecode) -> Decode {
-        if let format @ (Format::Maxwell | Format::Canal | Format::Dynamodb) = raw.format {
-            let message = format!(
-                "the format `{}` is not supported by this version: expected `auto`, `debezium` or `dms`",
-                format.word()
-            );
+        if raw.format == Format::Dynamodb {
+            let message = "the format `dynamodb` is not supported by this version: expected `auto`, `debezium`, `flattened`, \
+                           `dms`, `maxwell` or `canal`";
             self.wrong(&path.key("format"), message);
         }
-        if raw.format == Format::Debezium {
+        if matches!(raw.format, Format::Debezium | Format::Flattened | Format::Maxwell | Format::Canal) {
             let dms = [
                 ("before_image", !raw.before_image.is_empty()),
                 ("include_null_and_empty", raw.include_null_and_empty.0),
@@ -180,6 +178,7 @@ impl Checker<'_> {
             format: raw.format,
             before_image: raw.before_image.clone(),
             nulls: if raw.include_null_and_empty.0 { SentNulls::Sent } else { SentNulls::LeftOut },
+            fields_prefix: Some(raw.fields_prefix.clone()).filter(|prefix| !prefix.is_empty()),
             placeholder: Some(raw.placeholder.clone()).filter(|marker| !marker.is_empty()),
             registry: self.registry(path, raw),
         }
@@ -198,8 +197,9 @@ impl Checker<'_> {
             }
             return None;
         }
-        if raw.format == Format::Dms {
-            self.wrong(&path.key("registry"), "DMS names no schemas: leave it out");
+        if matches!(raw.format, Format::Dms | Format::Maxwell | Format::Canal) {
+            let message = format!("records of the format `{}` name no schemas: leave it out", raw.format.word());
+            self.wrong(&path.key("registry"), message);
         }
         let urls: Vec<_> = written
             .split(',')

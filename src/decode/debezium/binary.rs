@@ -7,16 +7,17 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::columns::{AvroRow, AvroRows};
+use super::flattened::FlatRow;
 use super::key::RecordKey;
 use super::source::{Field, Said, Source};
 use super::{Debezium, Facts, Images, Meaning, key};
 use crate::decode::avro::{Break, Cursor, Framed, NO_BRANCH, NodeId, Schema, Shape, framed};
 use crate::decode::memo::{Tables, recall};
 use crate::decode::row::Marks;
-use crate::decode::{Schemas, Understood};
+use crate::decode::{Format, Schemas, Understood};
 use crate::model::change::TableName;
 use crate::model::schema::Part;
-use crate::model::{Definition, Op, Record, Reject, SchemaId, Wanted};
+use crate::model::{Definition, Op, Record, SchemaId, Wanted};
 
 /// Most schemas that are kept; past it all are forgotten and asked for again.
 const MAX_SCHEMAS: usize = 4_096;
@@ -311,17 +312,44 @@ impl Debezium {
                     read.map_or_else(|broken| rejected(broken.to_string(), None), |()| Understood::Control(word))
                 );
             }
-            Content::Rows(_) | Content::Bare => {
-                return Ok(Understood::Reject(Reject {
-                    reason: format!("{FLATTENED}; not read by this version"),
-                    table: None,
-                }));
-            }
+            Content::Rows(rows) => return self.framed_row((topic, record), &plan.schema, rows, cursor),
+            Content::Bare => return Ok(rejected("its schema is that of no record".to_owned(), None)),
         };
         match envelope.read(&plan.schema, &self.marks, &mut cursor) {
             Ok(read) => self.interpret((topic, record), envelope, read),
             Err(broken) => Ok(rejected(broken.to_string(), None)),
         }
+    }
+
+    /// The format of values of a schema, where it is known.
+    pub(in crate::decode) fn framed_format(&self, id: SchemaId) -> Option<Format> {
+        let plan = self.told.plans.get(&id)?.as_ref().ok()?;
+        Some(match plan.content {
+            Content::Envelope(_) | Content::Control(_) => Format::Debezium,
+            Content::Rows(_) => Format::Flattened,
+            Content::Bare => Format::Auto,
+        })
+    }
+
+    fn framed_row<'a>(
+        &mut self,
+        (topic, record): (&str, &Record<'a>),
+        schema: &Schema,
+        rows: &AvroRows,
+        mut cursor: Cursor<'a>,
+    ) -> Result<Understood<'a>, Wanted> {
+        let read = rows.read(schema, &self.marks, &mut cursor).and_then(|row| cursor.end().map(|()| row));
+        let (row, marked) = match read {
+            Ok(AvroRow { flaw: Some(flaw), .. }) => return Ok(rejected(flaw, None)),
+            Ok(AvroRow { row, marked, flaw: None }) => (row, marked),
+            Err(broken) => return Ok(rejected(broken.to_string(), None)),
+        };
+        let record_key = match self.record_key(topic, record)? {
+            Ok(key) => key,
+            Err(reason) => return Ok(rejected(reason, None)),
+        };
+        let row = FlatRow { row, marked, declared: Some(rows.declared()) };
+        Ok(self.row((topic, record), row, record_key).unwrap_or_else(Understood::Reject))
     }
 
     fn interpret<'a>(
@@ -407,10 +435,6 @@ fn bare_key<'a>(schema: &Schema, body: &'a [u8]) -> RecordKey<'a> {
         Ok(Some(Typed::Bool(_)) | None) | Err(_) => Cow::Borrowed(""),
     })
 }
-
-/// What is said of a record that names no operation.
-pub(in crate::decode) const FLATTENED: &str =
-    "a flattened Debezium record or a plain row: without `op` and `source` it says no change";
 
 fn images<'a>(before: Option<AvroRow<'a>>, after: Option<AvroRow<'a>>) -> Result<Images<'a>, String> {
     let flaw = [&before, &after].into_iter().flatten().find_map(|row| row.flaw.clone());

@@ -4,8 +4,9 @@
 //! column an old row tells something only where the source logged that row whole; elsewhere the converter makes up what it
 //! did not get. What cannot be told is a reject, and no version of a key that may not exist.
 
+use super::Op;
+use super::facts::Images;
 use super::key::RecordKey;
-use super::{Images, Op};
 use crate::decode::json;
 use crate::decode::keys::KeyRule;
 use crate::model::{Cell, Row};

@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::schema::Schemas;
-use super::{Topic, Unwrapped, unwrap};
+use super::{Looks, Topic, Unwrapped, unwrap};
 use crate::decode::guess::Tokens;
-use crate::decode::json::Undeclared;
 use crate::decode::memo::Shapes;
-use crate::decode::row;
+use crate::decode::row::Marks;
 use crate::model::{Row, Typing};
 
 /// The column that routing of many tables into one topic adds to keys, to keep them apart.
@@ -59,21 +58,19 @@ pub(super) fn read<'a>(
     if !payload.trim_ascii_start().starts_with('{') {
         return Ok(unnamed(payload));
     }
-    let (draft, guess, typing) = match &schema {
-        Some(schema) => {
-            let guess = Arc::clone(&schema.plan.columns);
-            let plan = &schema.plan;
-            (
-                row::read(payload, plan, (Some(&guess), &last.key_tokens), &plan.as_written),
-                Some(guess),
-                Typing::Declared,
-            )
-        }
-        None => {
-            let guess = last.key.clone();
-            (row::read(payload, &Undeclared, (guess.as_deref(), &last.key_tokens), &[]), guess, Typing::Bare)
-        }
+    let marks = Marks::default();
+    let plan = schema.as_ref().map(|schema| &schema.plan);
+    let (guess, typing) = match plan {
+        Some(plan) => (Some(Arc::clone(&plan.columns)), Typing::Declared),
+        None => (last.key.clone(), Typing::Bare),
     };
+    let looks = Looks {
+        guess: guess.as_deref(),
+        tokens: &last.key_tokens,
+        as_written: plan.map_or(&[], |plan| &plan.as_written),
+        marks: &marks,
+    };
+    let draft = looks.read(payload, plan).map(|(draft, _)| draft);
     let mut draft = match draft {
         Ok(Some(draft)) => draft,
         Err(_) if guessed => {

@@ -1,14 +1,17 @@
 //! Debezium envelopes as Connect's `JsonConverter` writes them, with and without schemas, and in Avro.
 //!
-//! Not here: how Avro's bytes lie, and flattened rows, which say no operation.
+//! Also the same without an envelope ([`flattened`]) and in one of CloudEvents ([`cloud`]). Not here: how Avro's bytes lie.
 
 mod binary;
 mod block;
 mod cells;
+mod cloud;
 mod columns;
 mod configured;
 mod envelope;
+mod facts;
 mod fast;
+mod flattened;
 mod key;
 #[cfg(test)]
 mod oracle;
@@ -23,30 +26,31 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-pub(super) use self::binary::FLATTENED;
 use self::binary::Told;
 use self::block::Block;
-use self::configured::{Keyed, Trust, keyed};
 use self::envelope::Envelope;
+use self::facts::{Facts, Images};
 use self::fast::{Layout, Learnt};
+pub(super) use self::flattened::Likeness;
 use self::key::RecordKey;
-use self::schema::{Declared, RowPlan, Schema, Schemas};
+use self::schema::{RowPlan, Schema, Schemas};
+use self::source::Said as _;
 pub(super) use self::source::binlog_order;
-use self::source::{Origin, Provenance, Said as _};
 use super::guess::{Spans, Tokens};
 use super::json::Undeclared;
-use super::keys::{KeyRule, Keys, key_changed};
+use super::keys::Keys;
 use super::memo::{Shapes, Tables, recall};
 use super::row::{self, AsWritten, Draft, Marks, ReadCell, RowSeed};
 use super::{Options, Understood, json, sniff};
-use crate::model::change::{KeyChange, TableName};
-use crate::model::{Cell, Change, Columns, Op, Record, Reject, Row, Typing};
+use crate::model::change::TableName;
+use crate::model::{Columns, Op, Record, Reject, Row, Typing};
 
 /// Reads Debezium envelopes.
 #[derive(Debug)]
 pub(super) struct Debezium {
     marks: Marks,
     topics: HashMap<u64, Topic>,
+    flat: flattened::Topics,
     keys: Keys,
     memory: Memory,
     told: Told,
@@ -81,6 +85,18 @@ struct Topic {
 }
 
 impl Topic {
+    /// Which columns of a row that is guessed are read as written.
+    fn as_written<'r>(&'r self, plan: Option<&'r RowPlan>, guess: Option<&Arc<Columns>>) -> &'r [bool] {
+        let met_before = guess.zip(self.row.as_ref()).is_some_and(|(guess, row)| Arc::ptr_eq(guess, row));
+        plan.filter(|_| !met_before).map_or(&self.as_written, |plan| &plan.as_written)
+    }
+
+    /// What a row is expected to look like.
+    fn looks<'r>(&'r self, plan: Option<&'r RowPlan>, guess: Option<&'r Arc<Columns>>, marks: &'r Marks) -> Looks<'r> {
+        let as_written = self.as_written(plan, guess);
+        Looks { guess: guess.map(|guess| &**guess), tokens: &self.row_tokens, as_written, marks }
+    }
+
     /// Remembers what a row looked like, unless the one before looked the same.
     fn learn(&mut self, row: &Row, plan: Option<&RowPlan>, surprised: bool) {
         let known = self.row.as_ref().is_some_and(|known| Arc::ptr_eq(known, &row.columns));
@@ -139,6 +155,7 @@ impl Debezium {
         Debezium {
             marks: placeholder::marks(options.placeholder.as_deref()),
             topics: HashMap::new(),
+            flat: flattened::Topics::new(options),
             keys: Keys::new(&options.keys),
             memory: Memory::default(),
             told: Told::default(),
@@ -147,6 +164,16 @@ impl Debezium {
 
     /// Understands one value. Records of one topic look alike, so what the last one looked like is tried first.
     pub(super) fn decode<'a>(&mut self, letter: &Letter<'_, 'a>, text: &'a str) -> Result<Understood<'a>, Unread<'a>> {
+        self.decode_with(letter, text, |_| ())
+    }
+
+    /// The same; `complete` adds what the value does not say itself.
+    fn decode_with<'a>(
+        &mut self,
+        letter: &Letter<'_, 'a>,
+        text: &'a str,
+        complete: impl FnOnce(&mut Envelope<'a>),
+    ) -> Result<Understood<'a>, Unread<'a>> {
         let mut place = xxh3_64(letter.topic.as_bytes());
         if recall(&mut self.topics, &place).carries_tables {
             place = xxh3_64_with_seed(likely_table(text).as_bytes(), place);
@@ -154,6 +181,7 @@ impl Debezium {
         let last = recall(&mut self.topics, &place);
         let mut envelope = Envelope::default();
         let opened = self.memory.open(last, &self.marks, text, &mut envelope)?;
+        complete(&mut envelope);
         self.memory.interpret(last, opened, &mut envelope, (&mut self.keys, letter))
     }
 }
@@ -171,14 +199,15 @@ impl Memory {
             unwrap(&mut self.schemas, &mut last.value_schema, text).map_err(|reason| broken(reason, None))?;
         let plan = schema.as_deref().filter(|schema| schema.envelope).map(|schema| &schema.plan);
         let guess = plan.map(|plan| Arc::clone(&plan.columns)).or_else(|| last.row.clone());
-        let met_before = guess.as_ref().zip(last.row.as_ref()).is_some_and(|(guess, row)| Arc::ptr_eq(guess, row));
-        let as_written = plan.filter(|_| !met_before).map_or(&last.as_written, |plan| &plan.as_written);
-        let looks = Looks { guess: guess.as_deref(), tokens: &last.row_tokens, as_written, marks };
-        let learnt = Learnt { layout: &mut last.layout, block: &mut last.source, spans: &mut self.spans };
+        let mut layout = std::mem::take(&mut last.layout);
+        let mut block = std::mem::take(&mut last.source);
+        let looks = last.looks(plan, guess.as_ref(), marks);
+        let learnt = Learnt { layout: &mut layout, block: &mut block, spans: &mut self.spans };
         let read = match plan {
             Some(plan) => read_envelope(payload, plan, looks, learnt, envelope),
             None => read_envelope(payload, &Undeclared, looks, learnt, envelope),
         };
+        (last.layout, last.source) = (layout, block);
         match read {
             Ok(surprised) => Ok(Opened { schema, guess, payload, surprised }),
             // What is wrong stands at a place of the whole text, which a guessed schema leaves out of account.
@@ -267,6 +296,21 @@ struct Looks<'r> {
     marks: &'r Marks,
 }
 
+impl Looks<'_> {
+    /// Reads a row that is a whole text; the second answer is whether a column surprised.
+    fn read<'a>(&self, text: &'a str, plan: Option<&RowPlan>) -> serde_json::Result<(Option<Draft<'a>>, bool)> {
+        match plan {
+            Some(plan) => row::read(text, self.seed(plan)),
+            None => row::read(text, self.seed(&Undeclared)),
+        }
+    }
+
+    fn seed<'r, R>(&'r self, reader: &'r R) -> RowSeed<'r, R> {
+        let Looks { guess, tokens, as_written, marks } = *self;
+        RowSeed { reader, guess, as_written: AsWritten::Marked(as_written), marks, tokens }
+    }
+}
+
 /// Reads an envelope as the last one was written, else in any form; answers whether a column surprised. The envelope is
 /// filled where it stands: it is large, and moving it costs.
 fn read_envelope<'a, R: ReadCell>(
@@ -276,8 +320,8 @@ fn read_envelope<'a, R: ReadCell>(
     mut learnt: Learnt<'_>,
     envelope: &mut Envelope<'a>,
 ) -> serde_json::Result<bool> {
-    let Looks { guess, tokens, as_written, marks } = looks;
-    let rows = RowSeed { reader, guess, as_written: AsWritten::All, marks, tokens };
+    let as_written = looks.as_written;
+    let rows = RowSeed { as_written: AsWritten::All, ..looks.seed(reader) };
     if fast::read(payload, rows, &mut learnt, envelope).is_some() {
         return Ok(false);
     }
@@ -324,113 +368,6 @@ impl Meaning {
             "m" | "M" => Meaning::Message,
             _ => return None,
         })
-    }
-}
-
-/// Both images of an envelope, as sent.
-struct Images<'a> {
-    before: Option<Row<'a>>,
-    after: Option<Row<'a>>,
-    placeholders: Box<[u16]>,
-}
-
-/// Everything a change is assembled from.
-struct Facts<'r, 'a> {
-    op: Op,
-    table: TableName,
-    source: Provenance,
-    record_key: RecordKey<'a>,
-    images: Images<'a>,
-    declared: Option<Declared<'r>>,
-}
-
-impl<'a> Facts<'_, 'a> {
-    fn understand(mut self, rule: Option<&KeyRule>, record: &Record<'_>) -> Result<Understood<'a>, String> {
-        let expects_after = matches!(self.op, Op::Insert | Op::Read | Op::Update);
-        if expects_after != self.images.after.is_some() {
-            return Err(match expects_after {
-                true => format!("an {} without `after`", self.op.word()),
-                false => format!("a {} with `after`", self.op.word()),
-            });
-        }
-        let trust = if self.trusts_before() { Trust::Whole } else { Trust::Partial };
-        let is_own = |rule: &KeyRule| self.record_key.columns().is_some_and(|own| rule.is_of(&own.columns));
-        let half = if rule.is_none_or(is_own) { key_change(self.op, record) } else { KeyChange::No };
-        let Some(rule) = rule else {
-            let key = match self.op {
-                Op::Truncate => Some(Row::default()),
-                Op::Insert | Op::Read | Op::Update | Op::Delete => self.record_key.take_columns(),
-            };
-            return Ok(Understood::Change(self.assemble(key, trust, half)));
-        };
-        Ok(match keyed(rule, self.op, &self.record_key, &self.images, trust)? {
-            Keyed::One(key) => Understood::Change(self.assemble(Some(key), trust, half)),
-            Keyed::Moved { old, new } => {
-                let mut update = self.assemble(Some(new), trust, KeyChange::No);
-                let before = update.before.take();
-                key_changed(update, old, before)
-            }
-        })
-    }
-
-    fn assemble(mut self, key: Option<Row<'a>>, trust: Trust, key_change: KeyChange) -> Change<'a> {
-        let trusted = trust == Trust::Whole;
-        if self.source.origin == Origin::Postgres && self.op == Op::Update && !trusted {
-            self.forget_weak_nulls();
-        }
-        let Images { before, after, placeholders } = self.images;
-        let declared_columns = self.declared.map_or(0, |declared| declared.columns);
-        let whole = |row: &Row| row.cells.len() >= declared_columns && !row.cells.iter().any(Cell::is_unknown);
-        let complete = after.as_ref().is_some_and(whole);
-        Change {
-            table: self.table,
-            op: self.op,
-            key,
-            after,
-            before: before.filter(|_| trusted),
-            committed_at: self.source.committed_at,
-            source: self.source.place,
-            source_order: self.source.order,
-            placeholders,
-            key_change,
-            complete,
-        }
-    }
-
-    /// Whether `before` is what the source held. MySQL logs whole rows. PostgreSQL does under `REPLICA IDENTITY FULL`
-    /// only, else the converter makes up what is missing; an update that left the record's key alone has a `before` in no
-    /// other case.
-    fn trusts_before(&self) -> bool {
-        let Images { before: Some(before), after, .. } = &self.images else { return false };
-        match self.source.origin {
-            Origin::Mysql => true,
-            Origin::Other => false,
-            Origin::Postgres => {
-                let own = self.record_key.columns();
-                let same = |after: &Row| {
-                    own.is_none_or(|key| key.columns.0.iter().all(|name| before.get(name) == after.get(name)))
-                };
-                self.op == Op::Update && after.as_ref().is_some_and(same)
-            }
-        }
-    }
-
-    fn forget_weak_nulls(&mut self) {
-        let (Some(after), Some(declared)) = (&mut self.images.after, self.declared) else { return };
-        for name in declared.weak_nulls {
-            if let Some(cell @ Cell::Null) = after.columns.index_of(name).and_then(|index| after.cells.get_mut(index)) {
-                *cell = Cell::NotSent;
-            }
-        }
-    }
-}
-
-/// Debezium sends a change of a key as a delete and an insert, each naming the other's key in a header.
-fn key_change(op: Op, record: &Record<'_>) -> KeyChange {
-    match op {
-        Op::Delete if record.header("__debezium.newkey").is_some() => KeyChange::Old,
-        Op::Insert if record.header("__debezium.oldkey").is_some() => KeyChange::New,
-        Op::Insert | Op::Read | Op::Update | Op::Delete | Op::Truncate => KeyChange::No,
     }
 }
 

@@ -106,7 +106,10 @@ impl Schema {
         let root: Node = serde_json::from_str(text)
             .map_err(|error| format!("the record's schema cannot be read: {}", json::complaint(&error)))?;
         let named = |name: &str| root.fields.iter().find(|node| node.field.as_deref() == Some(name));
-        let envelope = named("op").is_some() && named("source").is_some();
+        let is_row = |name: &str| named(name).is_some_and(|node| node.base == "struct");
+        // In an event of CloudEvents the rows are all that there is.
+        let is_data = root.fields.len() == 2 && is_row("before") && is_row("after");
+        let envelope = is_data || named("op").is_some() && named("source").is_some();
         let row = if envelope { named("after").or_else(|| named("before")) } else { Some(&root) };
         let plan = row.map(RowPlan::of).transpose()?.unwrap_or_default();
         Ok(Schema { text: text.into(), plan, envelope })

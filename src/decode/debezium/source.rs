@@ -10,8 +10,8 @@ use smol_str::format_smolstr;
 
 use crate::decode::json::{self, Name, REPEATED};
 use crate::decode::memo::Tables;
-use crate::model::SourceTime;
 use crate::model::change::{SourcePlace, TableName};
+use crate::model::{Cell, SourceTime};
 
 /// A field of a `source` block that is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,16 @@ impl Field {
             "scn" => Field::Scn,
             "commit_lsn" => Field::CommitLsn,
             _ => return None,
+        })
+    }
+
+    /// The field of a name in which only letters and digits are allowed.
+    pub(super) fn adjusted(name: &str) -> Option<Field> {
+        Field::named(match name {
+            "tsms" => "ts_ms",
+            "commitscn" => "commit_scn",
+            "commitlsn" => "commit_lsn",
+            _ => name,
         })
     }
 }
@@ -94,6 +104,30 @@ impl<'a> Said<'a> for &'a str {
 
     fn table(self, schema: Option<&'a str>, tables: &mut Tables) -> Option<TableName> {
         tables.written(schema.unwrap_or_default(), self)
+    }
+}
+
+/// As a cell of a row.
+impl<'c> Said<'c> for &'c Cell<'_> {
+    fn int(self) -> Option<i64> {
+        if let Cell::Int(value) = self { Some(*value) } else { self.inside()?.parse().ok() }
+    }
+
+    fn text(self) -> Option<Cow<'c, str>> {
+        self.inside().map(Cow::Borrowed)
+    }
+
+    fn inside(self) -> Option<&'c str> {
+        if let Cell::Text(text) = self { Some(text) } else { None }
+    }
+
+    fn is_no(self) -> bool {
+        matches!(self, Cell::Bool(false) | Cell::Null) || self.inside() == Some("false")
+    }
+
+    fn table(self, schema: Option<Self>, tables: &mut Tables) -> Option<TableName> {
+        let name = self.inside().filter(|name| !name.is_empty())?;
+        Some(tables.named(schema.and_then(Said::inside).unwrap_or_default(), name))
     }
 }
 
@@ -208,7 +242,7 @@ impl<'a, V: Said<'a>> Source<'a, V> {
     }
 
     /// Whether a snapshot read the row. Streaming events say `"false"`, `false`, null or nothing.
-    fn is_snapshot(&self) -> bool {
+    pub(super) fn is_snapshot(&self) -> bool {
         self.get(Field::Snapshot).is_some_and(|said| !said.is_no())
     }
 
@@ -233,7 +267,8 @@ impl<'a, V: Said<'a>> Source<'a, V> {
     /// The position as one number that grows in commit order; snapshot rows stand nowhere in that order.
     ///
     /// PostgreSQL: the last LSN committed before the change, since the change's own LSN is older in a long
-    /// transaction. MySQL: file number and position. Others: none that is read by this version.
+    /// transaction. MySQL: file number and position. Oracle: the SCN of the commit. SQL Server and Db2: the LSN of the
+    /// commit. Changes of one transaction share the last two.
     fn order(&self) -> Option<u64> {
         if self.is_snapshot() {
             return None;
@@ -241,7 +276,10 @@ impl<'a, V: Said<'a>> Source<'a, V> {
         match self.origin() {
             Origin::Postgres => self.committed_lsn().or_else(|| self.int(Field::Lsn).map(|lsn| lsn as u64)),
             Origin::Mysql => binlog_order(&self.text(Field::File)?, u64::try_from(self.int(Field::Pos)?).ok()?),
-            Origin::Other => None,
+            Origin::Other => {
+                let scn = self.int(Field::CommitScn).and_then(|scn| u64::try_from(scn).ok());
+                scn.or_else(|| commit_order(&self.text(Field::CommitLsn)?))
+            }
         }
     }
 
@@ -262,6 +300,21 @@ pub(in crate::decode) fn binlog_order(file: &str, position: u64) -> Option<u64> 
     let (_, number) = file.rsplit_once('.')?;
     let number: u64 = number.parse().ok()?;
     (number < 1 << 24 && position < 1 << 40).then_some(number << 40 | position)
+}
+
+/// The LSN of a commit in one number, of which its last part takes 40 bits where it is written with 16 digits, as Db2 does
+/// (`00000000:00001e36:000000000004a1b4`), else 16 (SQL Server, `00000027:00000758:0005`: log file, block, record). `None` where
+/// the parts before it need more than what is left.
+fn commit_order(lsn: &str) -> Option<u64> {
+    let (rest, last) = lsn.rsplit_once(':')?;
+    let (first, second) = rest.split_once(':')?;
+    let hex = |part: &str| u64::from_str_radix(part, 16).ok().filter(|_| part.len() <= 16);
+    let (first, second, third) = (hex(first)?, hex(second)?, hex(last)?);
+    match last.len() {
+        4 if first < 1 << 24 && second < 1 << 24 => Some(first << 40 | second << 16 | third),
+        16 if first == 0 && second < 1 << 24 && third < 1 << 40 => Some(second << 40 | third),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -294,10 +347,27 @@ mod tests {
             ),
             (r#"{"connector":"mysql","file":"mybin","pos":484}"#, Some("mybin:484"), None),
             (r#"{"connector":"mysql","file":"b.1","pos":1099511627776}"#, Some("b.1:1099511627776"), None),
-            (r#"{"connector":"oracle","scn":"1","commit_scn":"2868551"}"#, Some("2868551"), None),
             (
-                r#"{"connector":"sqlserver","commit_lsn":"00000027:00000758:0005"}"#,
+                r#"{"connector":"oracle","scn":"1","commit_scn":"2868551","ssn":0,"redo_thread":1}"#,
+                Some("2868551"),
+                Some(2_868_551),
+            ),
+            (r#"{"connector":"oracle","scn":"1","commit_scn":"2868551","snapshot":"true"}"#, Some("2868551"), None),
+            (r#"{"connector":"oracle","scn":"7","commit_scn":null}"#, Some("7"), None),
+            (
+                r#"{"connector":"sqlserver","commit_lsn":"00000027:00000758:0005","change_lsn":"00000027:00000758:0003"}"#,
                 Some("00000027:00000758:0005"),
+                Some(0x27 << 40 | 0x758 << 16 | 5),
+            ),
+            (r#"{"connector":"sqlserver","commit_lsn":"NULL"}"#, Some("NULL"), None),
+            (
+                r#"{"connector":"db2","change_lsn":"00000000:00000000:000000000446140f","commit_lsn":"00000000:00001e36:000000000004a1b4"}"#,
+                Some("00000000:00001e36:000000000004a1b4"),
+                Some(0x1e36 << 40 | 0x4_a1b4),
+            ),
+            (
+                r#"{"connector":"sqlserver","commit_lsn":"01000000:00000758:0005"}"#,
+                Some("01000000:00000758:0005"),
                 None,
             ),
             ("{}", None, None),

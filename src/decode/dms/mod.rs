@@ -15,7 +15,7 @@ use super::guess::Tokens;
 use super::json::{self, Fields, Undeclared};
 use super::keys::{KeyRule, Keys, key_changed};
 use super::memo::{Shapes, Tables, recall, remember};
-use super::row;
+use super::row::{self, AsWritten, Marks, RowSeed};
 use super::{Options, Understood, calendar};
 use crate::model::change::{KeyChange, SourcePlace, TableName};
 use crate::model::{Cell, Change, Op, Record, Reject, Row, SourceTime, Typing};
@@ -126,9 +126,14 @@ impl Dms {
         let known = table.and_then(|table| self.known.get(table));
         let guess = known.map(|known| known.columns().clone());
         let as_written = known.map_or(&[][..], |known| &known.as_written);
-        let Some(mut draft) =
-            row::read(raw, &Undeclared, (guess.as_deref(), &Tokens::default()), as_written).ok().flatten()
-        else {
+        let rows = RowSeed {
+            reader: &Undeclared,
+            guess: guess.as_deref(),
+            as_written: AsWritten::Marked(as_written),
+            marks: &Marks::default(),
+            tokens: &Tokens::default(),
+        };
+        let Some((Some(mut draft), _)) = row::read(raw, rows).ok() else {
             return Err(format!("`{field}` is no object"));
         };
         let columns = draft.columns(guess.as_ref(), &mut self.shapes)?;

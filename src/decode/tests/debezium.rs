@@ -29,7 +29,7 @@ fn envelopes_without_schemas() {
         (Some("42"), format!(r#"{{"op":"c","after":{{"id":1}},{MY}}}"#),
             "insert app.t after{id=Int(1)} Bare at=5 source=b.2:7 order=2199023255559 complete".to_owned()),
         (None, r#"{"op":"c","after":{"id":1},"source":{"connector":"oracle","schema":"S","table":"T","ts_ms":7,"commit_scn":"9"}}"#.to_owned(),
-            "insert S.T after{id=Int(1)} Bare at=7 source=9 complete".to_owned()),
+            "insert S.T after{id=Int(1)} Bare at=7 source=9 order=9 complete".to_owned()),
         (None, r#"{"schema":null,"payload":null}"#.to_owned(), "tombstone".to_owned()),
     ] {
         check(key, &value, &expected);

@@ -2,6 +2,17 @@
 
 use super::*;
 
+#[test]
+fn a_record_that_a_bridge_wrote_as_base64() {
+    use base64::Engine as _;
+    let plain = message("insert", r#"{"id": 1}"#, "");
+    let packed = base64::engine::general_purpose::STANDARD.encode(&plain);
+    for value in [&packed, &format!("{packed}\n")] {
+        assert_eq!(told_value(&mut *decoder(&Options::default()), value), "insert public.foo after{id=Int(1)} Dms");
+    }
+    assert!(told_value(&mut *decoder(&Options::default()), &packed[1..]).starts_with("reject: not JSON"));
+}
+
 fn message(operation: &str, data: &str, rest: &str) -> String {
     format!(
         r#"{{"data": {data},{rest} "metadata": {{"timestamp": "2024-07-29T00:58:44.895275Z", "record-type": "data",

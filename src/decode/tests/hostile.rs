@@ -23,15 +23,6 @@ fn formats_that_are_recognised_and_not_read() {
         (b"\xf3\x89\x9a\xc2rest", "reject: an aggregate of the Kinesis Producer Library; not read by this version"),
         (b"", "reject: an empty value (neither null nor JSON); not read by this version"),
         (b"{\"a\":\"\xff\"}", "reject: neither UTF-8 text nor a known binary form: byte 6"),
-        (
-            b"{\"id\":1,\"__op\":\"u\"}",
-            "reject: a flattened Debezium record or a plain row: without `op` and `source` it says no change; not read by this version",
-        ),
-        (
-            b"{\"database\":\"d\",\"table\":\"t\",\"type\":\"insert\",\"data\":{\"id\":1}}",
-            "reject: a Maxwell record; not read by this version",
-        ),
-        (b"{\"data\":[{\"id\":\"1\"}],\"isDdl\":false,\"es\":1}", "reject: a Canal record; not read by this version"),
         (b"{\"eventName\":\"INSERT\",\"dynamodb\":{}}", "reject: a DynamoDB stream record; not read by this version"),
         (b"[]", "reject: unexpected kind of JSON value at line 1 column 0"),
         (b"hello", "reject: not JSON: expected value at line 1 column 1"),
@@ -50,6 +41,22 @@ fn a_declared_format_is_held_to() {
     let envelope = br#"{"op":"c","after":{"id":1},"source":{"connector":"mysql","db":"d","table":"t"}}"#;
     assert_eq!(reason(&debezium, &[], message), "reject: a DMS record where Debezium is declared");
     assert_eq!(reason(&dms, &[], envelope), "reject: a Debezium record where DMS is declared");
+    let row = br#"{"id":1,"__op":"u"}"#;
+    let maxwell = br#"{"database":"d","table":"t","type":"insert","ts":1,"data":{"id":1}}"#;
+    let canal = br#"{"data":[{"id":"1"}],"database":"d","table":"t","isDdl":false,"es":1,"type":"INSERT"}"#;
+    for (value, own, noun) in [
+        (&row[..], Format::Flattened, "a row without an envelope (a flattened Debezium record or a plain row)"),
+        (maxwell, Format::Maxwell, "a Maxwell record"),
+        (canal, Format::Canal, "a Canal record"),
+        (message, Format::Dms, "a DMS record"),
+    ] {
+        for (format, title) in [(Format::Debezium, "Debezium"), (Format::Maxwell, "Maxwell"), (Format::Canal, "Canal")]
+        {
+            let options = Options { format, ..Options::default() };
+            let told = reason(&options, &[], value);
+            assert!(format == own || told == format!("reject: {noun} where {title} is declared"), "{told}");
+        }
+    }
     assert_eq!(reason(&dms, &[], message), "insert s.t after{id=Int(1)} Dms");
     assert_eq!(reason(&debezium, &[], envelope), "insert d.t after{id=Int(1)} Bare complete");
     let late_data = br#"{"metadata":{"record-type":"data","operation":"insert","schema-name":"s","table-name":"t"},"BI":{},"data":{"id":1}}"#;
@@ -123,6 +130,15 @@ const WRITTEN: &[&str] = &[
     "1 ",
     r#"1,"c":2"#,
     "",
+];
+
+/// One record of each format without an envelope.
+const OTHERS: &[&str] = &[
+    r#"{"id":1,"v":"a","n":1.5,"__op":"u","__table":"t","__lsn":5,"__deleted":"false"}"#,
+    r#"{"schema":{"type":"struct","fields":[{"type":"int32","field":"id"}]},"payload":{"id":1}}"#,
+    r#"{"database":"d","table":"t","type":"update","ts":1,"position":"b.1:4","data":{"id":1,"v":null},"old":{"v":[1]}}"#,
+    r#"{"data":[{"id":"1"},{"id":"2"}],"database":"d","es":1,"isDdl":false,"mysqlType":{"id":"int"},"old":[{"id":"0"}],"pkNames":["id"],"table":"t","type":"UPDATE"}"#,
+    r#"{"specversion":"1.0","iodebeziumop":"c","iodebeziumtable":"t","data":{"before":null,"after":{"id":1}}}"#,
 ];
 
 /// How the bytes of a recorded event are spoilt.
@@ -199,6 +215,21 @@ proptest! {
             told(&super::decoder(&Options::default()).decode(&event.topic, record).expect("no schema is wanted"))
         });
         prop_assert_eq!(first, fresh.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn damaged_records_of_other_formats(
+        index in any::<prop::sample::Index>(),
+        damages in prop::collection::vec(damage(), 1..4),
+        before in any::<prop::sample::Index>(),
+    ) {
+        let mut value = index.get(OTHERS).as_bytes().to_vec();
+        damages.iter().for_each(|damage| damage.apply(&mut value));
+        let mut warm = decoder(&Options::default());
+        told_value(&mut *warm, OTHERS[before.index(OTHERS.len())]);
+        let told_by = |decoder: &mut dyn Decoder| told(&decode(decoder, "topic", (Some("{\"id\":1}"), Some(&value)), &[]));
+        let first = told_by(&mut *warm);
+        prop_assert_eq!(first, told_by(&mut *decoder(&Options::default())));
     }
 
     #[test]

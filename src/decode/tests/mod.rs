@@ -1,10 +1,13 @@
 //! Recorded records and what is understood of them.
 
 mod avro;
+mod canal;
 mod converter;
 mod debezium;
 mod dms;
+mod flattened;
 mod hostile;
+mod maxwell;
 
 use std::sync::Arc;
 
@@ -49,6 +52,7 @@ fn told(understood: &Understood) -> String {
     match understood {
         Understood::Change(change) => told_change(change),
         Understood::KeyChange(pair) => format!("{} + {}", told_change(&pair.0), told_change(&pair.1)),
+        Understood::Changes(changes) => changes.iter().map(told_change).collect::<Vec<_>>().join(" + "),
         Understood::Tombstone => "tombstone".to_owned(),
         Understood::Control(word) => format!("control {word}"),
         Understood::Reject(reject) => {

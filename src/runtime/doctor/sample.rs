@@ -128,6 +128,11 @@ impl Sample {
                     self.keep(name, SeenChange { offset, appended, change: change.into_owned() });
                 }
             }
+            Understood::Changes(changes) => {
+                for change in changes {
+                    self.keep(name, SeenChange { offset, appended, change: change.into_owned() });
+                }
+            }
             Understood::Tombstone | Understood::Control(_) => {}
             Understood::Reject(reject) => {
                 report.tap.rejected += 1;
