@@ -26,6 +26,24 @@ pub(crate) fn newest(kafka: &Kafka, topics: &[String], schemas: &mut Schemas) ->
     records.filter_map(|record| event(&record, schemas)).collect()
 }
 
+/// The same of topics that carry rows alone, in JSON: a null value is a delete, and so is a row that says of itself that it is one.
+pub(crate) fn newest_of_rows(kafka: &Kafka, topics: &[String]) -> BTreeMap<Spot, Event> {
+    let schemas = &mut Schemas::new(None);
+    let records = topics.iter().flat_map(|topic| kafka.read_all(topic));
+    let event = |record: Record| {
+        let value = record.value.as_deref().map(|value| payload(value, schemas));
+        let key = payload(record.key.as_deref().expect("every table of the load has a key"), schemas);
+        let table = record.topic.rsplit('.').next().expect("a split gives one part at least");
+        let is_delete = value.is_none_or(|value| value["__deleted"] == "true");
+        let op = if is_delete { "d" } else { "u" }.to_owned();
+        (
+            spot(table, &key),
+            Event { op, topic: record.topic.clone(), partition: record.partition, offset: record.offset },
+        )
+    };
+    records.map(event).collect()
+}
+
 /// Schemas of Avro records, read by somebody else's reader.
 pub(crate) struct Schemas {
     registry: Option<String>,

@@ -28,6 +28,7 @@ mod columns;
 mod deletes_off;
 mod disturbed;
 mod doctor;
+mod flattened;
 mod honest;
 mod keyed_by_rule;
 mod mariadb_pipeline;
