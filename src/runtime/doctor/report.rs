@@ -1,5 +1,6 @@
 //! What `doctor` tells about one pipeline, as data and as text.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use serde::Serialize;
@@ -31,6 +32,10 @@ pub(super) struct TapReport {
     pub(super) records_seen: u64,
     pub(super) rejected: u64,
     pub(super) first_reject: Option<String>,
+    /// Formats of the records that were looked at.
+    pub(super) formats: BTreeSet<&'static str>,
+    /// What is better said of them in the configuration.
+    pub(super) format_notes: Vec<String>,
     /// Each address of the schema registry, and whether it answers.
     pub(super) registry: Vec<String>,
     pub(super) groups: Vec<String>,
@@ -90,6 +95,10 @@ impl Report {
     }
 }
 
+fn join(words: &BTreeSet<&'static str>) -> String {
+    words.iter().copied().collect::<Vec<_>>().join(", ")
+}
+
 impl TapReport {
     fn print(&self, out: &mut (dyn Write + Send)) -> std::io::Result<()> {
         let (partitions, seen, rejected) = (self.partitions.len(), self.records_seen, self.rejected);
@@ -97,6 +106,8 @@ impl TapReport {
             format!("{} ({partitions} partitions, {seen} records looked at, {rejected} not understood)", self.place);
         told(out, "tap", [what])?;
         told(out, "", self.first_reject.iter().map(|reject| format!("first not understood: {reject}")))?;
+        told(out, "format", Some(&self.formats).filter(|formats| !formats.is_empty()).map(join))?;
+        told(out, "", &self.format_notes)?;
         told(out, "registry", &self.registry)?;
         told(out, "group", &self.groups)?;
         let likely = self.likely_applier.iter();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use crate::config::{Pipeline, Start, Tap};
+use crate::config::{Format, Pipeline, Start, Tap};
 use crate::decode::Understood;
 use crate::model::position::PartitionName;
 use crate::model::{Change, Columns, Typing};
@@ -55,6 +55,15 @@ pub(super) struct Sample {
     pub(super) partitions: BTreeMap<PartitionName, VecDeque<SeenChange>>,
 }
 
+/// A null value before the first row of a topic is not known to be a delete, unless that is declared.
+fn note_of_format(declared: Format, report: &Report) -> Option<String> {
+    let flattened = report.tap.formats.contains("flattened") && declared == Format::Auto;
+    flattened.then(|| {
+        "there are rows without an envelope: set `decode.format = \"flattened\"`, so that every null value is known to be a delete"
+            .to_owned()
+    })
+}
+
 impl Sample {
     /// Reads the tap's end. Blocking.
     pub(super) fn read(pipeline: &Pipeline, report: &mut Report) -> Sample {
@@ -94,6 +103,7 @@ impl Sample {
                         let name = partitions.name(record.partition);
                         report.tap.records_seen += 1;
                         if let Ok(understood) = reader.read(&name.topic, record) {
+                            report.tap.formats.extend(reader.format().word());
                             self.note(understood, &name, (record.offset, record.timestamp_ms), report);
                         }
                     }
@@ -111,6 +121,8 @@ impl Sample {
             }
         }
         control.stop();
+        let note = note_of_format(pipeline.decode.format, report);
+        report.tap.format_notes.extend(note);
         Ok(())
     }
 
