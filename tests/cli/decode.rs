@@ -117,3 +117,65 @@ pub(super) fn gzip(text: &str) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(text.as_bytes()).and_then(|()| packed.finish()).expect("memory takes it")
 }
+
+/// One record of each format, all of one topic.
+fn mixed() -> Vec<String> {
+    let null = Value::Null;
+    let key = json!({"id": 7});
+    let (types, row) =
+        (json!({"id": "int", "name": "varchar(9)"}), |id: &str, name: &str| json!({"id": id, "name": name}));
+    let canal = json!({"data": [row("8", "h"), row("9", "i")], "database": "shop", "es": 5, "isDdl": false, "mysqlType": types,
+        "old": null, "pkNames": ["id"], "table": "customers", "ts": 6, "type": "INSERT"});
+    let maxwell =
+        json!({"database": "shop", "table": "customers", "type": "insert", "ts": 5, "data": {"id": 10, "name": "j"}});
+    let cloud = json!({"specversion": "1.0", "id": "1", "source": "/debezium/mysql/p", "type": "t", "iodebeziumop": "c",
+        "iodebeziumconnector": "mysql", "iodebeziumdb": "shop", "iodebeziumtable": "customers",
+        "data": {"before": null, "after": {"id": 11, "name": "k"}}});
+    let flat = json!({"id": 7, "name": "g", "__op": "c", "__table": "customers", "__db": "shop"});
+    let bare = |offset: u64, key: &Value| {
+        json!({"topic": "shop.customers", "partition": 0, "offset": offset, "ts": 1, "key": key.to_string(), "payload": null}).to_string()
+    };
+    vec![
+        line("shop.customers", 0, None, &canal),
+        line("shop.customers", 1, Some(&json!({"database": "shop", "table": "customers", "pk.id": 10})), &maxwell),
+        line("shop.customers", 2, Some(&json!({"id": 11})), &cloud),
+        line("shop.customers", 3, Some(&key), &flat),
+        bare(4, &key),
+        dms(5, "insert", &json!({"id": 12, "code": "m"}), &null).replace("\"t\"", "\"shop.customers\""),
+    ]
+}
+
+#[test]
+fn every_format_in_one_topic_is_named() {
+    let shop = shop(mixed(), "");
+    let ended = afterimage(shop.path(), &["decode", "--tap", "file:e.jsonl", "-o", "ndjson"], &[]);
+    let told = ended.out.lines().map(|line| {
+        let record: Value = serde_json::from_str(line).expect("a JSON object a line");
+        let also = record["also"].as_array().map_or(String::new(), |also| format!(" and {}", also[0]["key"]));
+        format!("{} {} {} {}{also}", record["format"], record["table"], record["op"], record["key"]).replace('"', "")
+    });
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @"
+    canal shop.customers insert {id:8} and {id:9}
+    maxwell shop.customers insert {id:10}
+    debezium shop.customers insert {id:11}
+    flattened shop.customers insert {id:7}
+    flattened shop.customers delete {id:7}
+    dms shop.badges insert null
+    ");
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+}
+
+#[test]
+fn a_row_that_was_lost_of_several_in_one_record_is_found_by_its_key() {
+    let target = "create table customers (id integer primary key, name text); \
+                  insert into customers values (7, 'g'), (8, 'h'), (10, 'j'), (11, 'k')";
+    let shop = shop(mixed().into_iter().take(5), target);
+    let ended =
+        afterimage(shop.path(), &["audit", "--tap", "file:e.jsonl", "--target", "sqlite:t.db", "-o", "json"], &[]);
+    let report: Value = serde_json::from_str(&ended.out).expect("one document");
+    let found = report["findings"].as_array().expect("findings").iter();
+    let found: Vec<_> =
+        found.map(|one| format!("{} {} {}", one["kind"], one["key"], one["expected"]["at"]["offset"])).collect();
+    assert_eq!(found, [r#""missing_row" {"id":9} 0"#, r#""unapplied_delete" {"id":7} 4"#], "{}", ended.out);
+    assert_eq!((&report["summary"]["changes"], ended.code), (&json!(6), Some(1)));
+}
