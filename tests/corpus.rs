@@ -2,9 +2,13 @@
 //! value, and where the sink altered a value that must show.
 //!
 //! `tests/data/canon/pairs.jsonl` was captured from Debezium 3.5.0 and its JDBC sink over PostgreSQL 15 and MariaDB 10.11:
-//! the field of an event with its Connect schema, and the text that the target's column then showed. `altered` marks the
-//! values that the sink is known to change on the way: not-a-number and infinities.
+//! the field of an event with its Connect schema, and the text that the target's column then showed (intervals as ISO 8601,
+//! bits as digits). `altered` marks the values that the sink is known to change on the way: not-a-number and infinities,
+//! fractions of a second in intervals, nulls in hstores, and the order of bytes in long bits.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use afterimage::canon::{Compared, Plan, Rules};
@@ -15,6 +19,9 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 const PAIRS: &str = include_str!("data/canon/pairs.jsonl");
+
+/// What `tests/it/values.rs` proves of each type, with the real connectors.
+const FAMILIES: &str = include_str!("data/canon/families.json");
 
 #[derive(Deserialize)]
 struct Pair<'a> {
@@ -46,21 +53,7 @@ impl Pair<'_> {
     }
 
     fn plan(&self) -> Plan {
-        let column = |name: &str, declared: &str| ColumnMeta {
-            name: name.into(),
-            declared: declared.into(),
-            nullable: true,
-            collation: None,
-            number: 0,
-        };
-        let meta = TableMeta {
-            dialect: self.dialect(),
-            schema: "s".into(),
-            name: "t".into(),
-            columns: vec![column("id", "bigint"), column("v", &self.declared)],
-            primary_key: vec![0],
-        };
-        Plan::new(TableId(0), Arc::new(meta), &Rules::default(), None).expect("a plan")
+        plan(self.dialect(), &self.declared)
     }
 
     /// The event's row, as the decoder understands a record that carries the field, with or without its schema.
@@ -126,11 +119,33 @@ impl Pair<'_> {
     }
 }
 
+/// Of a table with the column `v`.
+fn plan(dialect: Dialect, declared: &str) -> Plan {
+    let column = |name: &str, declared: &str| ColumnMeta {
+        name: name.into(),
+        declared: declared.into(),
+        nullable: true,
+        collation: None,
+        number: 0,
+    };
+    let meta = TableMeta {
+        dialect,
+        schema: "s".into(),
+        name: "t".into(),
+        columns: vec![column("id", "bigint"), column("v", declared)],
+        primary_key: vec![0],
+    };
+    Plan::new(TableId(0), Arc::new(meta), &Rules::default(), None).expect("a plan")
+}
+
 fn observed(dialect: Dialect, declared: &str, text: &str) -> Cell<'static> {
     let words: Vec<&str> = declared.split(|at: char| !at.is_ascii_alphanumeric()).collect();
     let local =
         |text: &str| parse_moment(text).map(|at| (at.local_secs - i64::from(at.offset_secs.unwrap_or(0)), at.nanos));
     let far = infinity(text).map(Cell::Infinity);
+    if declared.ends_with("[]") || matches!((declared, dialect), ("interval", _) | ("point", Dialect::Mysql)) {
+        return Cell::Opaque(Box::new((declared.to_owned(), text.to_owned())));
+    }
     match (words[0], dialect) {
         ("smallint" | "integer" | "bigint" | "oid" | "int" | "tinyint" | "mediumint" | "year", _) => {
             text.parse().map_or_else(|_| Cell::Decimal(text.to_owned().into()), Cell::Int)
@@ -140,7 +155,7 @@ fn observed(dialect: Dialect, declared: &str, text: &str) -> Cell<'static> {
         ("real" | "float", _) => Cell::Float32(text.parse().expect("a float")),
         ("double", _) => Cell::Float64(text.parse().expect("a double")),
         ("boolean", _) => Cell::Bool(text == "true"),
-        ("bit", _) => Cell::Bool(text == "1" || text == "01"),
+        ("bit", _) if declared == "bit(1)" => Cell::Bool(text == "1" || text == "01"),
         ("bytea", _) => Cell::Bytes(hex(text.trim_start_matches("\\x"))),
         ("binary" | "varbinary" | "blob" | "longblob", _) => Cell::Bytes(hex(text)),
         ("date", _) => far.unwrap_or_else(|| Cell::Date(parse_date(text).expect("a date"))),
@@ -197,4 +212,119 @@ fn plain_json_never_makes_an_unaltered_value_different() {
         }
     }
     assert!(told > 20 * open, "{open} of {} values were left open", open + told);
+}
+
+/// What is said of every type, in one place.
+const COVERAGE: &str = "src/canon/coverage.md";
+
+#[derive(Deserialize)]
+struct Families {
+    postgres: BTreeMap<String, Vec<Column>>,
+    mariadb: BTreeMap<String, Vec<Column>>,
+    /// Compared, and not written by this sink.
+    beyond_the_sink: BTreeMap<String, Vec<String>>,
+    /// Not compared.
+    unknown: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Column {
+    #[serde(rename = "type")]
+    declared: String,
+    /// The name for readers, where the declared one is only of the test.
+    shown: Option<String>,
+    /// What two values may differ in and still be called equal.
+    #[serde(default)]
+    loses: String,
+    /// What the connectors make another value of.
+    #[serde(default)]
+    alters: String,
+}
+
+/// The table of one engine's types.
+fn types(families: &BTreeMap<String, Vec<Column>>) -> String {
+    let mut rows: BTreeMap<&str, [BTreeSet<&str>; 2]> = BTreeMap::new();
+    for column in families.values().flatten() {
+        let [loses, alters] = rows.entry(column.shown.as_ref().unwrap_or(&column.declared)).or_default();
+        loses.extend(Some(&*column.loses).filter(|text| !text.is_empty()));
+        alters.extend(Some(&*column.alters).filter(|text| !text.is_empty()));
+    }
+    let mut text = String::from("| type | compared | what the connectors do to it |\n|---|---|---|\n");
+    for (declared, [loses, alters]) in rows {
+        let listed = |texts: BTreeSet<&str>| texts.into_iter().collect::<Vec<_>>().join("; ");
+        let how = if loses.is_empty() { "exactly".to_owned() } else { format!("but for {}", listed(loses)) };
+        text += &format!("| `{declared}` | {how} | {} |\n", listed(alters));
+    }
+    text
+}
+
+/// The table of what the corpus has: each encoding of the connectors beside each type that a sink wrote it to.
+fn encodings() -> String {
+    let mut rows: BTreeMap<(String, String), [usize; 2]> = BTreeMap::new();
+    for pair in pairs() {
+        let sent = pair.schema["name"].as_str().or(pair.schema["type"].as_str()).unwrap_or_default();
+        let engine = if pair.dialect == "mysql" { "MariaDB" } else { "PostgreSQL" };
+        let counts = rows.entry((sent.to_owned(), format!("{engine} `{}`", pair.declared))).or_default();
+        match pair.relation(true) {
+            Relation::Alike => counts[0] += 1,
+            Relation::Apart => counts[1] += 1,
+            Relation::Near | Relation::Open => {}
+        }
+    }
+    let mut text = String::from("| sent as | into | equal | altered and found |\n|---|---|---|---|\n");
+    for ((sent, into), [alike, apart]) in rows {
+        text += &format!("| `{sent}` | {into} | {alike} | {apart} |\n");
+    }
+    text
+}
+
+fn coverage() -> String {
+    let families: Families = serde_json::from_str(FAMILIES).expect("the families are JSON");
+    let listed = |lists: &BTreeMap<String, Vec<String>>, engine: &str| {
+        lists[engine].iter().map(|declared| format!("`{declared}`")).collect::<Vec<_>>().join(", ")
+    };
+    let of_engine = |name: &str, engine: &str, own| {
+        format!(
+            "### {name}\n\n{}\nCompared too, though Debezium's JDBC sink does not write them: {}. Not compared, and said so: {}.\n\n",
+            types(own),
+            listed(&families.beyond_the_sink, engine),
+            listed(&families.unknown, engine),
+        )
+    };
+    [
+        "## Which types are compared, and how\n\n",
+        "Measured with Debezium 3.5.0 and its JDBC sink, PostgreSQL 15 and MariaDB 10.11, each type into the same type: in JSON \
+         and Avro, with decimals precise, as text and as doubles, times adaptive and as Connect's, bytes as such, in base64 \
+         and in hexadecimal. For each, the smallest step of its values was found. The last column is what these connectors \
+         make another value of, or stop at: a row with an altered value is a finding, and a true one.\n\n",
+        &of_engine("PostgreSQL", "postgres", &families.postgres),
+        &of_engine("MariaDB", "mariadb", &families.mariadb),
+        "### One type into another\n\nValues of the corpus by what the connector sent and what the sink wrote it to.\n\n",
+        &encodings(),
+    ]
+    .concat()
+}
+
+#[test]
+fn what_is_said_of_every_type_is_what_tests_have_found() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(COVERAGE);
+    if std::env::var_os("UPDATE_COVERAGE").is_some() {
+        fs::write(&path, coverage()).expect("the file can be written");
+        return;
+    }
+    let committed = fs::read_to_string(&path).expect("it is committed");
+    assert!(committed == coverage(), "{COVERAGE} is out of date: run `UPDATE_COVERAGE=1 cargo test --test corpus`");
+}
+
+#[test]
+fn types_are_compared_as_the_table_says() {
+    let families: Families = serde_json::from_str(FAMILIES).expect("the families are JSON");
+    for (engine, dialect) in [("postgres", Dialect::Postgres), ("mariadb", Dialect::Mysql)] {
+        for declared in &families.beyond_the_sink[engine] {
+            assert_eq!(plan(dialect, declared).not_compared(), [], "{declared}");
+        }
+        for declared in &families.unknown[engine] {
+            assert_eq!(plan(dialect, declared).not_compared().len(), 1, "{declared}");
+        }
+    }
 }

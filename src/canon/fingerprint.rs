@@ -122,7 +122,7 @@ impl Plan {
     /// The hash of a cell in a column; `None` where it says nothing that can be compared.
     fn hash(&self, index: usize, cell: &Cell, typing: Typing) -> Option<u128> {
         // Nearly all are: they are hashed where they stand.
-        match (self.columns[index].form, cell) {
+        match (&self.columns[index].form, cell) {
             (Form::Text(Padding::Exact), Cell::Text(text)) if !text.is_empty() => Some(value::hash_text(index, text)),
             (Form::Number(Scale::Any | Scale::Digits(_)), Cell::Int(int)) => Some(value::hash_int(index, *int)),
             _ => match self.read(index, cell, typing) {
@@ -178,7 +178,7 @@ impl Plan {
         let column = &self.columns[index];
         let wanted = wanted.unwrap_or(&Cell::NotSent);
         let placeholder = self.is_placeholder(seen);
-        let outcome = match lenient::compare(column.form, column.tolerance, (wanted, typing), (seen, seen_typing)) {
+        let outcome = match lenient::compare(&column.form, column.tolerance, (wanted, typing), (seen, seen_typing)) {
             _ if placeholder && !self.is_placeholder(wanted) => Compared::Different,
             None => return None,
             Some(Compared::Different) if self.both_empty(index, (wanted, typing), (seen, seen_typing)) => {
@@ -204,10 +204,12 @@ impl Plan {
 
     /// The expected value as the target's column would show it, so that both sides of a finding read alike.
     fn shown(&self, index: usize, cell: &Cell, typing: Typing) -> String {
-        if matches!(cell, Cell::Decimal(_) | Cell::Json(_) | Cell::Float32(_)) {
+        let form = &self.columns[index].form;
+        // What has no row to be found by has no canonical form that people read.
+        if matches!(cell, Cell::Decimal(_) | Cell::Json(_) | Cell::Float32(_) | Cell::Opaque(_)) || !form.finds_rows() {
             return cell.to_string();
         }
-        match self.columns[index].form.read(cell, typing) {
+        match form.read(cell, typing) {
             Reading::Value(Canonical::Null) | Reading::Unknown | Reading::Incomparable => cell.to_string(),
             Reading::Value(value) => value.into_cell().to_string(),
         }

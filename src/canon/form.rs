@@ -3,7 +3,7 @@
 use crate::model::{ColumnMeta, Dialect};
 
 /// How the values of one target column are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Form {
     /// Numbers by value, at the column's scale where it has one.
     Number(Scale),
@@ -28,6 +28,50 @@ pub(super) enum Form {
     Uuid,
     /// JSON documents by structure.
     Json,
+    /// Bits, those in front that are 0 aside: a change stream keeps neither them nor a length.
+    Bits,
+    /// Intervals by their length, a month taken for 30.4375 days as Debezium does.
+    Interval,
+    /// Addresses of networks and hosts, with the length of their mask.
+    Address,
+    /// Keys and values of an hstore.
+    Hstore,
+    /// A PostgreSQL point.
+    Point,
+    /// A MySQL geometry: its reference system and well-known binary.
+    Geometry,
+    /// Arrays of one dimension, element by element.
+    Array(Box<Form>),
+    /// Ranges by their bounds.
+    Range(Box<Form>),
+}
+
+impl Form {
+    /// Whether a canonical value finds its row again. Others are read by more than one text, and a lookup by one of them
+    /// would miss the row.
+    pub(super) fn finds_rows(&self) -> bool {
+        match self {
+            Form::Number(_)
+            | Form::Float32
+            | Form::Float64
+            | Form::Bool
+            | Form::Text(_)
+            | Form::Bytes(_)
+            | Form::Date
+            | Form::Time(..)
+            | Form::Moment(..)
+            | Form::Uuid
+            | Form::Address => true,
+            Form::Json
+            | Form::Bits
+            | Form::Interval
+            | Form::Hstore
+            | Form::Point
+            | Form::Geometry
+            | Form::Array(_)
+            | Form::Range(_) => false,
+        }
+    }
 }
 
 /// The scale of a number column.
@@ -71,7 +115,14 @@ pub(super) enum Zone {
 
 /// The form of a column; `None` if its type is not covered.
 pub(super) fn of(dialect: Dialect, column: &ColumnMeta) -> Option<Form> {
-    let declared = Declared::of(&column.declared);
+    of_type(dialect, &column.declared)
+}
+
+fn of_type(dialect: Dialect, declared: &str) -> Option<Form> {
+    if let (Dialect::Postgres, Some(element)) = (dialect, declared.strip_suffix("[]")) {
+        return of_type(dialect, element).map(|element| Form::Array(Box::new(element)));
+    }
+    let declared = Declared::of(declared);
     match dialect {
         Dialect::Postgres => postgres(&declared),
         Dialect::Mysql => mysql(&declared),
@@ -119,8 +170,9 @@ impl Declared {
     }
 }
 
+/// A type of an extension is named with its schema where that is not in the search path.
 fn postgres(declared: &Declared) -> Option<Form> {
-    Some(match declared.name.as_str() {
+    Some(match declared.name.rsplit('.').next()? {
         "smallint" | "integer" | "bigint" | "oid" => Form::Number(Scale::Digits(0)),
         "numeric" => Form::Number(declared.scale()?),
         "money" => Form::Number(Scale::Digits(2)),
@@ -128,7 +180,9 @@ fn postgres(declared: &Declared) -> Option<Form> {
         "double precision" => Form::Float64,
         "boolean" => Form::Bool,
         "bit" if declared.argument(0).unwrap_or(1) == 1 => Form::Bool,
-        "text" | "character varying" | "citext" | "name" | "enum" => Form::Text(Padding::Exact),
+        "text" | "character varying" | "citext" | "name" | "\"char\"" | "enum" => Form::Text(Padding::Exact),
+        "macaddr" | "macaddr8" | "ltree" | "xml" | "tsvector" => Form::Text(Padding::Exact),
+        "isbn" | "isbn13" | "issn" | "issn13" | "ismn" | "ismn13" | "ean13" | "upc" => Form::Text(Padding::Exact),
         "character" | "bpchar" => Form::Text(Padding::Filled),
         "bytea" => Form::Bytes(Padding::Exact),
         "date" => Form::Date,
@@ -138,6 +192,22 @@ fn postgres(declared: &Declared) -> Option<Form> {
         "timestamp with time zone" => Form::Moment(declared.second_digits(6), Zone::Utc),
         "uuid" => Form::Uuid,
         "json" | "jsonb" => Form::Json,
+        "bit" | "bit varying" => Form::Bits,
+        "inet" | "cidr" => Form::Address,
+        "hstore" => Form::Hstore,
+        "point" => Form::Point,
+        name if name == "interval" || name.starts_with("interval ") => Form::Interval,
+        name => return range_bound(name).map(|bound| Form::Range(Box::new(bound))),
+    })
+}
+
+fn range_bound(name: &str) -> Option<Form> {
+    Some(match name {
+        "int4range" | "int8range" => Form::Number(Scale::Digits(0)),
+        "numrange" => Form::Number(Scale::Any),
+        "daterange" => Form::Date,
+        "tsrange" => Form::Moment(6, Zone::None),
+        "tstzrange" => Form::Moment(6, Zone::Utc),
         _ => return None,
     })
 }
@@ -160,6 +230,10 @@ fn mysql(declared: &Declared) -> Option<Form> {
         "timestamp" => Form::Moment(declared.second_digits(0), Zone::Utc),
         "uuid" => Form::Uuid,
         "json" => Form::Json,
+        "bit" => Form::Bits,
+        "inet4" | "inet6" => Form::Text(Padding::Exact),
+        "geometry" | "point" | "linestring" | "polygon" => Form::Geometry,
+        "multipoint" | "multilinestring" | "multipolygon" | "geometrycollection" | "geomcollection" => Form::Geometry,
         _ => return None,
     })
 }
@@ -203,15 +277,23 @@ mod tests {
         check(Postgres, "numeric", Some(Form::Number(Scale::Any)));
         check(Postgres, "numeric(10)", Some(Form::Number(Scale::Digits(0))));
         check(Postgres, "numeric(3,-2)", None);
-        check(Postgres, "numeric(8,3)[]", None);
+        let array = |element| Some(Form::Array(Box::new(element)));
+        check(Postgres, "numeric(8,3)[]", array(Form::Number(Scale::Digits(3))));
+        check(Postgres, "timestamp(3) without time zone[]", array(Form::Moment(3, Zone::None)));
+        check(Postgres, "enum(mood)[]", array(Form::Text(Padding::Exact)));
+        check(Postgres, "box[]", None);
         check(Postgres, "timestamp(3) without time zone", Some(Form::Moment(3, Zone::None)));
         check(Postgres, "time with time zone", Some(Form::Time(6, Zone::Utc)));
         check(Postgres, "character(8)", Some(Form::Text(Padding::Filled)));
         check(Postgres, "enum(mood)", Some(Form::Text(Padding::Exact)));
         check(Postgres, "bit(1)", Some(Form::Bool));
-        check(Postgres, "bit(8)", None);
-        check(Postgres, "integer[]", None);
-        check(Postgres, "inet", None);
+        check(Postgres, "bit(8)", Some(Form::Bits));
+        check(Postgres, "bit varying", Some(Form::Bits));
+        check(Postgres, "inet", Some(Form::Address));
+        check(Postgres, "interval day to second(3)", Some(Form::Interval));
+        check(Postgres, "tstzrange", Some(Form::Range(Box::new(Form::Moment(6, Zone::Utc)))));
+        check(Postgres, "extensions.hstore", Some(Form::Hstore));
+        check(Postgres, "box", None);
         check(Mysql, "int(10) unsigned zerofill", Some(Form::Number(Scale::Digits(0))));
         check(Mysql, "bigint(20) unsigned", Some(Form::Number(Scale::Unsigned64)));
         check(Mysql, "float(7,3)", Some(Form::Float32));
@@ -219,7 +301,9 @@ mod tests {
         check(Mysql, "datetime", Some(Form::Moment(0, Zone::None)));
         check(Mysql, "timestamp(6)", Some(Form::Moment(6, Zone::Utc)));
         check(Mysql, "binary(16)", Some(Form::Bytes(Padding::Filled)));
-        check(Mysql, "point", None);
+        check(Mysql, "bit(20)", Some(Form::Bits));
+        check(Mysql, "point", Some(Form::Geometry));
+        check(Mysql, "vector(3)", None);
         check(Sqlite, "integer", Some(Form::Number(Scale::Any)));
         check(Sqlite, "varchar(40)", Some(Form::Text(Padding::Exact)));
         check(Sqlite, "decimal(10,2)", Some(Form::Number(Scale::Digits(2))));

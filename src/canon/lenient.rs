@@ -2,13 +2,13 @@
 //! one value and nothing is left open.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use super::form::{Form, Scale, Zone};
 use super::read::{plain_float, uuid};
 use super::temporal::{Unit, cut, moment_at, time_at};
 use super::value::{Canonical, Reading, nothing, temporal};
-use super::{Compared, Tolerance, json, number};
+use super::{Compared, Tolerance, compound, json, number};
 use crate::model::calendar::{self, NANOS};
 use crate::model::{Cell, Typing};
 
@@ -22,7 +22,7 @@ const WIDEST_SCALE: u32 = 38;
 
 /// One column of an expected row against the same column of an observed one. `None` where expected says nothing.
 pub(super) fn compare(
-    form: Form,
+    form: &Form,
     tolerance: Option<Tolerance>,
     (expected, typing): (&Cell, Typing),
     (observed, observed_typing): (&Cell, Typing),
@@ -46,14 +46,36 @@ pub(super) fn compare(
         return Some(Compared::Equal);
     }
     Some(match form {
-        Form::Number(scale) => numbers(scale, (expected, typing), observed, &seen),
+        Form::Number(scale) => numbers(*scale, (expected, typing), observed, &seen),
         Form::Float32 | Form::Float64 => floats((expected, typing), &seen),
         Form::Text(_) => texts(expected, observed),
-        Form::Time(digits, zone) => times((expected, typing), &seen, digits, zone),
-        Form::Moment(digits, zone) => moments((expected, typing), &seen, digits, zone),
+        Form::Time(digits, zone) => times((expected, typing), &seen, *digits, *zone),
+        Form::Moment(digits, zone) => moments((expected, typing), &seen, *digits, *zone),
         Form::Bytes(_) => byte_texts((expected, typing), &seen),
+        Form::Array(element) => arrays(element, (expected, typing), (observed, observed_typing)),
         Form::Bool | Form::Date | Form::Uuid | Form::Json => Compared::Different,
+        Form::Bits | Form::Interval | Form::Address | Form::Hstore => Compared::Different,
+        Form::Point | Form::Geometry | Form::Range(_) => Compared::Different,
     })
+}
+
+/// Element by element, each with the leniency of its own type.
+fn arrays(element: &Form, (expected, typing): (&Cell, Typing), (observed, seen): (&Cell, Typing)) -> Compared {
+    let (Some(wanted), Some(found)) = (compound::elements(expected), compound::elements(observed)) else {
+        return Compared::Incomparable;
+    };
+    if wanted.len() != found.len() {
+        return Compared::Different;
+    }
+    let outcomes = wanted.iter().zip(&found);
+    let outcomes: Vec<_> =
+        outcomes.filter_map(|(wanted, found)| compare(element, None, (wanted, typing), (found, seen))).collect();
+    let has = |outcome| outcomes.contains(&outcome);
+    match (has(Compared::Different), has(Compared::Incomparable)) {
+        (true, _) => Compared::Different,
+        (false, true) => Compared::Incomparable,
+        (false, false) => Compared::Equal,
+    }
 }
 
 /// A sender that leaves out nulls leaves out empty values too.
@@ -126,6 +148,9 @@ fn numbers(scale: Scale, (expected, typing): (&Cell, Typing), observed: &Cell, s
     if let (Cell::Text(text), Typing::Bare) = (expected, typing) {
         return unscaled_numbers(text, scale, seen);
     }
+    if is_wrapped(expected, seen) {
+        return Compared::Equal;
+    }
     let as_double = match (float_of(expected), float_of(observed)) {
         (Some(wanted), Some(seen)) => wanted == seen,
         (Some(_) | None, _) => false,
@@ -139,6 +164,12 @@ fn numbers(scale: Scale, (expected, typing): (&Cell, Typing), observed: &Cell, s
     // DMS writes integers of more than 16 digits in scientific notation and loses the rest.
     let lossy = typing == Typing::Dms && float_of(expected).is_some_and(|value| value.abs() >= 1e16);
     equal_if(lossy && significant(expected) == significant(observed))
+}
+
+/// Debezium wraps unsigned numbers beyond 2^63 by default, and a column of numbers may hold them as they were.
+fn is_wrapped(expected: &Cell, seen: &Canonical<'_>) -> bool {
+    let (Cell::Int(wrapped @ ..0), Canonical::Decimal(text)) = (expected, seen) else { return false };
+    text.parse() == Ok(*wrapped as u64)
 }
 
 /// Base64 of an unscaled number does not tell its scale: if any scale makes it the observed value, nothing is known.
@@ -287,11 +318,13 @@ fn is_text_of(cell: &Cell, is_wanted: fn(&Option<i32>) -> bool) -> bool {
     calendar::parse_moment(text).is_some_and(|moment| is_wanted(&moment.offset_secs))
 }
 
-/// Text in a bytes column is base64 or hexadecimal, by settings of the sender that the record does not carry.
+/// Text in a bytes column stands for itself, or is base64 or hexadecimal by settings of the sender that the record does not
+/// carry.
 fn byte_texts((expected, typing): (&Cell, Typing), seen: &Canonical<'_>) -> Compared {
     let (Cell::Text(text), Canonical::Bytes(bytes)) = (expected, seen) else { return Compared::Different };
-    let hexadecimal = super::read::hex(text.strip_prefix("0x").unwrap_or(text));
-    let other = typing == Typing::Bare && hexadecimal.is_some_and(|decoded| decoded == **bytes);
+    let is = |decoded: Option<Vec<u8>>| decoded.is_some_and(|decoded| decoded == **bytes);
+    let hexadecimal = || is(super::read::hex(text.strip_prefix("0x").unwrap_or(text)));
+    let base64 = || is(STANDARD.decode(&**text).ok()) || is(URL_SAFE.decode(&**text).ok());
     let verbatim = text.as_bytes() == &**bytes;
-    equal_if(other || verbatim)
+    equal_if(verbatim || (typing != Typing::Dms && (hexadecimal() || base64())))
 }

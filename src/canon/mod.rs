@@ -7,7 +7,9 @@
 //! tolerances before anything is called different.
 //!
 //! Not here: reading the target, and deciding what a difference means.
+#![doc = include_str!("coverage.md")]
 
+mod compound;
 mod fingerprint;
 mod fit;
 mod form;
@@ -16,6 +18,7 @@ mod lenient;
 mod number;
 mod plan;
 mod read;
+mod shape;
 mod temporal;
 #[cfg(test)]
 mod tests;

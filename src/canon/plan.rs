@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::form::{self, Form};
-use super::value::{Canonical, Reading, nothing, numeric, temporal};
+use super::value::{Canonical, Reading, numeric, temporal};
 use super::{Rules, Tolerance};
 use crate::model::{Cell, ColumnMeta, Columns, Key, Row, TableId, TableMeta, Typing};
 
@@ -24,7 +24,8 @@ pub struct Plan {
     key: Vec<KeyColumn>,
     names: Arc<Columns>,
     not_compared: Vec<NotCompared>,
-    placeholder: Box<str>,
+    /// How the connector's marker reads in the columns of the target.
+    placeholders: Box<[Box<str>]>,
 }
 
 #[derive(Debug)]
@@ -156,7 +157,7 @@ impl Plan {
             key: Vec::new(),
             names: Arc::default(),
             not_compared: Vec::new(),
-            placeholder: UNAVAILABLE_VALUE.into(),
+            placeholders: markers(UNAVAILABLE_VALUE),
         };
         for place in 0..meta.columns.len() {
             plan.add_column(place, key_places.contains(&place))?;
@@ -173,7 +174,7 @@ impl Plan {
     /// The same plan with another marker for values the connector does not have.
     #[must_use]
     pub fn with_placeholder(mut self, marker: &str) -> Plan {
-        self.placeholder = marker.into();
+        self.placeholders = markers(marker);
         self
     }
 
@@ -190,9 +191,9 @@ impl Plan {
         if !compared {
             self.not_compared.push(NotCompared { column: column.name.clone(), why });
         }
-        match form {
+        match form.filter(|form| !is_key || form.finds_rows()) {
             Some(form) if compared || is_key => {
-                let tolerance = tolerance_of(&self.meta, &self.rules, place, form)?;
+                let tolerance = tolerance_of(&self.meta, &self.rules, place, &form)?;
                 self.columns.push(PlanColumn { place, form, tolerance, compared });
             }
             None if is_key => {
@@ -252,7 +253,7 @@ impl Plan {
     #[must_use]
     pub fn has_keys_of(&self, other: &Plan) -> bool {
         let forms = |plan: &Plan| -> Vec<(Box<str>, Form)> {
-            plan.key.iter().map(|column| (column.tap_name.clone(), plan.columns[column.index].form)).collect()
+            plan.key.iter().map(|column| (column.tap_name.clone(), plan.columns[column.index].form.clone())).collect()
         };
         forms(self) == forms(other)
     }
@@ -371,13 +372,24 @@ impl Plan {
 
     /// Whether a cell read on the target is the connector's marker for a value it did not have.
     pub(super) fn is_placeholder(&self, cell: &Cell) -> bool {
+        let is = |text: &str| self.placeholders.iter().any(|marker| **marker == *text);
         match cell {
-            Cell::Text(text) => **text == *self.placeholder,
-            Cell::Bytes(bytes) => **bytes == *self.placeholder.as_bytes(),
-            Cell::Json(text) => text.trim().trim_matches('"') == &*self.placeholder,
-            nothing!() | numeric!() | temporal!() | Cell::Uuid(_) => false,
+            Cell::Text(text) => is(text),
+            Cell::Opaque(pair) => is(&pair.1),
+            Cell::Bytes(bytes) => std::str::from_utf8(bytes).is_ok_and(is),
+            Cell::Json(text) => is(text.trim().trim_matches('"')),
+            Cell::Null | Cell::Absent | Cell::NotSent | Cell::Redacted => false,
+            numeric!() | temporal!() | Cell::Uuid(_) => false,
         }
     }
+}
+
+/// The marker alone, as the pair of an hstore, and as the one element of an array of texts or of the codes of its characters.
+fn markers(marker: &str) -> Box<[Box<str>]> {
+    let codes: Vec<String> = marker.bytes().map(|code| code.to_string()).collect();
+    let of_arrays = [format!("{{{marker}}}"), format!("{{{}}}", codes.join(","))];
+    let pair = format!("\"{marker}\"=>\"{marker}\"");
+    [marker.to_owned(), pair].into_iter().chain(of_arrays).map(Into::into).collect()
 }
 
 fn qualified(meta: &TableMeta) -> String {
@@ -444,14 +456,16 @@ fn places_of(meta: &TableMeta, rules: &Rules, key_names: &[String]) -> Result<Ve
         .collect()
 }
 
-fn tolerance_of(meta: &TableMeta, rules: &Rules, place: usize, form: Form) -> Result<Option<Tolerance>, PlanError> {
+fn tolerance_of(meta: &TableMeta, rules: &Rules, place: usize, form: &Form) -> Result<Option<Tolerance>, PlanError> {
     let Some((_, tolerance)) = rules.tolerance.iter().find(|(name, _)| meta.column(name) == Some(place)) else {
         return Ok(None);
     };
     let expected = match form {
         Form::Number(_) | Form::Float32 | Form::Float64 => "a number",
-        Form::Date | Form::Time(..) | Form::Moment(..) => "a duration",
+        Form::Date | Form::Time(..) | Form::Moment(..) | Form::Interval => "a duration",
         Form::Bool | Form::Text(_) | Form::Bytes(_) | Form::Uuid | Form::Json => "left out",
+        Form::Bits | Form::Address | Form::Hstore | Form::Point | Form::Geometry => "left out",
+        Form::Array(_) | Form::Range(_) => "left out",
     };
     let fits = match tolerance {
         Tolerance::Number(_) => expected == "a number",

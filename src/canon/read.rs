@@ -7,57 +7,54 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::form::{Form, Padding, Scale, Zone};
 use super::value::{Canonical, Reading, nothing, numeric, temporal as temporal_cell};
-use super::{json, number, temporal};
+use super::{compound, json, number, shape, temporal};
 use crate::model::{Cell, Typing};
 
 impl Form {
     /// Reads a cell. Where a wire form leaves the value open, the likeliest reading is taken; the slow path
     /// ([`super::lenient`]) knows the others.
-    pub(super) fn read<'c>(self, cell: &'c Cell<'_>, typing: Typing) -> Reading<'c> {
+    pub(super) fn read<'c>(&self, cell: &'c Cell<'_>, typing: Typing) -> Reading<'c> {
         match cell {
             Cell::Null | Cell::Absent => return Reading::Value(Canonical::Null),
             Cell::NotSent | Cell::Redacted => return Reading::Unknown,
-            Cell::Opaque(pair) => return Reading::from(self.read_named(&pair.0, &pair.1)),
-            numeric!() | temporal_cell!() | Cell::Text(_) | Cell::Bytes(_) | Cell::Uuid(_) | Cell::Json(_) => {}
+            Cell::Opaque(_) | Cell::Text(_) | Cell::Bytes(_) | Cell::Uuid(_) | Cell::Json(_) => {}
+            numeric!() | temporal_cell!() => {}
         }
         Reading::from(match self {
-            Form::Number(scale) => read_number(cell, typing, scale),
+            Form::Number(scale) => read_number(cell, typing, *scale),
             Form::Float32 => read_float(cell, narrow),
             Form::Float64 => read_float(cell, |value| value),
             Form::Bool => read_bool(cell).map(Canonical::Bool),
-            Form::Text(padding) => read_text(cell, padding),
-            Form::Bytes(padding) => read_bytes(cell, typing, padding),
+            Form::Text(padding) => read_text(cell, *padding),
+            Form::Bytes(padding) => read_bytes(cell, typing, *padding),
             Form::Date => temporal::date(cell, typing),
-            Form::Time(digits, zone) => temporal::time(cell, typing, digits, zone),
-            Form::Moment(digits, zone) => temporal::moment(cell, typing, digits, zone),
+            Form::Time(digits, Zone::Utc) if named(cell, ZONED_TIME).is_some() => {
+                named(cell, ZONED_TIME).and_then(|text| temporal::zoned_time(text, *digits))
+            }
+            Form::Time(digits, zone) => temporal::time(cell, typing, *digits, *zone),
+            Form::Moment(digits, zone) => temporal::moment(cell, typing, *digits, *zone),
             Form::Uuid => read_uuid(cell).map(Canonical::Uuid),
             Form::Json => read_json(cell).map(Canonical::Json),
+            Form::Bits => shape::bits(cell, typing),
+            Form::Interval => shape::interval(cell, typing),
+            Form::Address => shape::address(cell),
+            Form::Hstore => compound::hstore(cell),
+            Form::Point => shape::point(cell),
+            Form::Geometry => shape::geometry(cell),
+            Form::Array(element) => compound::array(element, cell, typing),
+            Form::Range(bound) => compound::range(bound, cell),
         })
     }
 }
 
-/// Debezium's name for times with a zone, which no kind of cell holds.
+/// Debezium's name for times with a zone, which no kind of cell holds. Debezium has moved them to UTC; the target's are
+/// moved there too.
 const ZONED_TIME: &str = "io.debezium.time.ZonedTime";
 
-impl Form {
-    /// Reads a value that the decoder only named, as it was written: a time with zone, where the column holds those.
-    /// Debezium has moved it to UTC; the target's is moved there too.
-    fn read_named(self, name: &str, text: &str) -> Option<Canonical<'static>> {
-        match self {
-            Form::Time(digits, Zone::Utc) if name == ZONED_TIME => temporal::zoned_time(text.trim_matches('"'), digits),
-            Form::Number(_)
-            | Form::Float32
-            | Form::Float64
-            | Form::Bool
-            | Form::Text(_)
-            | Form::Bytes(_)
-            | Form::Date
-            | Form::Time(..)
-            | Form::Moment(..)
-            | Form::Uuid
-            | Form::Json => None,
-        }
-    }
+/// The text of a value that the decoder only named, and not its quotation marks.
+fn named<'c>(cell: &'c Cell<'_>, name: &str) -> Option<&'c str> {
+    let Cell::Opaque(pair) = cell else { return None };
+    (pair.0 == name).then(|| pair.1.trim_matches('"'))
 }
 
 fn read_number<'c>(cell: &'c Cell<'_>, typing: Typing, scale: Scale) -> Option<Canonical<'c>> {
@@ -74,7 +71,9 @@ fn read_number<'c>(cell: &'c Cell<'_>, typing: Typing, scale: Scale) -> Option<C
         }
         Cell::Float32(value) => number::float(f64::from(*value), None),
         Cell::Text(text) => number::decimal(text, scale.digits()).or_else(|| text_as_number(text, typing, scale)),
-        nothing!() | temporal_cell!() | Cell::Bytes(_) | Cell::Uuid(_) | Cell::Json(_) => None,
+        Cell::Opaque(pair) => shape::micros(&pair.0, &pair.1).map(Canonical::Int),
+        Cell::Null | Cell::Absent | Cell::NotSent | Cell::Redacted => None,
+        temporal_cell!() | Cell::Bytes(_) | Cell::Uuid(_) | Cell::Json(_) => None,
     }
 }
 
@@ -145,6 +144,9 @@ fn read_text<'c>(cell: &'c Cell<'_>, padding: Padding) -> Option<Canonical<'c>> 
         temporal_cell!() | Cell::Bool(_) | Cell::Int(_) | Cell::Float32(_) | Cell::Float64(_) | Cell::Uuid(_) => {
             Some(Canonical::Text(Cow::Owned(cell.to_string())))
         }
+        Cell::Opaque(pair) if matches!(&*pair.0, ZONED_TIME | shape::INTERVAL) => {
+            Some(Canonical::Text(Cow::Borrowed(pair.1.trim_matches('"'))))
+        }
         nothing!() | Cell::Bytes(_) => None,
     }
 }
@@ -161,7 +163,8 @@ fn read_bytes<'c>(cell: &'c Cell<'_>, typing: Typing, padding: Padding) -> Optio
         Cell::Bytes(bytes) => Cow::Borrowed(bytes),
         Cell::Uuid(bytes) => Cow::Borrowed(bytes),
         Cell::Text(text) => Cow::Owned(match typing {
-            Typing::Declared => return None,
+            // An applier writes a text as it is; the slow path knows what else it may stand for.
+            Typing::Declared => text.as_bytes().to_vec(),
             Typing::Bare => STANDARD.decode(&**text).ok()?,
             Typing::Dms => hex(text.strip_prefix("0x").unwrap_or(text))?,
         }),
@@ -210,6 +213,7 @@ pub(super) fn uuid(text: &str) -> Option<[u8; 16]> {
 fn read_json(cell: &Cell<'_>) -> Option<String> {
     match cell {
         Cell::Json(text) | Cell::Text(text) => json::canonical(text),
+        Cell::Opaque(pair) if matches!(&*pair.0, "map" | "array") => json::canonical(&pair.1),
         nothing!() | numeric!() | temporal_cell!() | Cell::Bytes(_) | Cell::Uuid(_) => None,
     }
 }

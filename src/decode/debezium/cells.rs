@@ -2,6 +2,8 @@
 //!
 //! Names and encodings are those of Debezium's `io.debezium.time`, `io.debezium.data` and Connect's logical types.
 
+use serde_json::value::RawValue;
+
 use super::schema::Node;
 use crate::decode::calendar::{self, Unit};
 use crate::decode::decimal;
@@ -34,7 +36,8 @@ pub(super) enum Kind {
     },
     Uuid,
     Json,
-    /// Carried, not compared: the name of the type.
+    Array(Box<Kind>),
+    /// Carried as written: the name of the type.
     Opaque(Box<str>),
 }
 
@@ -62,7 +65,7 @@ pub(super) fn kind(node: &Node) -> Kind {
         Some("io.debezium.data.Uuid") => Kind::Uuid,
         Some("io.debezium.data.Json") => Kind::Json,
         Some("io.debezium.time.Year") => Kind::Int,
-        // Their zone or their length in days is lost on the way, so equality cannot be told.
+        // What no kind of cell holds is understood where it is compared.
         Some(name @ ("io.debezium.time.ZonedTime" | "io.debezium.time.Interval")) => Kind::Opaque(name.into()),
         // Any other named text is a text (Enum, EnumSet, Xml, Ltree, Tsvector); any other name hides what is meant.
         Some(_) if node.base == "string" => Kind::Text,
@@ -78,6 +81,10 @@ fn base(node: &Node) -> Kind {
         "double" | "float64" => Kind::Float64,
         "string" => Kind::Text,
         "bytes" => Kind::Bytes,
+        "array" => match &node.items {
+            Some(items) => Kind::Array(Box::new(kind(items))),
+            None => Kind::Opaque("array".into()),
+        },
         other => Kind::Opaque(other.into()),
     }
 }
@@ -100,6 +107,7 @@ impl Kind {
         match self {
             _ if raw == "null" => Ok(Cell::Null),
             Kind::Opaque(name) => json::opaque(name, raw),
+            Kind::Array(element) => json::opaque("array", &array(element, raw).unwrap_or_else(|| raw.to_owned())),
             Kind::Float32 => float(raw).map(Cell::Float32),
             Kind::Float64 => float(raw).map(Cell::Float64),
             Kind::VariableScaleDecimal => any_scale(raw),
@@ -136,7 +144,8 @@ impl Kind {
     /// The cell of a simple value; `None` where it is not what the kind is written as.
     pub(super) fn scalar<'a>(&self, value: Scalar<'a>) -> Option<Result<Cell<'a>, Flaw>> {
         Some(match (self, value) {
-            (Kind::Float32 | Kind::Float64 | Kind::VariableScaleDecimal | Kind::Opaque(_), _) => return None,
+            (Kind::Float32 | Kind::Float64 | Kind::VariableScaleDecimal, _) => return None,
+            (Kind::Array(_) | Kind::Opaque(_), _) => return None,
             (_, Scalar::Null) => Ok(Cell::Null),
             (Kind::Bool, Scalar::Bool(value)) => Ok(Cell::Bool(value)),
             (Kind::Int, Scalar::Int(value)) => Ok(Cell::Int(value)),
@@ -178,19 +187,22 @@ impl Kind {
             | Kind::IsoLocal
             | Kind::Uuid
             | Kind::Json
+            | Kind::Array(_)
             | Kind::Opaque(_) => Err(self.mistyped()),
         }
     }
 
     /// Whether only the value as written tells it exactly.
     pub(super) fn is_seen_as_written(&self) -> bool {
-        matches!(self, Kind::Float32 | Kind::Float64 | Kind::VariableScaleDecimal | Kind::Opaque(_))
+        let nested = matches!(self, Kind::VariableScaleDecimal | Kind::Array(_) | Kind::Opaque(_));
+        nested || matches!(self, Kind::Float32 | Kind::Float64)
     }
 
-    /// The name of a type that is carried and not compared; of another kind, none.
+    /// The name of a type that is carried as written; of another kind, none.
     pub(super) fn name(&self) -> &str {
         match self {
             Kind::Opaque(name) => name,
+            Kind::Array(_) => "array",
             Kind::Bool
             | Kind::Int
             | Kind::Float32
@@ -226,7 +238,7 @@ impl Kind {
             Kind::IsoDay => "an ISO 8601 date, as declared",
             Kind::IsoClock => "an ISO 8601 time, as declared",
             Kind::IsoLocal => "an ISO 8601 date and time, as declared",
-            Kind::Opaque(_) => "of its declared type",
+            Kind::Array(_) | Kind::Opaque(_) => "of its declared type",
         })
     }
 }
@@ -251,8 +263,31 @@ fn any_scale(raw: &str) -> Result<Cell<'static>, Flaw> {
     json::variable_scale(raw).unwrap_or(Err(Kind::VariableScaleDecimal.mistyped())).map(Cell::Decimal)
 }
 
+/// An array's elements as their own type says, as JSON again: numbers as numbers, bytes as PostgreSQL prints them, everything
+/// else as text. `None` where an element is not of its type, as in an array of arrays.
+fn array(element: &Kind, raw: &str) -> Option<String> {
+    let raw: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
+    let texts: Option<Vec<String>> = raw.iter().map(|raw| element_text(&element.written(raw.get()).ok()?)).collect();
+    Some(format!("[{}]", texts?.join(",")))
+}
+
+fn element_text(cell: &Cell) -> Option<String> {
+    let text = cell.to_string();
+    match cell {
+        Cell::Null | Cell::Bool(_) | Cell::Int(_) | Cell::Decimal(_) | Cell::Opaque(_) => Some(text),
+        Cell::Float32(value) if value.is_finite() => Some(text),
+        Cell::Float64(value) if value.is_finite() => Some(text),
+        Cell::Bytes(_) => serde_json::to_string(&format!("\\x{text}")).ok(),
+        Cell::Float32(_) | Cell::Float64(_) | Cell::Text(_) | Cell::Uuid(_) | Cell::Json(_) | Cell::Infinity(_) => {
+            serde_json::to_string(&text).ok()
+        }
+        Cell::Date(_) | Cell::Time(_) | Cell::Local(..) | Cell::Instant(..) => serde_json::to_string(&text).ok(),
+        Cell::Absent | Cell::NotSent | Cell::Redacted => None,
+    }
+}
+
 /// Bits arrive with the lowest byte first and without leading zero bytes. They become a text of `0` and `1`, highest
-/// bit first, as databases print them; `varbit` has lost its length, so the cell is not compared.
+/// bit first, as databases print them; `varbit` has lost its length.
 fn bits(bytes: &[u8], length: Option<usize>) -> Cell<'static> {
     let digits: String = bytes.iter().rev().map(|byte| format!("{byte:08b}")).collect();
     let text = match length {
@@ -328,6 +363,21 @@ mod tests {
                 &declared(r#"{"type":"array","items":{"type":"int32"}}"#),
                 "[1]",
                 Cell::Opaque(Box::new(("array".into(), "[1]".into()))),
+            ),
+            (
+                &declared(r#"{"type":"array","items":{"type":"int32","name":"io.debezium.time.Date"}}"#),
+                "[19782,null]",
+                Cell::Opaque(Box::new(("array".into(), r#"["2024-02-29",null]"#.into()))),
+            ),
+            (
+                &declared(r#"{"type":"array","items":{"type":"bytes"}}"#),
+                r#"["AP8="]"#,
+                Cell::Opaque(Box::new(("array".into(), r#"["\\x00ff"]"#.into()))),
+            ),
+            (
+                &declared(r#"{"type":"array","items":{"type":"int32"}}"#),
+                "[[1],[2]]",
+                Cell::Opaque(Box::new(("array".into(), "[[1],[2]]".into()))),
             ),
             (&decimal, "null", Cell::Null),
         ] {

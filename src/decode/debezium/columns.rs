@@ -152,7 +152,13 @@ impl Column {
             Wire::AnyScale => any_scale(schema, *node, cursor)?,
             Wire::Written => {
                 let written = schema.written(*node, cursor)?;
-                if marks.hold_raw(&written) { Ok(Cell::NotSent) } else { json::opaque(kind.name(), &written) }
+                if marks.hold_raw(&written) {
+                    Ok(Cell::NotSent)
+                } else if let Kind::Array(_) = kind {
+                    kind.written(&written).map(Cell::into_owned)
+                } else {
+                    json::opaque(kind.name(), &written)
+                }
             }
         })
     }
@@ -213,7 +219,13 @@ fn value_of(schema: &Schema, node: NodeId) -> NodeId {
 fn connect(schema: &Schema, node: NodeId) -> Node {
     let node = schema.node(node);
     let base = base(&node.shape);
-    let Some(notes) = node.notes.as_deref() else { return Node { base: base.to_owned(), ..Node::default() } };
+    let items = if let Shape::Array(items) = &node.shape {
+        Some(Box::new(connect(schema, value_of(schema, *items))))
+    } else {
+        None
+    };
+    let plain = Node { base: base.to_owned(), items, ..Node::default() };
+    let Some(notes) = node.notes.as_deref() else { return plain };
     let mut parameters = notes.parameters.clone();
     let name = match &notes.connect_name {
         Some(name) => Some(name.clone()),
@@ -223,7 +235,7 @@ fn connect(schema: &Schema, node: NodeId) -> Node {
     if notes.logical.as_deref() == Some("decimal") {
         parameters.entry("scale".to_owned()).or_insert_with(|| notes.scale.to_string());
     }
-    Node { base: base.to_owned(), name, parameters, ..Node::default() }
+    Node { name, parameters, ..plain }
 }
 
 fn logical(notes: &Notes, base: &str) -> Option<&'static str> {

@@ -1,25 +1,23 @@
 //! The connector's marker of an unchanged column that the source did not send, in every guise it takes.
 
 use base64::Engine as _;
+use md5::{Digest as _, Md5};
 
 use crate::decode::row::Marks;
+use crate::model::Cell;
 
 /// `unavailable.value.placeholder` as it is by default.
 const DEFAULT_MARKER: &str = "__debezium_unavailable_value";
 
-/// The default marker as an element of `uuid[]`: Java's `UUID.nameUUIDFromBytes` of its bytes.
-const DEFAULT_UUID: &str = "b68a35a7-17ad-35b3-af2a-ae46edb4545a";
-
 /// The values that stand for one that was not sent: the marker as text and as bytes, and as the one element of an
 /// array of texts, bytes, characters' codes or UUIDs, or of an hstore (an object, or the text of one).
-///
-/// The codes of a marker that the user chose are covered, its UUID is not: arrays are not compared in any case.
 pub(super) fn marks(declared: Option<&str>) -> Marks {
     let declared = declared.filter(|marker| !marker.is_empty()).unwrap_or(DEFAULT_MARKER);
     let bytes = declared.strip_prefix("hex:").and_then(from_hex).unwrap_or_else(|| declared.as_bytes().to_vec());
     let base64 = base64::engine::general_purpose::STANDARD.encode(&bytes);
     let codes: Vec<String> = bytes.iter().map(u8::to_string).collect();
-    let mut written = vec![format!("[{}]", codes.join(",")), format!("[\"{base64}\"]")];
+    let uuid = name_uuid(&bytes);
+    let mut written = vec![format!("[{}]", codes.join(",")), format!("[\"{base64}\"]"), format!("[\"{uuid}\"]")];
     let mut texts = vec![base64];
     if let Ok(text) = std::str::from_utf8(&bytes) {
         let quoted = serde_json::Value::from(text).to_string();
@@ -27,11 +25,16 @@ pub(super) fn marks(declared: Option<&str>) -> Marks {
         written.extend([format!("[{quoted}]"), hstore.clone()]);
         texts.extend([text.to_owned(), hstore]);
     }
-    if declared == DEFAULT_MARKER {
-        written.push(format!("[\"{DEFAULT_UUID}\"]"));
-    }
     let boxed = |all: Vec<String>| all.into_iter().map(Into::into).collect();
     Marks { texts: boxed(texts), written: boxed(written), bytes: bytes.into() }
+}
+
+/// Java's `UUID.nameUUIDFromBytes`: a UUID of version 3 without a namespace.
+fn name_uuid(bytes: &[u8]) -> Cell<'static> {
+    let mut digest: [u8; 16] = Md5::digest(bytes).into();
+    digest[6] = digest[6] & 0x0f | 0x30;
+    digest[8] = digest[8] & 0x3f | 0x80;
+    Cell::Uuid(digest)
 }
 
 fn from_hex(hex: &str) -> Option<Vec<u8>> {

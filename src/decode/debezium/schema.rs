@@ -32,6 +32,9 @@ pub(super) struct Node {
     pub(super) field: Option<String>,
     #[serde(default)]
     pub(super) fields: Vec<Node>,
+    /// What an array holds.
+    #[serde(default)]
+    pub(super) items: Option<Box<Node>>,
 }
 
 /// A schema, read.

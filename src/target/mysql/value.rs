@@ -23,6 +23,8 @@ pub(super) enum Wire {
     Bytes,
     /// `bit(1)`.
     Bit,
+    /// Longer bits.
+    Bits,
     Json,
     /// Everything below is cast to text by the server: zero dates have no binary form that a driver reads.
     Date,
@@ -30,7 +32,9 @@ pub(super) enum Wire {
     Datetime,
     Timestamp,
     Uuid,
-    /// A type this version does not compare.
+    /// Addresses.
+    Label,
+    /// Geometries, and types that this version does not compare.
     Opaque,
 }
 
@@ -48,6 +52,8 @@ impl Wire {
             "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" | "enum" | "set" => Wire::Text,
             "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Wire::Bytes,
             "bit" if declared == "bit(1)" => Wire::Bit,
+            "bit" => Wire::Bits,
+            "inet4" | "inet6" => Wire::Label,
             "json" => Wire::Json,
             "date" => Wire::Date,
             "time" => Wire::Time,
@@ -69,8 +75,9 @@ impl Wire {
             | Wire::Text
             | Wire::Bytes
             | Wire::Bit
+            | Wire::Bits
             | Wire::Json => column.to_owned(),
-            Wire::Date | Wire::Time | Wire::Datetime | Wire::Timestamp | Wire::Uuid => {
+            Wire::Date | Wire::Time | Wire::Datetime | Wire::Timestamp | Wire::Uuid | Wire::Label => {
                 format!("CAST({column} AS CHAR)")
             }
             Wire::Opaque => format!("HEX({column})"),
@@ -91,8 +98,9 @@ impl Wire {
             // Under a `_bin` collation the driver gives text the names of bytes.
             Wire::Text => TEXTS.contains(&name) || BYTES.contains(&name),
             Wire::Bytes => BYTES.contains(&name),
-            Wire::Bit => name == "BIT",
-            Wire::Json | Wire::Date | Wire::Time | Wire::Datetime | Wire::Timestamp | Wire::Uuid | Wire::Opaque => true,
+            Wire::Bit | Wire::Bits => name == "BIT",
+            Wire::Json | Wire::Date | Wire::Time | Wire::Datetime | Wire::Timestamp => true,
+            Wire::Uuid | Wire::Label | Wire::Opaque => true,
         }
     }
 
@@ -111,6 +119,8 @@ impl Wire {
             },
             Wire::Bytes => Cell::Bytes(bytes.into()),
             Wire::Bit => Cell::Bool(bytes.iter().any(|byte| *byte != 0)),
+            Wire::Bits => Cell::Text(bits(bytes, &column.declared).into()),
+            Wire::Label => Cell::text(text()?),
             Wire::Json => Cell::Json(text()?.into()),
             Wire::Uuid => uuid(text()?)?,
             Wire::Date => temporal(column, text()?, parse_date(text()?).map(Cell::Date)),
@@ -150,6 +160,13 @@ fn unsigned(bytes: &[u8]) -> Option<Cell<'static>> {
     padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
     let value = u64::from_le_bytes(padded);
     Some(i64::try_from(value).map_or_else(|_| Cell::Decimal(value.to_string().into()), Cell::Int))
+}
+
+/// As digits, the highest bit first, as many as the column is declared to have.
+fn bits(bytes: &[u8], declared: &str) -> String {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
+    let width = declared.trim_start_matches("bit(").trim_end_matches(')').parse().unwrap_or(digits.len());
+    digits.get(digits.len().saturating_sub(width)..).map(str::to_owned).unwrap_or(digits.clone())
 }
 
 fn moment(text: &str, cell: fn(i64, u32) -> Cell<'static>) -> Option<Cell<'static>> {
@@ -194,7 +211,7 @@ mod tests {
             ("enum('unsigned','b')", Wire::Text),
             ("decimal(10,2)", Wire::Decimal),
             ("bit(1)", Wire::Bit),
-            ("bit(20)", Wire::Opaque),
+            ("bit(20)", Wire::Bits),
             ("timestamp(6)", Wire::Timestamp),
             ("point", Wire::Opaque),
         ] {

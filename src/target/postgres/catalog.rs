@@ -17,12 +17,14 @@ WITH RECURSIVE base(attnum, typid, typmod) AS (
   WHERE t.typtype = 'd')
 SELECT a.attname::text,
        CASE WHEN t.typtype = 'e' THEN 'enum(' || t.typname || ')'
+            WHEN t.typcategory = 'A' AND e.typtype = 'e' THEN 'enum(' || e.typname || ')[]'
             ELSE pg_catalog.format_type(b.typid, b.typmod) END,
        NOT a.attnotnull, c.collname::text,
        COALESCE(pg_catalog.array_position(i.indkey::int2[], a.attnum), -1)::int4, a.attnum::int4
 FROM pg_catalog.pg_attribute a
 JOIN base b ON b.attnum = a.attnum
 JOIN pg_catalog.pg_type t ON t.oid = b.typid AND t.typtype <> 'd'
+LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
 LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation AND c.collname <> 'default'
 LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -27,6 +27,7 @@ pub(super) enum Wire {
     Timestamp,
     Timestamptz,
     Uuid,
+    Interval,
     /// Everything below is cast to text by the server.
     Numeric,
     Money,
@@ -34,16 +35,17 @@ pub(super) enum Wire {
     Json,
     /// `bit(1)`.
     Bit,
-    /// Enums and `citext`, whose own type has no fixed number.
+    /// Enums and other types that are compared as what they print.
     Label,
-    /// A type this version does not compare.
+    /// Arrays, and types that this version does not compare.
     Opaque,
 }
 
 impl Wire {
     /// The way of a column with that declared type.
     pub(super) fn of(declared: &str) -> Wire {
-        match without_arguments(declared).as_str() {
+        let plain = without_arguments(declared);
+        match plain.rsplit('.').next().unwrap_or_default() {
             "boolean" => Wire::Bool,
             "smallint" => Wire::Int2,
             "integer" => Wire::Int4,
@@ -63,7 +65,11 @@ impl Wire {
             "time with time zone" => Wire::Timetz,
             "json" | "jsonb" => Wire::Json,
             "bit" if declared == "bit(1)" => Wire::Bit,
-            "enum" | "citext" => Wire::Label,
+            "enum" | "citext" | "\"char\"" | "macaddr" | "macaddr8" | "inet" | "cidr" | "ltree" | "xml" => Wire::Label,
+            "tsvector" | "bit" | "bit varying" | "hstore" | "point" => Wire::Label,
+            "int4range" | "int8range" | "numrange" | "daterange" | "tsrange" | "tstzrange" => Wire::Label,
+            "isbn" | "isbn13" | "issn" | "issn13" | "ismn" | "ismn13" | "ean13" | "upc" => Wire::Label,
+            name if name == "interval" || (name.starts_with("interval ") && !name.ends_with(']')) => Wire::Interval,
             _ => Wire::Opaque,
         }
     }
@@ -84,7 +90,8 @@ impl Wire {
             | Wire::Time
             | Wire::Timestamp
             | Wire::Timestamptz
-            | Wire::Uuid => column.to_owned(),
+            | Wire::Uuid
+            | Wire::Interval => column.to_owned(),
             Wire::Money => format!("{column}::numeric::text"),
             Wire::Numeric | Wire::Timetz | Wire::Json | Wire::Bit | Wire::Label | Wire::Opaque => {
                 format!("{column}::text")
@@ -110,6 +117,7 @@ impl Wire {
             Wire::Timestamp => oid == 1114,
             Wire::Timestamptz => oid == 1184,
             Wire::Uuid => oid == 2950,
+            Wire::Interval => oid == 1186,
             Wire::Numeric | Wire::Money | Wire::Timetz | Wire::Json | Wire::Bit | Wire::Label | Wire::Opaque => {
                 oid == 25
             }
@@ -134,6 +142,7 @@ impl Wire {
             Wire::Timestamp => moment(i64::from_be_bytes(bytes.try_into().ok()?), Cell::Local),
             Wire::Timestamptz => moment(i64::from_be_bytes(bytes.try_into().ok()?), Cell::Instant),
             Wire::Uuid => Cell::Uuid(bytes.try_into().ok()?),
+            Wire::Interval => interval(bytes, column)?,
             Wire::Numeric | Wire::Money => Cell::Decimal(text()?.into()),
             Wire::Timetz => zoned_time(text()?)?,
             Wire::Json => Cell::Json(text()?.into()),
@@ -179,6 +188,25 @@ fn moment(micros: i64, cell: fn(i64, u32) -> Cell<'static>) -> Cell<'static> {
     }
 }
 
+/// As Debezium writes it with `interval.handling.mode=string`: every part, each with its own sign.
+fn interval(bytes: &[u8], column: &ColumnMeta) -> Option<Cell<'static>> {
+    let bytes: &[u8; 16] = bytes.try_into().ok()?;
+    let micros = i64::from_be_bytes(bytes[..8].try_into().ok()?);
+    let days = i32::from_be_bytes(bytes[8..12].try_into().ok()?);
+    let months = i32::from_be_bytes(bytes[12..].try_into().ok()?);
+    match (months, days, micros) {
+        (i32::MAX, i32::MAX, i64::MAX) => return Some(Cell::Infinity(1)),
+        (i32::MIN, i32::MIN, i64::MIN) => return Some(Cell::Infinity(-1)),
+        _ => {}
+    }
+    let (hours, minutes, rest) = (micros / 3_600_000_000, micros / 60_000_000 % 60, micros % 60_000_000);
+    let sign = if rest < 0 { "-" } else { "" };
+    let seconds = format!("{sign}{}.{:06}", rest.abs() / 1_000_000, rest.abs() % 1_000_000);
+    let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
+    let text = format!("P{}Y{}M{days}DT{hours}H{minutes}M{seconds}S", months / 12, months % 12);
+    Some(Cell::Opaque(Box::new((column.declared.to_string(), text))))
+}
+
 /// A time with zone as the time of UTC's day: what Debezium makes of it.
 fn zoned_time(text: &str) -> Option<Cell<'static>> {
     let (nanos, offset) = parse_time(text)?;
@@ -205,8 +233,12 @@ mod tests {
             ("timestamp(3) without time zone", Wire::Timestamp),
             ("character varying(40)", Wire::Text),
             ("numeric(8,3)[]", Wire::Opaque),
+            ("interval day to second(3)", Wire::Interval),
+            ("interval[]", Wire::Opaque),
+            ("public.hstore", Wire::Label),
+            ("box", Wire::Opaque),
             ("enum(mood)", Wire::Label),
-            ("bit(8)", Wire::Opaque),
+            ("bit(8)", Wire::Label),
             ("bit(1)", Wire::Bit),
         ] {
             assert_eq!(Wire::of(declared), wire, "{declared}");

@@ -26,13 +26,13 @@ async fn tables_that_cannot_be_judged_say_why() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn columns_that_are_not_compared_are_named() {
     let setup = Setup::new("columns", Dialect::Postgres).await;
-    setup.database.execute("ALTER TABLE orders ADD place point").await;
+    setup.database.execute("ALTER TABLE orders ADD place box").await;
     setup.append("orders", 0, json!({"id": 1, "note": "n", "place": "(1,2)", "gone": 5})).await;
     let told = setup.doctor("");
     told.assert_sound();
     let table = &told.report["tables"][0];
     assert_eq!(table["key"], json!(["id"]));
-    let left_out = json!(["place: type `point` is not covered", "gone: the target shows this user no such column"]);
+    let left_out = json!(["place: type `box` is not covered", "gone: the target shows this user no such column"]);
     assert_eq!(table["not_compared"], left_out, "{table:#}");
     let text = setup.text("");
     assert!(

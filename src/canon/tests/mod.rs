@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+mod shapes;
+
 use super::*;
 use crate::model::{Cell, ColumnMeta, Columns, Dialect, Row, TableId, TableMeta, Typing};
 
@@ -384,7 +386,19 @@ fn identifiers_and_documents_compare_by_content() {
             (Cell::text("no document"), Cell::Json("[2]".into()), Open),
         ],
     );
-    check(Dialect::Postgres, "inet", Typing::Declared, &[(Cell::text("10.0.0.1"), Cell::text("10.0.0.2"), Open)]);
+    check(
+        Dialect::Postgres,
+        "inet",
+        Typing::Declared,
+        &[
+            (Cell::text("10.0.0.1"), Cell::text("10.0.0.1/32"), Alike),
+            (Cell::text("10.0.0.1/24"), Cell::text("10.0.0.1/24"), Alike),
+            (Cell::text("::1"), Cell::text("::1/128"), Alike),
+            (Cell::text("10.0.0.1"), Cell::text("10.0.0.2/32"), Apart),
+            (Cell::text("10.0.0.1"), Cell::text("10.0.0.1/31"), Apart),
+        ],
+    );
+    check(Dialect::Postgres, "box", Typing::Declared, &[(Cell::text("(1,1),(0,0)"), Cell::text("(2,2),(0,0)"), Open)]);
 }
 
 #[test]
@@ -394,6 +408,12 @@ fn unsigned_numbers_are_read_back_where_the_source_wrapped_them() {
         "bigint(20) unsigned",
         Typing::Declared,
         &[(Cell::Int(-1), dec("18446744073709551615"), Alike), (Cell::Int(-1), Cell::Int(1), Apart)],
+    );
+    check(
+        Dialect::Postgres,
+        "numeric(20,0)",
+        Typing::Declared,
+        &[(Cell::Int(-1), dec("18446744073709551615"), Near), (Cell::Int(-1), dec("18446744073709551614"), Apart)],
     );
 }
 
@@ -442,7 +462,7 @@ fn the_marker_is_told_even_where_the_tap_sent_nothing() {
 
 #[test]
 fn a_partial_row_is_summed_over_what_it_says() {
-    let columns = vec![column("id", "integer"), column("a", "text"), column("b", "text"), column("gone", "point")];
+    let columns = vec![column("id", "integer"), column("a", "text"), column("b", "text"), column("gone", "box")];
     let meta = Arc::new(TableMeta {
         dialect: Dialect::Postgres,
         schema: "s".into(),
@@ -451,7 +471,7 @@ fn a_partial_row_is_summed_over_what_it_says() {
         primary_key: vec![0],
     });
     let plan = Plan::new(TableId(1), meta, &Rules::default(), None).expect("a plan");
-    assert_eq!(plan.not_compared(), [NotCompared { column: "gone".into(), why: "type `point` is not covered".into() }]);
+    assert_eq!(plan.not_compared(), [NotCompared { column: "gone".into(), why: "type `box` is not covered".into() }]);
     let shape = Arc::new(Columns::new(["id", "a", "b", "unknown"]));
     let binding = plan.bind(&shape, Typing::Declared);
     assert_eq!(binding.unbound(), [Box::from("unknown")]);
