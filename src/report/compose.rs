@@ -46,6 +46,8 @@ pub struct TableNames {
     pub target: Arc<str>,
     /// Key columns, in the order of a key's cells.
     pub key: Vec<String>,
+    /// Columns that are not compared, each with the reason: ``place (type `box` is not covered)``.
+    pub not_compared: Vec<String>,
 }
 
 impl Document {
@@ -70,6 +72,7 @@ impl Document {
             expected: about.expected,
             observed: about.observed,
             columns: about.columns,
+            not_compared: about.not_compared,
             versions_behind: about.versions_behind,
             proof: finding.proof,
             evidence: finding.evidence.clone(),
@@ -97,6 +100,7 @@ struct About {
     expected: Option<Expected>,
     observed: Option<Observed>,
     columns: Vec<Column>,
+    not_compared: Vec<String>,
     versions_behind: u32,
     count: Option<u64>,
     samples: Vec<Fields>,
@@ -146,6 +150,7 @@ impl About {
             key_bytes: key.cell_bytes().to_vec(),
             target: other_name(&names),
             table: Some(names.tap.as_ref().to_owned()),
+            not_compared: names.not_compared,
             ..About::default()
         }
     }

@@ -61,6 +61,9 @@ pub struct Document {
     pub observed: Option<Observed>,
     /// The columns that differ, as far as images are still known.
     pub columns: Vec<Column>,
+    /// The columns of the table that are not compared, each with the reason: a finding says nothing about them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_compared: Vec<String>,
     /// How many versions the row is behind; 0 where that cannot be said.
     pub versions_behind: u32,
     /// What convicted; null while suspected, and for facts that need no proof.

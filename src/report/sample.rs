@@ -41,7 +41,7 @@ impl Context for Orders {
     fn table(&self, id: TableId) -> TableNames {
         assert_eq!(id.0, self.first_table);
         let name: Arc<str> = "public.customers".into();
-        TableNames { tap: Arc::clone(&name), target: name, key: vec!["id".to_owned()] }
+        TableNames { tap: Arc::clone(&name), target: name, key: vec!["id".to_owned()], not_compared: Vec::new() }
     }
 
     fn wall(&self, at: Tick) -> Wall {

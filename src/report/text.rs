@@ -97,6 +97,7 @@ pub(super) fn facts(document: &Document) -> Vec<(&'static str, String)> {
         ("key", document.key.as_ref().map(pairs)),
         ("expected", document.expected.as_ref().map(expected)),
         ("observed", document.observed.as_ref().map(observed)),
+        ("left out", (!document.not_compared.is_empty()).then(|| document.not_compared.join(", "))),
         ("behind", behind(document.versions_behind)),
         ("count", document.count.map(|count| format!("{count} keys"))),
         ("samples", (!samples.is_empty()).then(|| samples.join(", "))),

@@ -68,8 +68,9 @@ impl Context for PipelineContext {
                 tap,
                 target: table.target_name().into(),
                 key: table.plan.key_names().map(str::to_owned).collect(),
+                not_compared: self.tables.left_out(id),
             },
-            None => TableNames { target: Arc::clone(&tap), tap, key: Vec::new() },
+            None => TableNames { target: Arc::clone(&tap), tap, key: Vec::new(), not_compared: Vec::new() },
         }
     }
 

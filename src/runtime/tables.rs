@@ -87,6 +87,21 @@ struct Inner {
     asked: BTreeSet<TableId>,
 }
 
+impl Inner {
+    /// The columns of a table that are not compared, with the reason.
+    fn left_out(&self, id: TableId, table: &Table) -> Vec<String> {
+        let own = table.plan.not_compared().iter().map(|column| format!("{} ({})", column.column, column.why));
+        let known = self.strangers.get(&id);
+        let strangers = known.into_iter().flat_map(|known| &known.tap);
+        let tap = strangers.map(|name| format!("{name} (the target has no such column)"));
+        let carried = |name: &str| known.is_none_or(|known| known.carried.is_empty() || known.carried.contains(name));
+        let names = table.plan.names().0.iter().enumerate();
+        let target = names.filter(|(index, name)| table.plan.compares(*index) && !carried(name));
+        let target = target.map(|(_, name)| format!("{name} (no change carries it)"));
+        own.chain(tap).chain(target).collect()
+    }
+}
+
 impl Tables {
     /// The id of a tap table, given out at first sight.
     pub(super) fn id(&self, tap_name: &Arc<str>) -> TableId {
@@ -206,18 +221,18 @@ impl Tables {
         let inner = self.read();
         let of = |(id, mapped): (&TableId, &Mapped)| {
             let Mapped::Judged(table) = mapped else { return None };
-            let own = table.plan.not_compared().iter().map(|column| format!("{} ({})", column.column, column.why));
-            let known = inner.strangers.get(id);
-            let strangers = known.into_iter().flat_map(|known| &known.tap);
-            let tap = strangers.map(|name| format!("{name} (the target has no such column)"));
-            let carried =
-                |name: &str| known.is_none_or(|known| known.carried.is_empty() || known.carried.contains(name));
-            let names = table.plan.names().0.iter().enumerate();
-            let target = names.filter(|(index, name)| table.plan.compares(*index) && !carried(name));
-            let target = target.map(|(_, name)| format!("{name} (no change carries it)"));
-            Some((Arc::clone(&table.tap_name), own.chain(tap).chain(target).collect()))
+            Some((Arc::clone(&table.tap_name), inner.left_out(*id, table)))
         };
         inner.mapped.iter().filter_map(of).collect()
+    }
+
+    /// The same of one table.
+    pub(super) fn left_out(&self, id: TableId) -> Vec<String> {
+        let inner = self.read();
+        match inner.mapped.get(&id) {
+            Some(Mapped::Judged(table)) => inner.left_out(id, table),
+            Some(Mapped::NotJudged(_)) | None => Vec::new(),
+        }
     }
 
     pub(super) fn get(&self, id: TableId) -> Option<Arc<Table>> {
