@@ -68,6 +68,15 @@ impl Config {
             .with("transforms.route.replacement", topic)
     }
 
+    /// Adds parameters to the address of a sink's database.
+    #[must_use]
+    pub(crate) fn connection(mut self, parameters: &str) -> Self {
+        if let Some(url) = self.0.get_mut("connection.url").filter(|_| !parameters.is_empty()) {
+            *url = format!("{url}?{parameters}");
+        }
+        self
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         self.0.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect()
     }

@@ -37,4 +37,5 @@ mod paused_sink;
 mod rig;
 mod secured;
 mod stuck_sink;
+mod values;
 mod ways_to_lose;

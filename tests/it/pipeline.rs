@@ -45,6 +45,12 @@ pub(crate) struct Plan {
     encoding: Encoding,
     source: Vec<(String, String)>,
     sink: Vec<(String, String)>,
+    /// Tables of the test's own, by their definition at source and target.
+    tables: Vec<(String, String)>,
+    /// What both databases need before their tables.
+    prepare: String,
+    /// Parameters of the sink's connection.
+    connection: String,
 }
 
 /// How records are written.
@@ -76,7 +82,31 @@ impl Plan {
             encoding: Encoding::Json,
             source: Vec::new(),
             sink: Vec::new(),
+            tables: Vec::new(),
+            prepare: String::new(),
+            connection: String::new(),
         }
+    }
+
+    /// SQL that both databases run before their tables are created.
+    #[must_use]
+    pub(crate) fn prepare(mut self, sql: &str) -> Self {
+        sql.clone_into(&mut self.prepare);
+        self
+    }
+
+    /// A table beside those of the load, carried and judged as they are.
+    #[must_use]
+    pub(crate) fn table(mut self, name: &str, definition: &str) -> Self {
+        self.tables.push((name.to_owned(), definition.to_owned()));
+        self
+    }
+
+    /// Parameters of the sink's JDBC connection.
+    #[must_use]
+    pub(crate) fn connection(mut self, parameters: &str) -> Self {
+        parameters.clone_into(&mut self.connection);
+        self
     }
 
     #[must_use]
@@ -208,9 +238,14 @@ impl Pipeline {
         }
     }
 
-    /// The topics of the five tables of the load: one each, or the one they share.
+    /// The tables of the load, and the test's own.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &str> {
+        TABLES.into_iter().chain(self.plan.tables.iter().map(|(name, _)| name.as_str()))
+    }
+
+    /// The topics of these tables: one each, or the one they share.
     pub(crate) fn load_topics(&self) -> Vec<String> {
-        let mut topics: Vec<_> = TABLES.iter().map(|table| self.topic(table)).collect();
+        let mut topics: Vec<_> = self.tables().map(|table| self.topic(table)).collect();
         topics.dedup();
         topics
     }
@@ -218,6 +253,10 @@ impl Pipeline {
     async fn create_tables(&self) {
         for database in [&self.source, &self.target] {
             load::create_tables(database).await;
+            let own = self.plan.tables.iter().map(|(_, definition)| definition);
+            for sql in std::iter::once(&self.plan.prepare).chain(own).filter(|sql| !sql.is_empty()) {
+                database.execute(sql).await;
+            }
             database.execute(&format!("CREATE TABLE {MARKER} (id int PRIMARY KEY, beat bigint NOT NULL)")).await;
             database.execute("CREATE TABLE heartbeats (id int PRIMARY KEY, beat bigint NOT NULL)").await;
         }
@@ -258,7 +297,8 @@ impl Pipeline {
             Topics::PerTable(_) => format!(r"{}\..*", self.plan.name),
             Topics::Routed(_) => self.topic(MARKER).replace('.', r"\."),
         };
-        changed(self.encoded(connector::sink(&self.target, &topics)), &self.plan.sink)
+        let sink = connector::sink(&self.target, &topics).connection(&self.plan.connection);
+        changed(self.encoded(sink), &self.plan.sink)
     }
 
     fn encoded(&self, config: Config) -> Config {

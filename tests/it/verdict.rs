@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::database::Dialect;
 use crate::ledger::{Event, Spot, spot};
-use crate::load::{Load, TABLES};
+use crate::load::Load;
 use crate::pipeline::Pipeline;
 use crate::sidecar::{Sidecar, beside};
 use crate::wait;
@@ -72,7 +72,7 @@ pub(crate) fn judging(pipeline: &Pipeline, applied: &str) -> String {
     if pipeline.target.dialect() == Dialect::MariaDb {
         // Source and target are databases of one server here: without a rule the source's own table would be found.
         let (source, target) = (pipeline.source.schema(), pipeline.target.schema());
-        for table in TABLES {
+        for table in pipeline.tables() {
             let name = pipeline.name();
             write!(
                 sections,
