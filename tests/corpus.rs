@@ -294,7 +294,7 @@ fn coverage() -> String {
     [
         "## Which types are compared, and how\n\n",
         "Measured with Debezium 3.5.0 and its JDBC sink, PostgreSQL 15 and MariaDB 10.11, each type into the same type: in JSON \
-         and Avro, with decimals precise, as text and as doubles, times adaptive and as Connect's, bytes as such, in base64 \
+         with and without schemas and in Avro, with decimals precise, as text and as doubles, times adaptive and as Connect's, bytes as such, in base64 \
          and in hexadecimal. For each, the smallest step of its values was found. The last column is what these connectors \
          make another value of, or stop at: a row with an altered value is a finding, and a true one.\n\n",
         &of_engine("PostgreSQL", "postgres", &families.postgres),

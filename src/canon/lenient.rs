@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use super::form::{Form, Scale, Zone};
 use super::read::{plain_float, uuid};
-use super::temporal::{Unit, cut, moment_at, time_at};
+use super::temporal::{Unit, cut, infinite_moment, moment_at, time_at};
 use super::value::{Canonical, Reading, nothing, temporal};
 use super::{Compared, Tolerance, compound, json, number};
 use crate::model::calendar::{self, NANOS};
@@ -274,6 +274,7 @@ fn times((expected, typing): (&Cell, Typing), seen: &Canonical<'_>, digits: u8, 
 
 fn moments((expected, typing): (&Cell, Typing), seen: &Canonical<'_>, digits: u8, zone: Zone) -> Compared {
     let readings: Vec<(i64, u32)> = match (expected, Form::Moment(9, Zone::None).read(expected, typing)) {
+        (Cell::Int(count), _) if infinite_moment(*count).is_some() => Vec::new(),
         (Cell::Int(count), _) => Unit::ALL.iter().map(|unit| unit.split(*count)).collect(),
         (_, Reading::Value(Canonical::Local(secs, nanos))) => vec![(secs, nanos)],
         (_, Reading::Value(_) | Reading::Unknown | Reading::Incomparable) => Vec::new(),

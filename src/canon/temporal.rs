@@ -156,7 +156,7 @@ pub(super) fn moment(cell: &Cell, typing: Typing, digits: u8, zone: Zone) -> Opt
     Some(moment_at(secs, nanos, digits, zone))
 }
 
-fn infinite_moment(count: i64) -> Option<i8> {
+pub(super) fn infinite_moment(count: i64) -> Option<i8> {
     let stands_for = |(micros, _): &&(i64, i8)| count == *micros || count == *micros / 1_000;
     match count {
         i64::MAX => Some(1),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::connect::{Connect, sink_group};
-use crate::connector::{self, Config};
+use crate::connector::{self, Config, Schemas};
 use crate::database::{Database, Dialect};
 use crate::kafka::Kafka;
 use crate::ledger::{self, Event, Spot};
@@ -51,6 +51,16 @@ pub(crate) struct Plan {
     prepare: String,
     /// Parameters of the sink's connection.
     connection: String,
+    tap: Tap,
+}
+
+/// Which records the sidecar reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tap {
+    /// Those that the sink reads.
+    OfSink,
+    /// Those of a second connector on the same source, in JSON without schemas, which this sink cannot read.
+    Plain,
 }
 
 /// How records are written.
@@ -85,6 +95,7 @@ impl Plan {
             tables: Vec::new(),
             prepare: String::new(),
             connection: String::new(),
+            tap: Tap::OfSink,
         }
     }
 
@@ -99,6 +110,13 @@ impl Plan {
     #[must_use]
     pub(crate) fn table(mut self, name: &str, definition: &str) -> Self {
         self.tables.push((name.to_owned(), definition.to_owned()));
+        self
+    }
+
+    /// The sidecar reads JSON without schemas, written by a connector of its own.
+    #[must_use]
+    pub(crate) fn plain(mut self) -> Self {
+        self.tap = Tap::Plain;
         self
     }
 
@@ -221,6 +239,20 @@ impl Pipeline {
         format!("{}-source", self.plan.name)
     }
 
+    /// The connector of the tap that is not the sink's, and the prefix of its topics.
+    fn plain_connector(&self) -> String {
+        format!("{}_plain", self.plan.name)
+    }
+
+    /// The topics that the sidecar reads.
+    pub(crate) fn tapped_topics(&self) -> Vec<String> {
+        let plain = |topic: String| topic.replacen(&self.plan.name, &self.plain_connector(), 1);
+        match self.plan.tap {
+            Tap::OfSink => self.load_topics(),
+            Tap::Plain => self.load_topics().into_iter().map(plain).collect(),
+        }
+    }
+
     pub(crate) fn sink_connector(&self) -> String {
         format!("{}-sink", self.plan.name)
     }
@@ -288,7 +320,33 @@ impl Pipeline {
             (self.kafka.count(&self.topic(MARKER)) > 0).then_some(())
         })
         .await;
+        if self.plan.tap == Tap::Plain {
+            self.start_plain_source().await;
+        }
         *self.written.lock().await = self.records();
+    }
+
+    async fn start_plain_source(&self) {
+        let prefix = self.plain_connector();
+        for topic in self.tapped_topics() {
+            self.kafka.create_topic(&topic, 1).await;
+        }
+        let config = connector::source(&self.source, &prefix, &self.services.broker).json_schemas(Schemas::Left);
+        self.connect.deploy(&prefix, &changed(config, &self.plan.source)).await;
+        let marker = self.topic(MARKER).replacen(&self.plan.name, &prefix, 1);
+        wait::until("the second source connector streams", CARRY_LIMIT, || async {
+            (self.kafka.count(&marker) > 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the sidecar's own topics have what the sink's have.
+    pub(crate) async fn wait_tapped(&self) {
+        wait::until("the tap has every change", CARRY_LIMIT, || async {
+            let tapped: i64 = self.tapped_topics().iter().map(|topic| self.kafka.count(topic)).sum();
+            (tapped >= self.records()).then_some(())
+        })
+        .await;
     }
 
     /// The configuration of the sink, as the plan has it.
@@ -409,7 +467,7 @@ impl Drop for Pipeline {
     fn drop(&mut self) {
         let leavings = Leavings {
             connect: self.connect.url().to_owned(),
-            connectors: [self.sink_connector(), self.source_connector()],
+            connectors: [self.sink_connector(), self.source_connector(), self.plain_connector()],
             databases: [self.source.clone(), self.target.clone()],
             broker: self.services.broker.clone(),
             name: self.plan.name.clone(),
@@ -429,7 +487,7 @@ impl Drop for Pipeline {
 /// What a pipeline leaves on the services.
 struct Leavings {
     connect: String,
-    connectors: [String; 2],
+    connectors: [String; 3],
     databases: [Database; 2],
     broker: String,
     /// Part of the name of every topic of the pipeline.

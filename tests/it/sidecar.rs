@@ -200,7 +200,7 @@ pub(crate) fn afterimage(dir: &Path, args: &[&str]) -> Output {
 /// them where a test needs more.
 pub(crate) fn beside(pipeline: &Pipeline, lines: &str) -> String {
     let (name, mut text) = (pipeline.name(), String::new());
-    let topics: Vec<_> = pipeline.load_topics().iter().map(|topic| format!("{topic:?}")).collect();
+    let topics: Vec<_> = pipeline.tapped_topics().iter().map(|topic| format!("{topic:?}")).collect();
     writeln!(text, "[pipelines.{name}]\n{lines}\n").expect("a string takes all");
     writeln!(text, "[pipelines.{name}.tap]\ntype = \"kafka\"\nbrokers = {:?}", pipeline.kafka.broker())
         .expect("a string takes all");

@@ -90,7 +90,7 @@ pub(crate) fn ends(pipeline: &Pipeline) -> Ends {
         let ends = pipeline.kafka.ends(&topic);
         (0..).zip(ends).map(move |(partition, end)| ((topic.clone(), partition), end))
     };
-    pipeline.load_topics().into_iter().flat_map(of_topic).collect()
+    pipeline.tapped_topics().into_iter().flat_map(of_topic).collect()
 }
 
 /// Waits until every change before `ends` has its verdict; returns the status of the pipeline.

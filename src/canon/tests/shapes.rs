@@ -1,7 +1,7 @@
 //! Values that the change stream and the target write in two shapes: bits, intervals, arrays, ranges, pairs, places, bytes.
 
 use super::Relation::{Alike, Apart, Near, Open};
-use super::{Cell, Dialect, Rules, Typing, check, plan, row};
+use super::{Cell, Dialect, Rules, Typing, check, dec, plan, row};
 
 fn named<'a>(name: &str, text: &str) -> Cell<'a> {
     Cell::Opaque(Box::new((name.to_owned(), text.to_owned())))
@@ -180,4 +180,20 @@ fn the_marker_is_told_in_values_made_of_values() {
         let held = if declared == "hstore" { Cell::text(held) } else { named(declared, held) };
         assert_eq!(plan.placeholders(&row(held, Typing::Declared)), vec![1], "{declared}");
     }
+}
+
+#[test]
+fn unsigned_numbers_are_read_back_where_the_source_wrapped_them() {
+    check(
+        Dialect::Mysql,
+        "bigint(20) unsigned",
+        Typing::Declared,
+        &[(Cell::Int(-1), dec("18446744073709551615"), Alike), (Cell::Int(-1), Cell::Int(1), Apart)],
+    );
+    check(
+        Dialect::Postgres,
+        "numeric(20,0)",
+        Typing::Declared,
+        &[(Cell::Int(-1), dec("18446744073709551615"), Near), (Cell::Int(-1), dec("18446744073709551614"), Apart)],
+    );
 }

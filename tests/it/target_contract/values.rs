@@ -86,6 +86,7 @@ fn postgres() -> Vec<Written> {
     ]
 }
 
+/// Without `inet4` and `inet6`, which kill Debezium's connector on the whole server: its parser does not know them.
 fn mariadb() -> Vec<Written> {
     vec![
         ("tinyint(1)", "1", Cell::Int(1)),
@@ -123,8 +124,6 @@ fn mariadb() -> Vec<Written> {
         ("uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", Cell::Uuid(UUID)),
         ("json", "'{\"b\": 1,  \"a\":[1,2.50]}'", Cell::text("{\"b\": 1,  \"a\":[1,2.50]}")),
         ("bit(20)", "b'101'", Cell::text("00000000000000000101")),
-        ("inet4", "'10.1.2.3'", Cell::text("10.1.2.3")),
-        ("inet6", "'::1'", Cell::text("::1")),
         ("point", "ST_GeomFromText('POINT(1.5 -2.25)')", opaque("point", POINT)),
     ]
 }
