@@ -121,6 +121,7 @@ impl Tracker {
             key,
             at,
             order: at.offset,
+            waymark: change.waymark,
             op: Op::Update,
             fingerprint: expected.fingerprint,
             mask: expected.mask,

@@ -283,6 +283,7 @@ mod tests {
             committed_at: Some(SourceTime(1_763_805_601_000)),
             source: Some(SourcePlace::Lsn(0x16B_3748)),
             source_order: None,
+            waymark: None,
             placeholders: Box::default(),
             key_change: KeyChange::No,
             complete: true,

@@ -119,6 +119,7 @@ pub(super) fn key_changed<'a>(update: Change<'a>, old_key: Row<'a>, before: Opti
         committed_at: update.committed_at,
         source: update.source.clone(),
         source_order: update.source_order,
+        waymark: update.waymark,
         placeholders: Box::default(),
         key_change: KeyChange::Old,
         complete: false,

@@ -121,6 +121,7 @@ impl<'a> Logged<'a> {
             committed_at,
             source,
             source_order,
+            waymark: None,
             placeholders: Box::default(),
             key_change: KeyChange::No,
         };

@@ -17,8 +17,9 @@ impl Engine {
         }
     }
 
-    /// Holds commits of a partition at a truncate, until the others were verified past what stood before it.
-    pub(super) fn hold_at_truncate(&mut self, at: Position) {
+    /// Holds commits of a partition at a truncate, or where a source was rewound, until the others were verified past what
+    /// stood before it.
+    pub(super) fn hold_commits(&mut self, at: Position) {
         if self.partitions.len() < 2 {
             return;
         }

@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 
-use crate::canon::ObservedHashes;
+use crate::canon::{Mask, ObservedHashes};
 use crate::model::change::KeyChange;
-use crate::model::{Op, PartitionId, Position, SourceTime};
+use crate::model::{Op, PartitionId, Position, SourceTime, Tick};
 
 use super::event::Seen;
 use super::limit::{HOLE_STRETCH, HOLE_STRETCHES, HOLE_WORDS};
@@ -82,6 +82,11 @@ impl Version {
         Version { mask, ..self.holding(fingerprint) }
     }
 
+    /// The same version, before every other of its order scope.
+    pub(super) fn before_all(self) -> Version {
+        Version { order: 0, ..self }
+    }
+
     pub(super) fn at(&self) -> Position {
         Position { partition: self.partition, offset: self.offset }
     }
@@ -150,6 +155,11 @@ impl<'a> Probe<'a> {
         }
     }
 
+    /// The same over a mask that is no version's.
+    pub(super) fn is_of(&self, mask: &Mask, fingerprint: u128) -> bool {
+        matches!(self.content, Content::Row { hashes, .. } if kept(hashes.sum(mask)) == kept(fingerprint))
+    }
+
     /// Whether the content is a row with this fingerprint.
     pub(super) fn sums_to(&self, mask: MaskId, fingerprint: u128) -> bool {
         let Content::Row { hashes, .. } = self.content else { return false };
@@ -198,6 +208,9 @@ pub(super) enum Base {
     Unknown,
     /// There was no row.
     Absent,
+    /// What the change says of it (nothing: there was no row), or a row of a log that its source has gone back on: what is seen
+    /// may be that until this moment.
+    Left(Tick, Option<(u128, MaskId)>),
     /// This version, judged before.
     Version(Version),
     /// Content known from a trusted before image; its position is not.
@@ -208,7 +221,7 @@ impl Base {
     pub(super) fn version(self) -> Option<Version> {
         match self {
             Base::Version(version) => Some(version),
-            Base::Unknown | Base::Absent | Base::Content(..) => None,
+            Base::Unknown | Base::Absent | Base::Left(..) | Base::Content(..) => None,
         }
     }
 }

@@ -59,7 +59,7 @@ impl Engine {
             Base::Version(version) if probe.fits(&version) => {
                 return SeenVersion { named: Some(version), since: ops(0), behind: count(index + 1), coalesced: false };
             }
-            Base::Version(_) | Base::Content(..) | Base::Absent | Base::Unknown => {}
+            Base::Version(_) | Base::Content(..) | Base::Absent | Base::Left(..) | Base::Unknown => {}
         }
         let remembered = case.verified.as_ref().is_some_and(|verified| is_earlier(verified, content));
         let coalesced = self.may_be_coalesced(case.entry, content, Arrival(0));
@@ -100,10 +100,11 @@ impl Engine {
     fn may_be_before(&self, entry: &Entry, content: &Content) -> bool {
         let probe = self.probe(content);
         match (entry.base(), content) {
-            (Base::Unknown, Content::Row { placeholder, .. }) => !placeholder,
+            (Base::Unknown | Base::Left(..), Content::Row { placeholder, .. }) => !placeholder,
             (Base::Content(fingerprint, mask), Content::Row { .. }) => probe.sums_to(mask, fingerprint),
             (Base::Version(version), _) => probe.fits(&version),
-            (Base::Absent, _) | (Base::Unknown | Base::Content(..), Content::Absent | Content::Several) => false,
+            (Base::Absent, _)
+            | (Base::Unknown | Base::Left(..) | Base::Content(..), Content::Absent | Content::Several) => false,
         }
     }
 
@@ -129,10 +130,10 @@ impl Engine {
         let (lost_run, lost_run_keys) = self.lost_run(expected);
         let horizon = self.horizon(expected, table);
         let back_step =
-            horizon.and_then(|horizon| horizon.last_back()).is_some_and(|at| at + self.settle() * 2 >= suspect.first);
+            horizon.and_then(|horizon| horizon.last_replay()).is_some_and(|at| at + self.settle() * 2 >= suspect.first);
         let before_base = match (seen.named, case.entry.base()) {
             (None, Base::Version(version)) => Some(version.op),
-            (Some(_), _) | (None, Base::Unknown | Base::Absent | Base::Content(..)) => None,
+            (Some(_), _) | (None, Base::Unknown | Base::Absent | Base::Left(..) | Base::Content(..)) => None,
         };
         // What was verified once was not lost by a merge.
         let verified = case.entry.is_patrolled();
@@ -186,7 +187,7 @@ fn is_earlier(verified: &Verified, content: &Content) -> bool {
 /// known version is cannot be told, but an earlier one it is not known to be.
 fn is_behind_known(case: &Case<'_>) -> bool {
     let seen = case.entry.more.as_deref().and_then(|more| more.seen_best);
-    case.entry.base() == Base::Unknown && seen.is_some()
+    matches!(case.entry.base(), Base::Unknown | Base::Left(..)) && seen.is_some()
 }
 
 /// The row was once read as the expected version or a later one.

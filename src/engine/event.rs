@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::canon::{Compared, Mask, ObservedHashes};
 use crate::model::change::{KeyChange, SourcePlace};
 use crate::model::finding::Finding;
-use crate::model::{Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick};
+use crate::model::{Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick, Waymark};
 
 /// Which plan of a table: 0 is the first, and each that is made anew is one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -21,6 +21,8 @@ pub struct Tracked {
     pub at: Position,
     /// Its place in the order scope: the offset where the scope is a partition, else the source's own position.
     pub order: u64,
+    /// Where it stands in the log of its connector's source, where a connector is named.
+    pub waymark: Option<Waymark>,
     /// What it does.
     pub op: Op,
     /// Fingerprint of the row after it, over `mask`; 0 for a delete.

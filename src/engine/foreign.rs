@@ -87,7 +87,7 @@ impl Engine {
             // An insert may have met an older row and been passed over: what no later update carried is as that row left it.
             Base::Absent => versions().all(|version| self.masks.get(version.mask).has(column)),
             Base::Version(version) => version.op != Op::Update || self.masks.get(version.mask).has(column),
-            Base::Unknown | Base::Content(..) => false,
+            Base::Unknown | Base::Left(..) | Base::Content(..) => false,
         };
         if entry.hole().is_some() || self.may_lack_a_version(entry, base) {
             return false;

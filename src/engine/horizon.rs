@@ -67,6 +67,8 @@ pub(super) enum Back {
     Committed,
     LateTap,
     Load,
+    /// The source's log may be another one.
+    Log,
 }
 
 impl Back {
@@ -76,11 +78,19 @@ impl Back {
             Back::Committed => "the applier's committed position goes back",
             Back::LateTap => "the tap is later than the applier may be ahead of it",
             Back::Load => "a full load is under way",
+            Back::Log => "places in the source's log went back, as if it had been rewound",
         }
     }
 }
 
 impl Horizon {
+    /// One of which nothing is proven yet, though verdicts flowed before.
+    pub(super) fn anew(now: Tick, by: Back) -> Horizon {
+        let mut horizon = Horizon { moved: now, ..Horizon::default() };
+        horizon.went_back(now, by);
+        horizon
+    }
+
     /// Everything ordered below is applied.
     pub(super) fn applied(&self) -> u64 {
         self.applied
@@ -99,6 +109,11 @@ impl Horizon {
     /// The last backward step of the scope.
     pub(super) fn last_back(&self) -> Option<Tick> {
         self.last_back.map(|(at, _)| at)
+    }
+
+    /// The last of them that was the target's: another log at the source takes nothing back there.
+    pub(super) fn last_replay(&self) -> Option<Tick> {
+        self.last_back.filter(|(_, by)| *by != Back::Log).map(|(at, _)| at)
     }
 
     /// Whether verdicts are held at `now`.

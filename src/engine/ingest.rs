@@ -13,6 +13,7 @@ use super::horizon::Back;
 use super::keys::{Entry, KeyIx, More, Reported, Unjudged};
 use super::limit::{HEARTBEAT_VERSIONS, Order, TAP_DELAY_AT_MOST};
 use super::replan::expected_row;
+use super::rewind::{Line, REWOUND};
 use super::state::{Engine, ScopeId};
 use super::track::Tracked as Track;
 use super::truncate::TRUNCATED;
@@ -28,7 +29,14 @@ impl Engine {
         partition.newest_change = partition.newest_change.max(Some(change.at.offset));
         self.counters.changes += 1;
         self.guard_memory_between_polls();
+        let line = self.follow(&change);
         let Some(change) = self.under_plan(change, None) else { return };
+        let change = match (line, change.role) {
+            (Line::Current, _) => change,
+            (Line::Doubtful, _) => Tracked { order: 0, ..change },
+            (Line::Old, Role::Heartbeat) => return self.old_heartbeat(&change),
+            (Line::Old, Role::Rows) => return self.leave_change(&change, REWOUND),
+        };
         if change.op == Op::Truncate {
             self.truncate(&change);
             return;
@@ -45,6 +53,18 @@ impl Engine {
                 self.begin(change, version);
                 self.truncated_since(&key, &version);
             }
+        }
+    }
+
+    /// A row that shows a heartbeat of a log before proves nothing of the new one, and must not be taken for a newer one.
+    fn old_heartbeat(&mut self, change: &Tracked) {
+        let version = self.version(change);
+        match self.keys.find(&change.key) {
+            Some(ix) => self.append(ix, version, change.role),
+            None => self.begin(change.clone(), version),
+        }
+        if let Some(ix) = self.keys.find(&change.key) {
+            self.unorder(ix);
         }
     }
 
@@ -89,7 +109,17 @@ impl Engine {
 
     /// Holds the verdicts of a scope, and says why unless they are held already.
     fn hold(&mut self, (partition, table): (PartitionId, TableId), by: Back, why: impl Fn(&Engine) -> String) {
-        let Some(scope) = self.scope(partition, table) else { return };
+        if let Some(scope) = self.scope(partition, table) {
+            self.hold_scope((scope, partition), by, why);
+        }
+    }
+
+    pub(super) fn hold_scope(
+        &mut self,
+        (scope, partition): (ScopeId, PartitionId),
+        by: Back,
+        why: impl Fn(&Engine) -> String,
+    ) {
         let (now, settle) = (self.now, self.settle());
         let horizon = self.horizons.entry(scope).or_default();
         let known = horizon.frozen(now, settle);
@@ -113,7 +143,7 @@ impl Engine {
         let heartbeat = change.role == Role::Heartbeat;
         let more = match base {
             Base::Absent | Base::Unknown => None,
-            Base::Version(_) | Base::Content(..) => Some(Box::new(More::new(base))),
+            Base::Version(_) | Base::Content(..) | Base::Left(..) => Some(Box::new(More::new(base))),
         };
         let base_absent = base == Base::Absent;
         let ix = self.keys.insert(Entry { more, base_absent, ..Entry::of(change.key, version, change.role) });
@@ -135,6 +165,11 @@ impl Engine {
             return Base::Version(recalled(&verified, mask));
         }
         match (change.op, change.before) {
+            (op, before) if let Some(until) = self.may_be_of_old_log(change) => match (op, before) {
+                (Op::Insert, _) => Base::Left(until, None),
+                (_, Some(before)) => Base::Left(until, Some((before, version.mask))),
+                (_, None) => Base::Unknown,
+            },
             // A row that was not tracked when its table was truncated may still be as it was before.
             (Op::Insert, _) if self.is_truncating(change.key.table()) => Base::Unknown,
             (Op::Insert, _) => Base::Absent,

@@ -14,7 +14,7 @@
 //! stated bound; the same inputs give the same outputs.
 //!
 //! The stages, by file: `chain` (versions of a key), `truncate` (of a table's keys), `replan` (of a table whose columns
-//! changed) · `partition`, `horizon` (what was applied,
+//! changed), `course`, `rewind` (of a source that was rewound) · `partition`, `horizon` (what was applied,
 //! what is settled) · `schedule`, `sample`, `lookup` (which keys to read) · `judge`, `suspect`, `gate`, `cause` (verdicts) · `stall` ·
 //! `roster`, `patrol` (verified keys, looked at again) · `ack` (what may be committed) · `limit` (every bound) · `tally` (the
 //! read-only picture).
@@ -27,6 +27,7 @@ mod ack;
 mod cause;
 mod chain;
 mod classify;
+mod course;
 mod foreign;
 mod gate;
 mod horizon;
@@ -41,6 +42,7 @@ mod patrol;
 mod progress;
 mod recent;
 mod replan;
+mod rewind;
 mod roster;
 mod sample;
 mod schedule;
@@ -135,6 +137,7 @@ impl Engine {
         self.look_again();
         self.state_groups();
         self.watch_stalls();
+        self.watch_logs();
         self.watch_freezes();
         self.acknowledge();
         self.guard_memory();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::model::Tick;
 
+use super::course::Course;
 use super::horizon::Ends;
 use super::limit::HORIZON_STEPS;
 use super::track::{Track, Tracked};
@@ -47,6 +48,8 @@ pub(super) struct Partition {
     /// Truncates that other partitions must have read past before they are committed: one that is not read again after a
     /// restart would be missing to changes of theirs that are.
     pub(super) truncates: VecDeque<Barrier>,
+    /// The ways of connectors through it.
+    pub(super) courses: Vec<Course>,
     /// Every tracked version in offset order; the front goes when it has its verdict.
     track: Track,
     /// Places in `track`.
@@ -146,6 +149,17 @@ impl Partition {
         }
     }
 
+    /// Sends both cursors back.
+    pub(super) fn again_all(&mut self) {
+        self.again(Cursor::Applied);
+        self.again(Cursor::Settled);
+    }
+
+    /// Whether a connector may have left its source's log.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.courses.iter().any(Course::is_doubtful)
+    }
+
     /// How many tracked versions nothing has proven due yet.
     pub(super) fn unproven(&self) -> usize {
         let passed = self.applied_cursor.saturating_sub(self.track.first());
@@ -173,6 +187,7 @@ impl Partition {
         (self.newest_change, self.growth) = (None, VecDeque::new());
         self.rejected.clear();
         self.truncates.clear();
+        self.courses.clear();
         self.committed_out = Some(next);
     }
 
@@ -261,7 +276,7 @@ impl Partition {
     /// Below it everything has its verdict.
     pub(super) fn low_watermark(&self) -> u64 {
         let below = self.oldest().map_or(self.consumed, |oldest| oldest.offset);
-        self.truncates.front().map_or(below, |truncate| below.min(truncate.offset))
+        self.truncates.iter().fold(below, |below, barrier| below.min(barrier.offset))
     }
 
     /// As [`Partition::low_watermark`], without regard to truncates.

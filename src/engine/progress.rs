@@ -27,6 +27,7 @@ impl Engine {
         }
         self.assume();
         self.bound_truncates(asked, ends);
+        self.bound_old_logs(asked, ends);
         let scopes: Vec<ScopeId> = self.horizons.keys().copied().collect();
         for scope in scopes {
             let of = match scope {

@@ -119,15 +119,15 @@ impl Engine {
         }
         let base = match base {
             Base::Version(version) if gone == 0 => self.told_anew(&key, version, None, plans).map(Base::Version),
-            Base::Absent if gone == 0 => Some(base),
-            Base::Version(_) | Base::Absent | Base::Unknown | Base::Content(..) => None,
+            Base::Absent | Base::Left(_, None) if gone == 0 => Some(base),
+            Base::Version(_) | Base::Absent | Base::Left(..) | Base::Unknown | Base::Content(..) => None,
         };
         let base = base.unwrap_or(Base::Unknown);
         let entry = self.keys.get_mut(ix)?;
         self.memory.versions -= entry.chain.drop_first(gone);
         entry.chain.replace_all(told.into_iter().skip(gone).flatten().collect());
         entry.base_absent = base == Base::Absent;
-        if entry.more.is_some() || matches!(base, Base::Version(_)) {
+        if entry.more.is_some() || matches!(base, Base::Version(_) | Base::Left(..)) {
             entry.more().base = base;
         }
         let open = entry.chain.versions().iter().filter(|version| !entry.is_done(version.arrival)).count();

@@ -20,6 +20,7 @@ use super::masks::Masks;
 use super::partition::Partition;
 use super::patrol::Patrol;
 use super::recent::Recent;
+use super::rewind::Rewound;
 use super::schedule::Schedule;
 use super::soundness::Soundness;
 use super::suspect::{Convict, Floor, Floors};
@@ -90,6 +91,8 @@ pub struct Engine {
     pub(super) memory: Memory,
     pub(super) measures: Measures,
     pub(super) truncates: Truncates,
+    /// Connectors whose source was rewound.
+    pub(super) rewound: BTreeMap<u64, Rewound>,
     /// The plan under which the versions of each table are held; those not named are under their first.
     pub(super) plans: BTreeMap<TableId, PlanEpoch>,
     pub(super) foreign: Foreign,
@@ -126,6 +129,7 @@ impl Engine {
             memory: Memory::default(),
             measures: Measures::default(),
             truncates: Truncates::new(),
+            rewound: BTreeMap::new(),
             plans: BTreeMap::new(),
             foreign: Foreign::default(),
             letters: Letters::default(),

@@ -147,9 +147,9 @@ impl Engine {
     pub(super) fn is_frozen(&self, entry: &Entry, floor: Floor) -> bool {
         let margin = self.margin_after_back(floor);
         let version = entry.chain.at_or_before(floor.arrival).map(|index| entry.chain.versions()[index]);
-        version
-            .and_then(|version| self.horizon(&version, entry.key.table()))
-            .is_some_and(|horizon| horizon.frozen(self.now, margin))
+        let horizon = version.and_then(|version| self.horizon(&version, entry.key.table()));
+        version.is_some_and(|version| self.is_doubtful(&version))
+            || horizon.is_some_and(|horizon| horizon.frozen(self.now, margin))
     }
 
     /// A backward committed position holds its partition for two commit intervals at least, any other step for the margin.

@@ -43,7 +43,7 @@ impl Engine {
         if known.order <= version.order || !self.options.order.is_wide() {
             *known = version;
         }
-        self.hold_at_truncate(change.at);
+        self.hold_commits(change.at);
         let wide = self.is_wide();
         let place = |entry: &Entry| {
             let newest = entry.chain.newest();

@@ -95,6 +95,11 @@ impl Engine {
         let base = match entry.base() {
             Base::Unknown => false,
             Base::Absent => true,
+            Base::Left(until, before) => {
+                let remembered = self.images.recall(&entry.key);
+                let is_known = remembered.is_some_and(|known| probe.is_of(&known.mask, known.fingerprint));
+                self.now >= until && !is_known && !before.is_some_and(|(sum, mask)| probe.sums_to(mask, sum))
+            }
             Base::Version(version) => !probe.fits(&version),
             Base::Content(fingerprint, mask) => !probe.sums_to(mask, fingerprint),
         };
@@ -106,7 +111,7 @@ impl Engine {
 /// Whether no row may stand there because the oldest version has not come yet, and not because a delete has.
 fn is_before_all(entry: &Entry, content: &Content) -> bool {
     let was_absent = match entry.base() {
-        Base::Absent | Base::Unknown => true,
+        Base::Absent | Base::Left(..) | Base::Unknown => true,
         Base::Version(version) => !version.leaves_row(),
         Base::Content(..) => false,
     };

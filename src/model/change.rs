@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 
 use super::row::Row;
 use super::time::SourceTime;
+use super::waymark::Waymark;
 
 /// What a change does to its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +92,8 @@ pub struct Change<'a> {
     /// Position in the source's own log as one comparable number, where the format has one that is total within
     /// one source: equal for changes of one transaction that cannot be told apart.
     pub source_order: Option<u64>,
+    /// Where it stands in the log of its connector's source; `None` where no connector is named.
+    pub waymark: Option<Waymark>,
     /// Columns whose cells carry the connector's "unavailable value" marker.
     pub placeholders: Box<[u16]>,
     /// Whether it is one half of a key change.
@@ -112,6 +115,7 @@ impl Change<'_> {
             committed_at: self.committed_at,
             source: self.source,
             source_order: self.source_order,
+            waymark: self.waymark,
             placeholders: self.placeholders,
             key_change: self.key_change,
             complete: self.complete,

@@ -11,6 +11,7 @@ pub mod row;
 pub mod schema;
 pub mod table;
 pub mod time;
+pub mod waymark;
 
 pub use cell::Cell;
 pub use change::{Change, Op, Reject};
@@ -21,3 +22,4 @@ pub use row::{Columns, Row, Typing};
 pub use schema::{Definition, SchemaId, Wanted};
 pub use table::{ColumnMeta, Dialect, TableMeta};
 pub use time::{SourceTime, Tick, Wall};
+pub use waymark::Waymark;

@@ -235,6 +235,7 @@ impl Bindings {
             key,
             at: place.at,
             order: change.source_order.unwrap_or_default(),
+            waymark: change.waymark,
             op: change.op,
             fingerprint,
             mask,

@@ -94,6 +94,7 @@ fn input(table: &Table, document: &Document, finding: Finding) -> Option<Input> 
         key: key.clone(),
         at: expected.at,
         order: 0,
+        waymark: None,
         op: expected.op,
         fingerprint,
         mask,

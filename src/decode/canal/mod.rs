@@ -163,6 +163,7 @@ fn truncate(table: &TableName, written: &Written<'_>) -> Change<'static> {
         committed_at: written.es.map(SourceTime),
         source: place(written),
         source_order: None,
+        waymark: None,
         placeholders: Box::default(),
         key_change: KeyChange::No,
         complete: false,

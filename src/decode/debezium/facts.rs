@@ -77,6 +77,7 @@ impl<'a> Facts<'_, 'a> {
             committed_at: self.source.committed_at,
             source: self.source.place,
             source_order: self.source.order,
+            waymark: self.source.waymark,
             placeholders,
             key_change,
             complete,

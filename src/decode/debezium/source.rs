@@ -7,16 +7,19 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use smol_str::format_smolstr;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::decode::json::{self, Name, REPEATED};
 use crate::decode::memo::Tables;
 use crate::model::change::{SourcePlace, TableName};
-use crate::model::{Cell, SourceTime};
+use crate::model::waymark::{Form, Place, Server};
+use crate::model::{Cell, SourceTime, Waymark};
 
 /// A field of a `source` block that is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     Connector,
+    Name,
     Db,
     Schema,
     Table,
@@ -29,15 +32,18 @@ pub(super) enum Field {
     CommitScn,
     Scn,
     CommitLsn,
+    Gtid,
+    ServerId,
 }
 
 impl Field {
-    const COUNT: usize = Field::CommitLsn as usize + 1;
+    const COUNT: usize = Field::ServerId as usize + 1;
 
     /// The field of this name, if it is used.
     pub(super) fn named(name: &str) -> Option<Field> {
         Some(match name {
             "connector" => Field::Connector,
+            "name" => Field::Name,
             "db" => Field::Db,
             "schema" => Field::Schema,
             "table" => Field::Table,
@@ -50,6 +56,8 @@ impl Field {
             "commit_scn" => Field::CommitScn,
             "scn" => Field::Scn,
             "commit_lsn" => Field::CommitLsn,
+            "gtid" => Field::Gtid,
+            "server_id" => Field::ServerId,
             _ => return None,
         })
     }
@@ -148,6 +156,7 @@ pub(super) struct Provenance {
     pub(super) committed_at: Option<SourceTime>,
     pub(super) place: Option<SourcePlace>,
     pub(super) order: Option<u64>,
+    pub(super) waymark: Option<Waymark>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Source<'a> {
@@ -210,6 +219,7 @@ impl<'a, V: Said<'a>> Source<'a, V> {
             committed_at: self.committed_at(),
             place: self.position(),
             order: self.order(),
+            waymark: self.waymark(),
         }
     }
 
@@ -283,6 +293,43 @@ impl<'a, V: Said<'a>> Source<'a, V> {
         }
     }
 
+    /// Where it stands in the connector's log. A connector without a name could be any.
+    fn waymark(&self) -> Option<Waymark> {
+        let named =
+            |seed, field| self.get(field).and_then(V::inside).map(|name| xxh3_64_with_seed(name.as_bytes(), seed));
+        let connector = named(named(0, Field::Connector)?, Field::Name)?;
+        // Connectors of SQL Server follow each of several databases by itself; those of MySQL have one log for all.
+        let of_database = match self.origin() {
+            Origin::Postgres | Origin::Mysql => None,
+            Origin::Other => named(connector, Field::Db),
+        };
+        let place = if self.is_snapshot() { None } else { self.place() };
+        Some(Waymark { connector: of_database.unwrap_or(connector), place })
+    }
+
+    /// Only what grows from commit to commit: PostgreSQL's own LSN of a change falls in transactions that overlap.
+    fn place(&self) -> Option<Place> {
+        let (order, form) = match self.origin() {
+            Origin::Postgres => (self.committed_lsn()?, Form::Lsn),
+            Origin::Mysql => (self.order()?, Form::Binlog),
+            Origin::Other => match self.get(Field::CommitLsn).and_then(V::inside) {
+                Some(lsn) => (commit_lsn(lsn)?, Form::CommitLsn),
+                None => (u64::try_from(self.int(Field::CommitScn)?).ok()?, Form::Scn),
+            },
+        };
+        Some(Place { order, form, server: self.server() })
+    }
+
+    /// The server that made the change: by the source of its global transaction id, `UUID:N` of MySQL (with a tag between
+    /// them since 8.4) and `domain-server-N` of MariaDB.
+    fn server(&self) -> Server {
+        let global = self.get(Field::Gtid).and_then(V::inside).filter(|gtid| !gtid.is_empty());
+        match global.and_then(|gtid| gtid.split_once(':').or_else(|| gtid.rsplit_once('-'))) {
+            Some((source, _)) => Server::Global(xxh3_64(source.as_bytes())),
+            None => self.int(Field::ServerId).map_or(Server::Unsaid, |id| Server::Numbered(id as u64)),
+        }
+    }
+
     /// The first element of `sequence`, the JSON text of an array of two decimal texts or nulls.
     fn committed_lsn(&self) -> Option<u64> {
         let list = self.get(Field::Sequence)?.inside()?.strip_prefix('[')?;
@@ -315,6 +362,13 @@ fn commit_order(lsn: &str) -> Option<u64> {
         16 if first == 0 && second < 1 << 24 && third < 1 << 40 => Some(second << 40 | third),
         _ => None,
     }
+}
+
+/// The first two parts of `VVVVVVVV:BBBBBBBB:RRRR`; the third counts within a block of the log.
+fn commit_lsn(text: &str) -> Option<u64> {
+    let mut parts = text.split(':').map(|part| u32::from_str_radix(part, 16).ok());
+    let (file, block) = (parts.next()??, parts.next()??);
+    Some(u64::from(file) << 32 | u64::from(block))
 }
 
 #[cfg(test)]
@@ -374,5 +428,58 @@ mod tests {
         ] {
             assert_eq!(order_of(block), (position.map(str::to_owned), order), "{block}");
         }
+    }
+
+    fn waymark_of(block: &str) -> Option<Waymark> {
+        let source: Source<'_> = serde_json::from_str(block).expect("the block of a test is JSON");
+        source.waymark()
+    }
+
+    #[test]
+    fn places_grow_from_commit_to_commit_or_are_none() {
+        for (block, place) in [
+            (r#""connector":"postgresql","lsn":9,"sequence":"[\"5\",\"9\"]""#, Some("LSN 0/5")),
+            // Without the last commit, overlapping transactions would look like a log that goes back.
+            (r#""connector":"postgresql","lsn":9,"sequence":"[null,\"9\"]""#, None),
+            (r#""connector":"postgresql","lsn":9"#, None),
+            (r#""connector":"postgresql","lsn":9,"sequence":"[\"5\",\"9\"]","snapshot":"incremental""#, None),
+            (r#""connector":"mysql","file":"b.000003","pos":484"#, Some("binary log 3 position 484")),
+            (r#""connector":"oracle","scn":"1","commit_scn":"2868551""#, Some("SCN 2868551")),
+            (r#""connector":"oracle","scn":"1""#, None),
+            (r#""connector":"sqlserver","commit_lsn":"00000027:00000758:0005""#, Some("commit LSN 00000027:00000758")),
+            (r#""connector":"sqlserver","commit_lsn":"27""#, None),
+            (r#""connector":"db2""#, None),
+        ] {
+            let waymark = waymark_of(&format!("{{{block},\"name\":\"shop\"}}")).expect("it has a name");
+            assert_eq!(waymark.place.map(|place| place.to_string()).as_deref(), place, "{block}");
+            assert_eq!(waymark_of(&format!("{{{block}}}")), None, "which connector is it? {block}");
+        }
+    }
+
+    #[test]
+    fn connectors_are_told_apart_by_what_has_a_log_of_its_own() {
+        let connector = |block: &str| waymark_of(block).map(|waymark| waymark.connector);
+        let differ = |one, other| connector(one) != connector(other);
+        let shop = r#"{"connector":"sqlserver","name":"shop","db":"a"}"#;
+        assert!(differ(shop, r#"{"connector":"sqlserver","name":"shop","db":"b"}"#));
+        assert!(differ(shop, r#"{"connector":"sqlserver","name":"cart","db":"a"}"#));
+        let shop = r#"{"connector":"mysql","name":"shop","db":"a"}"#;
+        assert!(!differ(shop, r#"{"connector":"mysql","name":"shop","db":"b"}"#));
+        assert!(differ(shop, r#"{"connector":"postgresql","name":"shop","db":"a"}"#));
+    }
+
+    #[test]
+    fn servers_are_known_by_the_best_that_is_said() {
+        let server = |rest: &str| {
+            let block = format!(r#"{{"connector":"mysql","name":"s","file":"b.1","pos":1{rest}}}"#);
+            waymark_of(&block).and_then(|waymark| waymark.place).map(|place| place.server)
+        };
+        assert_eq!(server(""), Some(Server::Unsaid));
+        assert_eq!(server(r#","server_id":7,"gtid":null"#), Some(Server::Numbered(7)));
+        let global = |gtid: &str| server(&format!(r#","server_id":7,"gtid":"{gtid}""#));
+        assert_eq!(global("3e11fa47:23"), global("3e11fa47:24"));
+        assert_ne!(global("3e11fa47:23"), global("aaaaaaaa:23"));
+        assert_eq!(global("0-1-100"), global("0-1-101"), "of MariaDB");
+        assert_ne!(global("0-1-100"), global("0-2-101"));
     }
 }

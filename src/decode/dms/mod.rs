@@ -211,6 +211,7 @@ fn assemble<'a>(op: Op, key: Option<Row<'a>>, row: Row<'a>, message: &Message<'_
         before: None,
         committed_at: committed_at.map(SourceTime),
         source_order: position.as_deref().and_then(position::order),
+        waymark: None,
         source: position.map(|position| SourcePlace::Text(position.into())),
         placeholders: Box::default(),
         key_change: KeyChange::No,

@@ -24,6 +24,9 @@
 //! | `early STEP` | the change is told under the next columns, which nobody told of yet |
 //! | `again N` | the N-th change is told once more |
 //! | `late S …` | the change was committed at the source `S` seconds before it came to the tap |
+//! | `named` | changes name their connector from now on, so that its log is followed |
+//! | `server N` | the server with the global id N makes the changes from now on |
+//! | `rewound N` | the next changes are of transaction N and on |
 //! | `txn N …` | the change is of the source's transaction N; else each is of one of its own, above 1000 |
 
 use std::collections::BTreeMap;
@@ -36,7 +39,8 @@ use crate::engine::limit::{Applier, Commits, Evidence, Margin, Options};
 use crate::engine::{Engine, Input, Output};
 use crate::model::change::KeyChange;
 use crate::model::finding::{Finding, Subject};
-use crate::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick, Typing};
+use crate::model::waymark::{Form, Place, Server};
+use crate::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick, Typing, Waymark};
 
 use super::shelf::{Shared, Values, hashes, hashes_by, row, values};
 
@@ -61,6 +65,8 @@ pub(super) struct Bench {
     next: BTreeMap<u16, u64>,
     behind: u64,
     txn: Option<u64>,
+    named: bool,
+    server: Server,
     late: u64,
     plan: u32,
     told: Vec<Tracked>,
@@ -98,10 +104,12 @@ impl Bench {
             next: BTreeMap::new(),
             behind: 0,
             txn: None,
+            named: false,
+            server: Server::Unsaid,
             late: 0,
             plan: 0,
             told: Vec::new(),
-            changes: 0,
+            changes: 1000,
             committed: None,
             commits_all: false,
             generation: None,
@@ -249,9 +257,19 @@ impl Bench {
                 self.txn = Some(number(txn));
                 self.step(change);
             }
+            ["named" | "server" | "rewound", ..] => self.step_of_source(words),
             ["revoke"] => self.give(Input::Revoked { partition: PartitionId(0) }),
             ["replan" | "stale" | "early", ..] => self.step_of_columns(words),
             _ => self.step_of_rows(words),
+        }
+    }
+
+    fn step_of_source(&mut self, words: &[&str]) {
+        match words {
+            ["named"] => self.named = true,
+            ["server", id] => self.server = Server::Global(number(id)),
+            ["rewound", txn] => self.changes = number(txn) - 1,
+            _ => panic!("no such step: {words:?}"),
         }
     }
 
@@ -345,14 +363,19 @@ impl Bench {
     /// The source position of the next change.
     fn order(&mut self) -> u64 {
         self.changes += 1;
-        self.txn.take().unwrap_or(1000 + self.changes)
+        self.txn.take().unwrap_or(self.changes)
+    }
+
+    fn waymark(&self, order: u64) -> Option<Waymark> {
+        let place = Some(Place { order, form: Form::Lsn, server: self.server });
+        self.named.then_some(Waymark { connector: 1, place })
     }
 
     fn change(&mut self, words: &[&str]) {
         let partition = words.get(1).and_then(|key| key.split_once('@')).map_or("0", |(_, partition)| partition);
         let at = self.position(partition);
         let order = self.order();
-        let tracked = Tracked { order, ..self.tracked(words, at) };
+        let tracked = Tracked { order, waymark: self.waymark(order), ..self.tracked(words, at) };
         let image = Image { row: words.get(2).map(|values| row(parse(values))), source: None };
         self.images.0.lock().unwrap().images.insert((at, tracked.key.clone()), image);
         self.told.push(tracked.clone());
@@ -365,7 +388,7 @@ impl Bench {
         let (at, order) = (self.position(&partition.to_string()), self.order());
         let mask = Mask::of(2, 0..1);
         let tracked = self.tracked_as(key, at, Op::Update, hashes_by(self.plan, (value, 0)).sum(&mask), Role::Rows);
-        let tracked = Tracked { order, mask, ..tracked };
+        let tracked = Tracked { order, mask, waymark: self.waymark(order), ..tracked };
         let cells = vec![Cell::Int(value), Cell::NotSent];
         let row = Row::new(Arc::new(Columns::new(["a", "b"])), cells, Typing::Declared);
         let image = Image { row: Some(Arc::new(row)), source: None };
@@ -392,6 +415,7 @@ impl Bench {
             key,
             at,
             order: at.offset,
+            waymark: None,
             op,
             fingerprint,
             mask: all(),
@@ -409,7 +433,8 @@ impl Bench {
         self.beat += 1;
         let fingerprint = hashes((self.beat, 0)).sum(&all());
         let order = self.order();
-        let tracked = Tracked { order, ..self.tracked_as(beat_key(), at, Op::Update, fingerprint, Role::Heartbeat) };
+        let tracked = self.tracked_as(beat_key(), at, Op::Update, fingerprint, Role::Heartbeat);
+        let tracked = Tracked { order, waymark: self.waymark(order), ..tracked };
         self.last_beat.insert(self.beat, at.offset);
         self.give(Input::Change(tracked));
         self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });

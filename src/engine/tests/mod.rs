@@ -5,6 +5,7 @@ mod commits;
 mod life;
 mod patrol;
 mod replan;
+mod rewind;
 mod rows;
 mod scopes;
 mod shelf;
