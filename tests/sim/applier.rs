@@ -162,6 +162,28 @@ impl Applier {
         }
     }
 
+    /// The target is as it was when the source's log was left, and the applier goes on with the new one.
+    pub(crate) fn restored(&mut self, source: &Source, now: u64) {
+        let Some(fork) = &source.fork else { return };
+        for worker in &mut self.workers {
+            let next = worker.queue.partition_point(|index| *index < fork.to);
+            (worker.next, worker.done, worker.checkpoint) = (next, next, next);
+            (worker.batch, worker.zombie) = (None, None);
+            worker.redo.clear();
+            worker.restarts.push(now);
+        }
+        for key in 0..source.by_key.len() as KeyId {
+            let last = source.by_key[key as usize].iter().rfind(|index| **index < fork.from).copied();
+            let row = match fork.rows.get(key as usize) {
+                Some(row) => *row,
+                None => last.and_then(|last| source.changes[last].row),
+            };
+            self.put(key, row, now);
+            self.truth.restored(key, last, now);
+        }
+        (0..fork.from).for_each(|index| self.truth.was_done(index));
+    }
+
     /// How often a worker's group changed its members.
     pub(crate) fn generation(&self) -> u64 {
         self.workers.iter().map(|worker| worker.restarts.len() as u64).sum()

@@ -1,6 +1,6 @@
 //! What must hold in every run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use afterimage::engine::event::{Lookup, Note};
@@ -93,6 +93,9 @@ pub(crate) struct Check {
     groups: BTreeMap<String, u64>,
     pub(crate) group_times: Vec<(String, u64, u64)>,
     pub(crate) interruptions: Vec<u64>,
+    rewound_at: u64,
+    /// Where the source was said to be rewound.
+    pub(crate) rewound: BTreeSet<Position>,
     replans: Vec<(TableId, u64)>,
     in_flight: BTreeMap<KeyId, u64>,
     /// Ranges that the judge listed as left without a verdict.
@@ -120,7 +123,9 @@ impl Check {
             suspected: BTreeMap::new(),
             groups: BTreeMap::new(),
             group_times: Vec::new(),
-            interruptions: Vec::new(),
+            interruptions: source.fork.iter().map(|fork| fork.at).chain(plan.calm_after_rewind()).collect(),
+            rewound_at: source.fork.as_ref().map_or(u64::MAX, |fork| fork.at),
+            rewound: BTreeSet::new(),
             replans: Vec::new(),
             in_flight: BTreeMap::new(),
             unverifiable: Vec::new(),
@@ -271,9 +276,10 @@ impl Check {
                     self.groups.entry(table.to_string()).or_insert(finding.first_seen.0);
                 }
             },
-            Subject::Scope { detail, .. } => match finding.kind {
+            Subject::Scope { at, detail } => match finding.kind {
                 Kind::Stalled | Kind::JudgingSuspended => {}
                 Kind::CoverageGap if self.gaps => {}
+                Kind::CoverageGap if source.fork.is_some() => self.rewound.extend(*at),
                 // Content that nobody wrote to the tap takes from rows what only they prove.
                 Kind::EvidenceUnsound if self.inferred && truth.was_foreign() => self.unsound = true,
                 Kind::UnappliedDelete
@@ -354,6 +360,10 @@ impl Check {
                 self.violated(format!("{now}: a second finding beside {other:?}: {}", told(key, finding)));
             }
         }
+        // What was found of a change that was taken back stays open until something newer is right.
+        if known && now >= self.rewound_at && self.is_taken_back(source, key, latest.unwrap_or(expected.at)) {
+            return;
+        }
         let Some(read) = self.reads[key as usize].iter().rev().find(|read| read.ended == observed.at.0).copied() else {
             self.violated(format!("{now}: no read returned at {}: {}", observed.at.0, told(key, finding)));
             return;
@@ -407,7 +417,7 @@ impl Check {
         }
     }
 
-    fn change_at(&self, source: &Source, key: KeyId, at: Position) -> Option<usize> {
+    pub(crate) fn change_at(&self, source: &Source, key: KeyId, at: Position) -> Option<usize> {
         source.by_key[key as usize].iter().copied().find(|index| source.position(*index) == at)
     }
 
@@ -502,6 +512,7 @@ impl Check {
             self.count(plan, source, applier, loss);
         }
         self.is_live(plan, source, tally);
+        self.is_rewind_said(plan, source);
         self.ended(&tally.counters);
         self.outcome.trace = trace;
         self.outcome

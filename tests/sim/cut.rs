@@ -2,6 +2,7 @@
 
 use crate::check::{Outcome, Property};
 use crate::plan::{Plan, Skew, Wrongs};
+use crate::rng::Rng;
 use crate::world;
 
 /// Runs that shrinking may take.
@@ -32,10 +33,12 @@ pub(crate) enum Part {
     Patrol,
     Evidence,
     Replans,
+    Rewinds,
 }
 
 impl Part {
-    const ALL: [Part; 22] = [
+    const ALL: [Part; 23] = [
+        Part::Rewinds,
         Part::Replans,
         Part::Evidence,
         Part::Damages,
@@ -84,6 +87,7 @@ impl Part {
             Part::Patrol => "patrol",
             Part::Evidence => "evidence",
             Part::Replans => "replans",
+            Part::Rewinds => "rewinds",
         }
     }
 
@@ -110,6 +114,7 @@ impl Part {
             Part::Patrol => plan.options.patrol_reads_per_second = 0,
             Part::Evidence => plan.with_its_own_evidence(),
             Part::Replans => plan.replans = 0,
+            Part::Rewinds => plan.rewind = None,
             Part::Caps => (plan.options.versions_per_key, plan.options.memory) = (512, 1 << 30),
         }
     }
@@ -121,6 +126,8 @@ pub(crate) struct Cut {
     pub(crate) keys: Option<u32>,
     pub(crate) changes: Option<usize>,
     pub(crate) without: Vec<Part>,
+    /// The source is rewound, whether or not it was drawn.
+    pub(crate) rewinds: bool,
 }
 
 impl Cut {
@@ -137,6 +144,7 @@ impl Cut {
                 self.without
                     .extend(parts.split(',').filter_map(|part| Part::ALL.into_iter().find(|of| of.word() == part)));
             }
+            ("rewound", "yes") => self.rewinds = true,
             (_, _) => return None,
         }
         Some(())
@@ -150,6 +158,9 @@ impl Cut {
         if let Some(changes) = self.changes {
             words += &format!(" changes={changes}");
         }
+        if self.rewinds {
+            words += " rewound=yes";
+        }
         if !self.without.is_empty() {
             let parts: Vec<&str> = self.without.iter().map(|part| part.word()).collect();
             words += &format!(" without={}", parts.join(","));
@@ -159,6 +170,9 @@ impl Cut {
 
     pub(crate) fn plan(&self, seed: u64) -> Plan {
         let mut plan = Plan::of(seed);
+        if self.rewinds && plan.rewind.is_none() {
+            plan = plan.rewound(&mut Rng::new(seed ^ 0x52_45_57_44), 1.0);
+        }
         plan.keys = self.keys.unwrap_or(plan.keys);
         plan.changes = self.changes.unwrap_or(plan.changes);
         self.without.iter().for_each(|part| part.leave_out(&mut plan));

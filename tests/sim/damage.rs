@@ -30,7 +30,10 @@ pub(crate) fn choose(
         let change = &source.changes[last];
         // An applier that reads the source's log may be past what the tap brought.
         let is_on_tap = |index: &usize| source.changes[*index].append <= now || source.changes[*index].commit > now;
+        // What the old log left verified is looked at no more.
+        let is_old = source.fork.as_ref().is_some_and(|fork| fork.at <= now && last < fork.to);
         let verified = applier.truth.is_done(last)
+            && !is_old
             && stored[usize::from(change.partition)] > change.offset
             && !check.is_listed(change)
             && !check.is_open(key)

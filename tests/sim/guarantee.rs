@@ -58,7 +58,10 @@ impl Check {
             let concerns = source.table(other.key) == source.table(loss.key) || !source.tells_table(**index);
             other.unreadable && other.append <= end && concerns
         };
+        let taken_back =
+            loss.change.is_some_and(|index| source.fork.as_ref().is_some_and(|fork| fork.takes_back(index)));
         loss.label.is_anothers()
+            || taken_back
             || alone
             || matches!(plan.workers, Workers::Keys(_))
             || change.is_truncate()

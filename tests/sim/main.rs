@@ -6,8 +6,9 @@
 //! `-- hunt --seconds N --seed S` runs the kept seeds once and fresh ones from S on, and ends at the first that fails.
 //! `-- times --seeds N --seed S` measures times to detect in worlds that nothing disturbs.
 //! `-- refused --seeds N --seed S` runs appliers of which a group of statements is refused for minutes.
+//! `-- rewound --seeds N --seed S` runs worlds whose source is rewound, each of them.
 //! `-- seed N` runs one seed and tells what happened, `-- seed N KEY` tells the story of a key; `keys=N`, `changes=N` and
-//! `without=PART,…` cut the scenario down.
+//! `without=PART,…` cut the scenario down; `rewound=yes` rewinds its source whether or not it was drawn.
 #![allow(clippy::print_stdout, reason = "a simulator tells what it ran")]
 
 mod applier;
@@ -21,6 +22,7 @@ mod images;
 mod model;
 mod plan;
 mod record;
+mod rewind;
 mod rng;
 mod settings;
 mod source;
@@ -70,6 +72,7 @@ fn main() {
             hunt(option(rest, "--seed").unwrap_or(1), seconds)
         }
         ["refused", rest @ ..] => refused(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(4)),
+        ["rewound", rest @ ..] => rewound(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(200)),
         ["ahead", rest @ ..] => ahead(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(2)),
         ["times", rest @ ..] => {
             times(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(4), rest.last().copied())
@@ -240,6 +243,31 @@ fn refused(first: u64, seeds: u64) -> bool {
     }
     println!("{}", record.line());
     record.count(Property::NoFalseFinding) == 0
+}
+
+/// Worlds whose source is rewound, each of them.
+fn rewound(first: u64, seeds: u64) -> bool {
+    let mut record = Record::of(first);
+    let mut failures = 0;
+    for seed in first..first + seeds {
+        let cut = Cut { rewinds: true, ..Cut::default() };
+        let outcome = world::run(&cut.plan(seed));
+        record.add(&cut.plan(seed), &outcome);
+        if outcome.violations.iter().all(is_late) {
+            outcome.violations.iter().for_each(|violation| println!("seed {seed}: {violation}"));
+            continue;
+        }
+        failures += 1;
+        if failures <= TOLD {
+            let cut = cut::shrink(seed, &cut, &outcome);
+            let smallest = cut.plan(seed);
+            told(&smallest, &cut, &world::run(&smallest));
+        } else {
+            println!("seed {seed} fails too: {}", outcome.violations[0]);
+        }
+    }
+    println!("{}", record.line());
+    failures == 0
 }
 
 /// Shares of batches that are committed too early, and milliseconds between their groups.

@@ -132,6 +132,23 @@ impl Truth {
         self.expected[key as usize] = Some(index);
     }
 
+    pub(crate) fn was_done(&mut self, index: usize) {
+        self.done[index] = true;
+    }
+
+    /// The target was restored: what stands there is right, by the last change that was not taken back.
+    pub(crate) fn restored(&mut self, key: KeyId, last: Option<usize>, now: u64) {
+        let at = key as usize;
+        self.expected[at] = last;
+        self.label[at] = None;
+        if let Some(attempt) = self.attempt[at].take() {
+            self.attempts[attempt].2 = now;
+        }
+        if let Some(loss) = self.open[at].take() {
+            self.losses[loss].end = now;
+        }
+    }
+
     pub(crate) fn misapplied(&mut self, key: KeyId, label: Label, now: u64) {
         self.label[key as usize] = Some(label);
         if self.attempt[key as usize].is_none() {

@@ -96,6 +96,17 @@ pub(crate) struct Wrongs {
     pub(crate) crash: f64,
 }
 
+/// A source that goes on from where it stood a while ago, all times in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rewind {
+    pub(crate) at: u64,
+    pub(crate) back: u64,
+    /// Until it goes on.
+    pub(crate) takes: u64,
+    /// The target is set back with it, and the applier never sees what was taken back.
+    pub(crate) restored: bool,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
@@ -126,6 +137,8 @@ pub(crate) struct Plan {
     pub(crate) damages: u32,
     /// How often the columns of a table change on the target.
     pub(crate) replans: u32,
+    /// The source is rewound.
+    pub(crate) rewind: Option<Rewind>,
     /// The target has a constraint that some rows break, whoever writes them.
     pub(crate) rejected: bool,
     /// What crashes goes on writing for a while, though another member took over.
@@ -172,7 +185,8 @@ impl Plan {
     pub(crate) fn of(seed: u64) -> Plan {
         let rng = &mut Rng::new(seed);
         let plan = Plan::plain(seed, rng).widened(rng).fitting().patrolled(&mut Rng::new(seed ^ 0x50_41_54_52));
-        plan.evidenced(&mut Rng::new(seed ^ 0x45_56_49_44)).replanned(&mut Rng::new(seed ^ 0x50_4c_41_4e))
+        let plan = plan.evidenced(&mut Rng::new(seed ^ 0x45_56_49_44)).replanned(&mut Rng::new(seed ^ 0x50_4c_41_4e));
+        plan.rewound(&mut Rng::new(seed ^ 0x52_45_57_44), 0.05)
     }
 
     /// Without the rarer models.
@@ -214,6 +228,7 @@ impl Plan {
             replica: None,
             damages: 0,
             replans: 0,
+            rewind: None,
             rejected: false,
             zombies: false,
             partial: if rng.chance(0.3) { 0.3 } else { 0.0 },
@@ -338,6 +353,32 @@ impl Plan {
         self
     }
 
+    /// Draws a rewind of the source.
+    pub(crate) fn rewound(mut self, rng: &mut Rng, probability: f64) -> Plan {
+        if !rng.chance(probability) {
+            return self;
+        }
+        let at = rng.range((20_000, (self.busy() * 3 / 4).max(30_000)));
+        let back = rng.range((1_000, at.min(300_000)));
+        // Where the applier's commits count, it has consumed the tap, and what the old log published with it.
+        let restores = matches!(self.mode, Mode::Heartbeat | Mode::Inferred | Mode::Assumed);
+        let restored = restores && rng.chance(0.5);
+        self.rewind = Some(Rewind { at, back, takes: rng.range((1_000, 30_000)), restored });
+        // By a clock that is set back, or where the first places of the new log are gone, nothing tells of it.
+        (self.clock_steps, self.gaps) = (0.0, 0.0);
+        // A stranger's row may pass for one of before the rewind.
+        self.second = None;
+        self
+    }
+
+    /// When all that a rewind unsettles is settled: rows are witnesses again, and heartbeats have gone past those that were
+    /// taken back.
+    pub(crate) fn calm_after_rewind(&self) -> Option<u64> {
+        let rewind = self.rewind?;
+        let doubted = 600_000 + 3 * self.lag.range().1;
+        Some(rewind.at + rewind.takes + doubted + 2 * rewind.back + 2 * self.settle())
+    }
+
     /// Leaves only the evidence of the mode.
     pub(crate) fn with_its_own_evidence(&mut self) {
         (self.options.evidence, self.exact) = (evidence(self.mode), false);
@@ -368,7 +409,8 @@ impl Plan {
     pub(crate) fn end(&self) -> u64 {
         let lag = self.lag.range().1 + if self.stalls > 0.0 { 900_000 } else { 0 };
         let afterwards = if self.damages > 0 { 900_000 } else { 0 };
-        self.busy() + 5 * lag + 600_000 + 4 * self.settle() + afterwards
+        let again = self.rewind.map_or(0, |rewind| 600_000 + 2 * rewind.back);
+        self.busy() + 5 * lag + 600_000 + 4 * self.settle() + afterwards + again
     }
 
     pub(crate) fn settle(&self) -> u64 {
@@ -413,6 +455,8 @@ impl Plan {
             (self.options.patrol_reads_per_second > 0, "patrol"),
             (self.damages > 0, "damaged rows"),
             (self.replans > 0, "changed tables"),
+            (self.rewind.is_some_and(|rewind| !rewind.restored), "rewound source"),
+            (self.rewind.is_some_and(|rewind| rewind.restored), "restored source and target"),
             (self.clock_steps > 0.0, "clock steps"),
             (matches!(self.workers, Workers::Tables | Workers::Keys(_)), "parallel"),
             (self.slow_consumption, "slow consumption"),

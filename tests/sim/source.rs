@@ -7,7 +7,8 @@ use afterimage::canon::{Mask, ObservedHashes};
 use afterimage::engine::event::{PlanEpoch, Role, Tracked};
 use afterimage::engine::limit::Order;
 use afterimage::model::change::KeyChange;
-use afterimage::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Typing};
+use afterimage::model::waymark::{Form, Place, Server};
+use afterimage::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Typing, Waymark};
 
 use crate::plan::{Plan, SECOND, Skew};
 use crate::rng::Rng;
@@ -95,6 +96,26 @@ pub(crate) struct Source {
     before_images: bool,
     /// How often each table's columns changed: what was hashed before compares with nothing after.
     plans: [Plans; TABLES as usize + 1],
+    /// The source was rewound.
+    pub(crate) fork: Option<Fork>,
+}
+
+/// A log that ends, and another that goes on from an earlier moment of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Fork {
+    /// The first change that was taken back, and the first of the new log.
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    /// When.
+    pub(crate) at: u64,
+    /// The rows that stood at the source then.
+    pub(crate) rows: Vec<Option<Cells>>,
+}
+
+impl Fork {
+    pub(crate) fn takes_back(&self, index: usize) -> bool {
+        (self.from..self.to).contains(&index)
+    }
 }
 
 impl Source {
@@ -102,7 +123,7 @@ impl Source {
         let mut draft = Draft::new(plan);
         draft.fill();
         let mut changes = draft.changes;
-        let logs = logs(plan, &mut changes, &mut draft.rng);
+        let logs = logs((plan, draft.fork.as_ref()), &mut changes, &mut draft.rng);
         let count = (plan.keys + u32::from(plan.partitions) + TABLES) as usize;
         let mut by_key = vec![Vec::new(); count];
         for (index, change) in changes.iter().enumerate() {
@@ -127,6 +148,7 @@ impl Source {
             order: plan.order,
             before_images: plan.before_images,
             plans: [Plans::default(); TABLES as usize + 1],
+            fork: draft.fork,
         }
     }
 
@@ -205,6 +227,10 @@ impl Source {
             key: self.key(change.key),
             at: self.position(index),
             order: if wide { change.txn } else { change.offset },
+            waymark: Some(Waymark {
+                connector: 1,
+                place: Some(Place { order: change.txn, form: Form::Scn, server: Server::Unsaid }),
+            }),
             op: change.op,
             fingerprint: change.row.map_or(0, sum),
             mask: self.masks[usize::from(change.sent)].clone(),
@@ -262,7 +288,7 @@ pub(crate) fn hashes(row: &Cells, plan: u32) -> ObservedHashes {
 }
 
 /// Gives every change its append time, then every partition its offsets, with gaps where a log has other records.
-fn logs(plan: &Plan, changes: &mut [Change], rng: &mut Rng) -> Vec<Vec<usize>> {
+fn logs((plan, fork): (&Plan, Option<&Fork>), changes: &mut [Change], rng: &mut Rng) -> Vec<Vec<usize>> {
     let mut newest = vec![0u64; usize::from(plan.partitions)];
     let mut blocked = 0;
     let mut logs = vec![Vec::new(); usize::from(plan.partitions)];
@@ -271,6 +297,11 @@ fn logs(plan: &Plan, changes: &mut [Change], rng: &mut Rng) -> Vec<Vec<usize>> {
         if plan.source_log && rng.chance(0.000_5) {
             // A partition that alone is held back for longer than the lead is past what the judge assumes.
             blocked = blocked.max(change.commit + rng.range((20_000, 120_000)));
+        }
+        if fork.is_some_and(|fork| fork.to == index) {
+            // A connector publishes one log after the other.
+            let last = newest.iter().copied().max().unwrap_or(0);
+            newest.fill(last + 1);
         }
         let at = usize::from(change.partition);
         let held = if change.commit < blocked { blocked } else { 0 };
@@ -297,6 +328,7 @@ struct Draft<'a> {
     txn: u64,
     beats: u32,
     clock_off: i64,
+    fork: Option<Fork>,
 }
 
 impl Draft<'_> {
@@ -323,6 +355,7 @@ impl Draft<'_> {
             txn: 0,
             beats: 0,
             clock_off: 0,
+            fork: None,
         }
     }
 
@@ -340,10 +373,37 @@ impl Draft<'_> {
                 self.heartbeats(beat);
                 beat += self.plan.heartbeat.unwrap_or(u64::MAX);
             }
+            self.rewind();
             self.txn += 1;
             let size = if self.rng.chance(0.1) { self.rng.range((2, 5)) } else { 1 };
             (0..size).for_each(|_| self.change());
         }
+    }
+
+    /// The source goes on from where it stood a while ago, under places that it has given out before.
+    fn rewind(&mut self) {
+        let Some(rewind) = self.plan.rewind.filter(|rewind| self.fork.is_none() && self.time >= rewind.at) else {
+            return;
+        };
+        let since = rewind.at.saturating_sub(rewind.back);
+        let last = self.changes.iter().rfind(|change| change.commit <= since).map_or(0, |last| last.txn);
+        let from = self.changes.iter().position(|change| change.txn > last).unwrap_or(self.changes.len());
+        self.now = self.start.clone();
+        for index in 0..from {
+            let change = &self.changes[index];
+            match change.key {
+                key if change.is_truncate() => {
+                    let table = table_of_truncate(self.plan, key);
+                    (table..self.plan.keys).step_by(TABLES as usize).for_each(|key| self.now[key as usize] = None);
+                }
+                key if key < self.plan.keys => self.now[key as usize] = change.row,
+                _ => self.beats = change.row.and_then(|row| row[0]).unwrap_or(self.beats),
+            }
+        }
+        self.txn = last;
+        self.time += rewind.takes;
+        self.soon.clear();
+        self.fork = Some(Fork { from, to: self.changes.len(), at: self.time, rows: self.now.clone() });
     }
 
     fn heartbeats(&mut self, at: u64) {

@@ -44,6 +44,8 @@ enum Event {
     Damage,
     /// The columns of a table change on the target.
     Replan(u32),
+    /// The source was rewound, and the target with it.
+    Restored,
 }
 
 struct Flight {
@@ -167,6 +169,10 @@ impl World<'_> {
             let at = rng.range((30_000, busy.max(60_000)));
             self.at(at, Event::Replan(rng.below(u64::from(TABLES)) as u32));
         }
+        if let (Some(fork), true) = (&self.source.fork, self.plan.rewind.is_some_and(|rewind| rewind.restored)) {
+            let at = fork.at;
+            self.at(at, Event::Restored);
+        }
         if self.plan.second.is_some() {
             self.at(30 * SECOND, Event::Elsewhere);
         }
@@ -225,6 +231,7 @@ impl World<'_> {
                 }
             }
             Event::Damage => self.damage(),
+            Event::Restored => self.applier.restored(&self.source, self.now),
             Event::Replan(table) => {
                 let table = TableId(table);
                 self.source.replan(table, self.now);
