@@ -78,6 +78,36 @@ fn a_tap_on_standard_input_is_judged_to_its_end() {
     }
 }
 
+/// A log that is left for another: what it told last never happened, and the target was restored with its source.
+#[test]
+fn a_tap_with_two_lines_of_its_source_is_judged_by_the_newer_one() {
+    let insert = |(offset, id, lsn, seconds): (u64, u64, u64, u64)| {
+        let source = json!({"connector": "postgresql", "name": "shop", "schema": "public", "table": "orders", "lsn": lsn + 8,
+            "sequence": format!("[\"{lsn}\",\"{}\"]", lsn + 8), "ts_ms": 1_790_000_000_000u64 + seconds * 1000});
+        let payload = json!({"op": "c", "before": null, "after": {"id": id, "name": "n"}, "source": source});
+        line("t", offset, Some(&json!({"id": id})), &payload)
+    };
+    let old = [(0, 1, 1000, 0), (1, 2, 2000, 1), (2, 3, 3000, 2)];
+    let new = [(3, 4, 1500, 10), (4, 5, 1600, 11), (5, 6, 1700, 12), (6, 7, 1800, 13)];
+    let again = [(3, 2, 2000, 1), (4, 3, 3000, 2), (5, 4, 4000, 10), (6, 5, 5000, 11)];
+    for (then, rows, expected, complete) in [
+        (new, "(1), (4), (5), (6)", [("coverage_gap", json!(null)), ("missing_row", json!({"id": 7}))].to_vec(), false),
+        (again, "(1), (2), (3), (4)", [("missing_row", json!({"id": 5}))].to_vec(), true),
+    ] {
+        let statements = format!(
+            "create table orders (id integer primary key, name text default 'n'); insert into orders (id) values {rows}"
+        );
+        let shop = shop(old.into_iter().chain(then).map(insert), &statements);
+        let ended =
+            afterimage(shop.path(), &["audit", "--tap", "file:e.jsonl", "--target", "sqlite:t.db", "-o", "json"], &[]);
+        let report: Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{}{}", ended.out, ended.err));
+        let expected: Vec<(Value, Value)> = expected.into_iter().map(|(kind, key)| (json!(kind), key)).collect();
+        assert_eq!(findings(&report), expected, "{}", ended.err);
+        assert_eq!(report["summary"]["complete"], json!(complete), "{}", ended.out);
+        assert_eq!(ended.code, Some(if complete { 1 } else { 2 }), "{}", ended.err);
+    }
+}
+
 #[test]
 fn a_tap_that_fails_before_its_end_is_never_verified() {
     let packed = gzip(&task().map(|line| line + "\n").collect::<String>());
