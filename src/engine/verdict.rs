@@ -298,6 +298,8 @@ fn extended(stated: &Finding, new: Finding) -> Finding {
         *latest = Some(newer.at).max(*latest);
     }
     (*observed, *columns) = (now, differ);
-    *versions_behind = (*versions_behind).max(behind);
+    // What was only suspected may have been read with another content.
+    let known = if stated.state == State::Suspected { 0 } else { *versions_behind };
+    *versions_behind = known.max(behind);
     finding
 }
