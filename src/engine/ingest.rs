@@ -407,7 +407,8 @@ impl Engine {
         self.not_covered(Position { partition, offset: expected }, detail, format!("the log now ends at {end}"));
     }
 
-    pub(super) fn not_covered(&mut self, at: Position, detail: String, evidence: String) {
+    /// States it, and gives back what was stated.
+    pub(super) fn not_covered(&mut self, at: Position, detail: String, evidence: String) -> Finding {
         let finding = Finding {
             kind: Kind::CoverageGap,
             cause: Cause::Unknown,
@@ -420,6 +421,7 @@ impl Engine {
             observations: 1,
         };
         self.state(&finding);
+        finding
     }
 
     /// Chains that cross a gap may lack versions: they cannot be judged.

@@ -9,7 +9,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{PartitionId, Position, Tick, Waymark};
+use crate::model::finding::Finding;
+use crate::model::{PartitionId, Position, SourceTime, Tick, Waymark};
 
 use super::chain::{Base, Version};
 use super::course::{Course, Departure, Mark, Step};
@@ -28,6 +29,10 @@ const CONNECTORS: usize = 8;
 /// Rewound connectors known at once. Past it the first is forgotten: should a partition be read again from before its source
 /// was rewound, that is noticed and said once more.
 const REWOUND_KNOWN: usize = 64;
+
+/// A connector whose source seems to be rewound again so soon, by the source's clock, publishes several logs at once: sources
+/// that share one name.
+const AGAIN_MS: i64 = 600_000;
 
 /// How long a row of the new log is no witness before something was verified of it. What is done again after a rewind often
 /// leaves rows as the old log left them, so that such a row says nothing of which of the two was applied. At least; twice the
@@ -59,6 +64,10 @@ enum Begin {
 pub(super) struct Rewound {
     /// When it was seen.
     since: Tick,
+    /// When the first change of the new log was committed.
+    began: SourceTime,
+    /// What was stated of it.
+    told: Option<Finding>,
     /// Until then rows may stand at the target as the old log left them.
     doubted_until: Tick,
     /// Partitions that are not named hold perhaps nothing but the old log as yet.
@@ -80,6 +89,12 @@ impl Engine {
     pub(super) fn follow(&mut self, change: &Tracked) -> Line {
         let Some(waymark) = change.waymark else { return Line::Current };
         let at = change.at;
+        if self.several.contains(&waymark.connector) {
+            if self.is_wide() {
+                self.hold_while_doubtful(at.partition);
+            }
+            return Line::Current;
+        }
         if let Some(rewound) = self.rewound.get_mut(&waymark.connector)
             && rewound.line(at) == Line::Old
         {
@@ -157,7 +172,12 @@ impl Engine {
     }
 
     fn left_log(&mut self, connector: u64, partition: PartitionId, left: &Departure) {
-        self.say_left(partition, left);
+        let soon = |known: &Rewound| left.new.committed_at.0.saturating_sub(known.began.0) < AGAIN_MS;
+        if self.rewound.get(&connector).is_some_and(soon) {
+            self.has_several(connector, partition);
+            return;
+        }
+        let told = self.say_left(partition, left);
         if self.rewound.len() >= REWOUND_KNOWN && !self.rewound.contains_key(&connector) {
             let first = self.rewound.iter().min_by_key(|(_, rewound)| rewound.since).map(|(known, _)| *known);
             first.map(|first| self.rewound.remove(&first));
@@ -173,7 +193,8 @@ impl Engine {
         }
         self.truncates.retain(|_, truncate| !partitions.contains(&truncate.partition));
         let doubted = DOUBTED.max(self.measures.lags.largest() * 2);
-        let rewound = Rewound { since: self.now, doubted_until: self.now + doubted, begins };
+        let (since, began) = (self.now, left.new.committed_at);
+        let rewound = Rewound { since, began, told, doubted_until: self.now + doubted, begins };
         self.leave_old_log(&partitions, &rewound);
         self.rewound.insert(connector, rewound);
         self.prove_anew(&partitions);
@@ -187,7 +208,31 @@ impl Engine {
         self.hold_commits(Position { partition, offset: left.old.offset });
     }
 
-    fn say_left(&mut self, partition: PartitionId, left: &Departure) {
+    /// Several sources write under one name, so that places say nothing. A partition keeps its own order; under a wider one
+    /// nothing is told any more.
+    fn has_several(&mut self, connector: u64, partition: PartitionId) {
+        if let Some(told) = self.rewound.remove(&connector).and_then(|known| known.told) {
+            self.withdraw(told);
+        }
+        if self.several.len() >= REWOUND_KNOWN {
+            self.several.pop_first();
+        }
+        self.several.insert(connector);
+        for known in self.partitions.values_mut() {
+            known.courses.retain(|course| course.connector != connector);
+        }
+        let why = format!(
+            "{} holds changes of several logs under one connector's name: give each source a name of its own (Debezium: \
+             `topic.prefix`), else it cannot be told whether one of them is rewound",
+            self.images.partition_name(partition)
+        );
+        match self.is_wide() {
+            true => self.order_is_unsound(why),
+            false => self.say(Output::Note(Note::Frozen { partition: Some(partition), why })),
+        }
+    }
+
+    fn say_left(&mut self, partition: PartitionId, left: &Departure) -> Option<Finding> {
         let Departure { old, new, from } = left;
         let mark = |mark: &Mark| {
             let (place, at) = (self.place(partition, mark.offset), mark.committed_at.rfc3339());
@@ -199,14 +244,14 @@ impl Engine {
             let why =
                 format!("another server took over: its log goes on at {new_mark} after {old_mark} of the one before");
             self.say(Output::Note(Note::Frozen { partition: Some(partition), why }));
-            return;
+            return None;
         }
         let detail = format!(
             "the source was rewound: its log reached {old_mark} and then goes on at {new_mark}; what it published behind that \
              place, here {range}, may never have happened"
         );
         let evidence = "places in the source's log went back while commit times went on".to_owned();
-        self.not_covered(Position { partition, offset: new.offset }, detail, evidence);
+        Some(self.not_covered(Position { partition, offset: new.offset }, detail, evidence))
     }
 
     /// What is open of the old log ends without a verdict.

@@ -112,21 +112,30 @@ impl Engine {
         }
         self.soundness.demoted = true;
         self.say(Output::Note(Note::Demoted { why: why.clone() }));
+        let evidence = "two rows that were wrong below the committed position healed to exactly their own version";
+        self.is_unsound(why, evidence);
+        self.forget_commits();
+    }
+
+    /// Source positions do not compare, though an order by them is declared.
+    pub(super) fn order_is_unsound(&mut self, why: String) {
+        self.is_unsound(why, "places in the source's log go back and forth");
+    }
+
+    fn is_unsound(&mut self, detail: String, evidence: &str) {
         let finding = Finding {
             kind: Kind::EvidenceUnsound,
             cause: Cause::Unknown,
             state: State::Open,
             proof: None,
-            subject: Subject::Scope { at: None, detail: why },
-            evidence: "two rows that were wrong below the committed position healed to exactly their own version"
-                .into(),
+            subject: Subject::Scope { at: None, detail },
+            evidence: evidence.to_owned(),
             first_seen: self.now,
             last_seen: self.now,
             observations: 2,
         };
         self.state(&finding);
         self.stated.unsound = Some(finding);
-        self.forget_commits();
     }
 
     /// What committed positions made suspect is suspect no more.

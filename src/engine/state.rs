@@ -93,6 +93,8 @@ pub struct Engine {
     pub(super) truncates: Truncates,
     /// Connectors whose source was rewound.
     pub(super) rewound: BTreeMap<u64, Rewound>,
+    /// Connectors under whose name several sources write.
+    pub(super) several: BTreeSet<u64>,
     /// The plan under which the versions of each table are held; those not named are under their first.
     pub(super) plans: BTreeMap<TableId, PlanEpoch>,
     pub(super) foreign: Foreign,
@@ -130,6 +132,7 @@ impl Engine {
             measures: Measures::default(),
             truncates: Truncates::new(),
             rewound: BTreeMap::new(),
+            several: BTreeSet::new(),
             plans: BTreeMap::new(),
             foreign: Foreign::default(),
             letters: Letters::default(),

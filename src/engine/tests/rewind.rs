@@ -231,3 +231,37 @@ fn a_file_whose_log_was_rewound_is_judged_by_the_new_one() {
     ));
     assert_eq!(bench.said, ["open coverage_gap @1", "open missing_row unknown assumed @4"]);
 }
+
+#[test]
+fn sources_that_share_one_name_are_not_rewound() {
+    for order in [Order::Partition, Order::Table] {
+        let mut bench = Bench::committed().with(|options| options.order = order);
+        bench.run("named");
+        for key in 1..12 {
+            bench.run(&format!(
+                "rewound {}
+                 applied insert {key} 1/1
+                 wait 1",
+                if key % 2 == 0 { 500 + key } else { 9000 + key }
+            ));
+        }
+        bench.run(
+            "insert 50 10/20
+             commit all
+             wait 200",
+        );
+        let told = ["open coverage_gap @1", "healed coverage_gap @1"];
+        let more = match order {
+            Order::Table => "open evidence_unsound",
+            Order::Partition | Order::Key | Order::Pipeline => "open missing_row unknown committed @11",
+        };
+        assert_eq!(bench.said[..2], told, "{order:?}");
+        assert!(bench.said[2..].iter().any(|line| line.starts_with(more)), "{order:?}: {:?}", bench.said);
+        assert_eq!(
+            bench.said.iter().filter(|line| line.contains("coverage_gap")).count(),
+            2,
+            "{order:?}: {:?}",
+            bench.said
+        );
+    }
+}
