@@ -5,7 +5,7 @@
 //! cargo bench --bench reach                                        # from memory only
 //! AFTERIMAGE_BENCH_BROKER=127.0.0.1:9092 cargo bench --bench reach  # and from a broker
 //! AFTERIMAGE_BENCH_PG=postgres://… cargo bench --bench reach        # and lookups
-//! cargo bench --bench reach -- memory changes avro broker idle lookup   # only those named
+//! cargo bench --bench reach -- memory changes avro protobuf broker idle lookup   # only those named
 //! ```
 //! Prints one JSON object a line. Topics and tables it makes are its own and are removed.
 #![allow(
@@ -21,6 +21,7 @@ mod idle;
 mod lookup;
 mod memory;
 mod process;
+mod protobuf;
 mod record;
 
 fn main() {
@@ -38,6 +39,9 @@ fn main() {
     }
     if wanted("avro") {
         avro::changes_per_second();
+    }
+    if wanted("protobuf") {
+        protobuf::changes_per_second();
     }
     if wanted("broker") {
         match &broker {

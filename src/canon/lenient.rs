@@ -1,6 +1,8 @@
 //! The slow path: two cells whose canonical forms differ are called different only if no documented rendering makes them
 //! one value and nothing is left open.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
@@ -36,7 +38,7 @@ pub(super) fn compare(
             return Some(Compared::Incomparable);
         }
     };
-    if wanted == seen || absent_means(expected, &seen) {
+    if wanted == seen || absent_means(form, (expected, typing), &seen) {
         return Some(Compared::Equal);
     }
     if wanted == Canonical::Null || seen == Canonical::Null {
@@ -54,7 +56,8 @@ pub(super) fn compare(
         Form::Bytes(_) => byte_texts((expected, typing), &seen),
         Form::Array(element) => arrays(element, (expected, typing), (observed, observed_typing)),
         Form::Bool | Form::Date | Form::Uuid | Form::Json => Compared::Different,
-        Form::Bits | Form::Interval | Form::Address | Form::Hstore => Compared::Different,
+        Form::Hstore => maps((expected, typing), &seen),
+        Form::Bits | Form::Interval | Form::Address => Compared::Different,
         Form::Point | Form::Geometry | Form::Range(_) => Compared::Different,
     })
 }
@@ -78,12 +81,36 @@ fn arrays(element: &Form, (expected, typing): (&Cell, Typing), (observed, seen):
     }
 }
 
-/// A sender that leaves out nulls leaves out empty values too.
-fn absent_means(expected: &Cell, seen: &Canonical<'_>) -> bool {
-    match (expected, seen) {
-        (Cell::Absent, Canonical::Text(text)) => text.is_empty(),
-        (Cell::Absent, Canonical::Bytes(bytes)) => bytes.is_empty(),
-        _ => false,
+/// A map of a sender of no declared types (Protobuf's) has an empty text for null.
+fn maps((expected, typing): (&Cell, Typing), seen: &Canonical<'_>) -> Compared {
+    let (Cell::Opaque(pair), Typing::Bare, Canonical::Json(seen)) = (expected, typing, seen) else {
+        return Compared::Different;
+    };
+    let values = |text: &str| serde_json::from_str::<BTreeMap<String, Option<String>>>(text).ok();
+    let (Some(wanted), Some(seen)) = (values(&pair.1), values(seen)) else { return Compared::Different };
+    let blank = |pair: (String, Option<String>)| (pair.0, pair.1.unwrap_or_default());
+    equal_if(wanted.into_iter().map(blank).eq(seen.into_iter().map(blank)))
+}
+
+/// A sender that leaves out nulls leaves out empty values too; a sender of no declared types (Protobuf's) every zero, and
+/// lists and maps of nothing.
+fn absent_means(form: &Form, (expected, typing): (&Cell, Typing), seen: &Canonical<'_>) -> bool {
+    let Cell::Absent = expected else { return false };
+    let leaves_out_zeros = typing == Typing::Bare;
+    match seen {
+        Canonical::Text(text) => {
+            text.is_empty() || leaves_out_zeros && matches!((form, &**text), (Form::Array(_), "[]"))
+        }
+        Canonical::Bytes(bytes) => bytes.is_empty(),
+        Canonical::Json(text) => leaves_out_zeros && matches!(&**text, "[]" | "{}"),
+        Canonical::Bool(value) => leaves_out_zeros && !value,
+        Canonical::Int(value) | Canonical::Date(value) | Canonical::Time(value) => leaves_out_zeros && *value == 0,
+        Canonical::Float(_) | Canonical::Decimal(_) => leaves_out_zeros && as_float(seen) == Some(0.0),
+        // A zero of a moment is read in the zone of whoever applied it.
+        Canonical::Local(secs, nanos) | Canonical::Instant(secs, nanos) => {
+            leaves_out_zeros && secs.abs() <= WIDEST_ZONE_SECS && *nanos == 0
+        }
+        Canonical::Null | Canonical::Infinity(_) | Canonical::Uuid(_) => false,
     }
 }
 

@@ -85,7 +85,7 @@ pub struct Source {
     /// heartbeat:SCHEMA.TABLE.COLUMN, inferred, assumed
     #[arg(long, value_name = "HOW")]
     pub applied: Vec<String>,
-    /// Schema registry of Avro records, as decode.registry in a configuration
+    /// Registry of the records' schemas, as decode.registry in a configuration
     #[arg(long, value_name = "URL")]
     pub registry: Option<String>,
     /// Only this pipeline; without a file, the name it is given
@@ -200,7 +200,7 @@ pub struct Decode {
     /// Configuration file (TOML)
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Schema registry of Avro records, as decode.registry in a configuration
+    /// Registry of the records' schemas, as decode.registry in a configuration
     #[arg(long, value_name = "URL")]
     pub registry: Option<String>,
     /// Only this pipeline

@@ -1,9 +1,11 @@
 //! The decoder of a tap: tells each record's format, or holds it to the declared one.
 
-use super::avro::{Framed, framed};
+use std::sync::Arc;
+
 use super::canal::Canal;
-use super::debezium::{Debezium, Letter, Likeness, Unread};
+use super::debezium::{Debezium, Letter, Likeness, Schema, Unframed, Unread};
 use super::dms::Dms;
+use super::frame::{Framed, framed};
 use super::json;
 use super::maxwell::Maxwell;
 use super::sniff::{self, Shape};
@@ -166,23 +168,14 @@ impl Decoder for Reader {
 
     fn decode<'a>(&mut self, topic: &str, record: Record<'a>) -> Result<Understood<'a>, Wanted> {
         self.last = Format::Auto;
-        let text = match record.value.map(|value| self.text(&record, value)) {
+        let text = match record.value.map(|value| readable(&record, value)) {
             None if !self.holds_rows(topic) => return Ok(Understood::Tombstone),
             None => None,
             Some(Ok(text)) => Some(text),
             Some(Err(Value::Framed(framed))) => return self.framed(topic, &record, framed),
             Some(Err(Value::Unread(reason))) => return Ok(reject(reason)),
         };
-        let key = match self.debezium.framed_key(self.options.schemas, &record)? {
-            Some(Ok(key)) => Some(key),
-            Some(Err(reason)) => return Ok(reject(reason)),
-            None => None,
-        };
-        let letter = Letter { topic, record: &record, key };
-        Ok(match text {
-            Some(text) => self.understand(&letter, text),
-            None => self.absent(&letter),
-        })
+        self.text((topic, &record), text, None)
     }
 }
 
@@ -193,19 +186,39 @@ enum Value<'a> {
     Unread(String),
 }
 
+/// A value as text.
+fn readable<'a>(record: &Record<'a>, value: &'a [u8]) -> Result<&'a str, Value<'a>> {
+    match framed(record, Part::Value, value) {
+        Some(Ok(framed)) => return Err(Value::Framed(framed)),
+        Some(Err(reason)) => return Err(Value::Unread(reason)),
+        None => {}
+    }
+    if let Some(framing) = sniff::framing(value) {
+        return Err(Value::Unread(format!("{framing}; not read by this version")));
+    }
+    simdutf8::compat::from_utf8(value).map_err(|error| {
+        let at = error.valid_up_to();
+        Value::Unread(format!("neither UTF-8 text nor a known binary form: byte {at}"))
+    })
+}
+
 impl Reader {
-    fn text<'a>(&self, record: &Record<'a>, value: &'a [u8]) -> Result<&'a str, Value<'a>> {
-        match framed(record, Part::Value, value) {
-            Some(Ok(framed)) => return Err(Value::Framed(framed)),
-            Some(Err(reason)) => return Err(Value::Unread(reason)),
-            None => {}
-        }
-        if let Some(framing) = sniff::framing(value) {
-            return Err(Value::Unread(format!("{framing}; not read by this version")));
-        }
-        simdutf8::compat::from_utf8(value).map_err(|error| {
-            let at = error.valid_up_to();
-            Value::Unread(format!("neither UTF-8 text nor a known binary form: byte {at}"))
+    /// Understands a value that is text, or null. Its schema, where a registry has that.
+    fn text<'a>(
+        &mut self,
+        (topic, record): (&str, &Record<'a>),
+        text: Option<&'a str>,
+        schema: Option<Arc<Schema>>,
+    ) -> Result<Understood<'a>, Wanted> {
+        let key = match self.debezium.framed_key(self.options.schemas, topic, record)? {
+            Some(Ok(key)) => Some(key),
+            Some(Err(reason)) => return Ok(reject(reason)),
+            None => None,
+        };
+        let letter = Letter { topic, record, key, schema };
+        Ok(match text {
+            Some(text) => self.understand(&letter, text),
+            None => self.absent(&letter),
         })
     }
 
@@ -222,12 +235,18 @@ impl Reader {
                 Ok(reject(format!("its {id} is in a registry: set `decode.registry` to the address of that registry")))
             }
             (Format::Auto | Format::Debezium | Format::Flattened, Schemas::Registry) => {
-                let found = self.debezium.framed_format(value.id).unwrap_or(Format::Debezium);
-                self.last = found;
-                if declared == Format::Debezium && found == Format::Flattened {
-                    return Ok(reject(format!("{} where {} is declared", found.noun(), declared.title())));
+                self.last = Format::Debezium;
+                match self.debezium.decode_framed(topic, record, value)? {
+                    Unframed::Read(found, _) if declared == Format::Debezium && found == Format::Flattened => {
+                        self.last = found;
+                        Ok(reject(format!("{} where {} is declared", found.noun(), declared.title())))
+                    }
+                    Unframed::Read(found, understood) => {
+                        self.last = found;
+                        Ok(understood)
+                    }
+                    Unframed::Text(schema, text) => self.text((topic, record), Some(text), schema),
                 }
-                self.debezium.decode_framed(topic, record, value)
             }
         }
     }

@@ -10,17 +10,20 @@ mod canal;
 mod debezium;
 mod decimal;
 mod dms;
+mod frame;
 mod guess;
 mod json;
 mod keys;
 mod maxwell;
 mod memo;
 mod mysql;
+mod protobuf;
 mod row;
 mod scan;
 mod sniff;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use self::keys::{KeyRule, KeyRules};
 use crate::model::{Change, Definition, Record, Reject, SchemaId, Wanted};
@@ -31,7 +34,7 @@ pub enum Format {
     /// Sniffed for each record.
     #[default]
     Auto,
-    /// Debezium envelopes as JSON, with or without schemas, or as Avro whose schemas are in a registry.
+    /// Debezium envelopes as JSON, with or without schemas, or as Avro, Protobuf or JSON whose schemas are in a registry.
     Debezium,
     /// Rows alone, as Debezium's `ExtractNewRecordState` leaves them and other connectors write them; a null value is a delete.
     Flattened,

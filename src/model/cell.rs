@@ -87,8 +87,9 @@ impl fmt::Debug for Text<'_> {
 /// A typed value.
 ///
 /// Four kinds of nothing are kept apart: [`Cell::Null`] is a value; [`Cell::Absent`] was left out by a sender that
-/// leaves out nulls *and* empty values (AWS DMS by default); [`Cell::NotSent`] was not sent at all, so its value is
-/// unknown (an unchanged TOAST column, a partial update); [`Cell::Redacted`] was sent and is withheld from display.
+/// leaves out nulls *and* empty values (AWS DMS by default, Protobuf where fields do not tell whether they are set);
+/// [`Cell::NotSent`] was not sent at all, so its value is unknown (an unchanged TOAST column, a partial update);
+/// [`Cell::Redacted`] was sent and is withheld from display.
 ///
 /// Texts may be parts of the record that the cell was read from.
 #[derive(Debug, Clone, PartialEq)]

@@ -19,7 +19,7 @@ pub use key::{Key, TableId};
 pub use position::{PartitionId, Position};
 pub use record::{Batch, Record};
 pub use row::{Columns, Row, Typing};
-pub use schema::{Definition, SchemaId, Wanted};
+pub use schema::{Definition, Reference, SchemaId, Wanted};
 pub use table::{ColumnMeta, Dialect, TableMeta};
 pub use time::{SourceTime, Tick, Wall};
 pub use waymark::Waymark;

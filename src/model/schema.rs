@@ -66,18 +66,28 @@ impl fmt::Display for Wanted {
 /// What a registry holds under an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
-    /// The language it is written in, as registries name it: `AVRO`, `PROTOBUF`, `JSON`.
+    /// The language it is written in, as registries name it: `AVRO`, `PROTOBUF`, `JSON` (JSON Schema), `KCONNECT` (the JSON
+    /// form of Connect's own schemas).
     pub language: String,
     /// The schema.
     pub text: String,
     /// Schemas it refers to, each behind those that it refers to itself.
-    pub references: Vec<String>,
+    pub references: Vec<Reference>,
+}
+
+/// A schema that another one refers to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    /// The name under which it is referred to.
+    pub name: String,
+    /// The schema.
+    pub text: String,
 }
 
 impl Definition {
     /// Bytes of all its texts.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.text.len() + self.references.iter().map(String::len).sum::<usize>()
+        self.text.len() + self.references.iter().map(|one| one.name.len() + one.text.len()).sum::<usize>()
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use self::answer::Answer;
 pub use self::place::Numbers;
 use self::place::{Path, Place};
-use crate::model::{Definition, SchemaId};
+use crate::model::{Definition, Reference, SchemaId};
 
 /// A registry that has not answered by then is asked again, or another one.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -198,23 +198,24 @@ impl Inner {
     /// A schema and, before it, those that it refers to.
     async fn ask(&self, place: &Place, id: SchemaId) -> Result<Definition, RegistryError> {
         let path = place.schema(id, self.numbers).ok_or_else(|| self.no_such(id))?;
-        let (mut open, mut met, mut texts) = (vec![self.answer(place, &path, id).await?], Vec::new(), Vec::new());
-        let language = open[0].language.clone();
-        while let Some(last) = open.last_mut() {
+        let (mut met, mut texts) = (Vec::new(), Vec::new());
+        let mut open = vec![(String::new(), self.answer(place, &path, id).await?)];
+        let language = open[0].1.language.clone();
+        while let Some((_, last)) = open.last_mut() {
             match last.references.pop() {
-                Some(path) if met.contains(&path) => {}
-                Some(path) => {
-                    open.push(self.answer(place, &path, id).await?);
+                Some((_, path)) if met.contains(&path) => {}
+                Some((name, path)) => {
+                    open.push((name, self.answer(place, &path, id).await?));
                     met.push(path);
                 }
-                None => texts.extend(open.pop().map(|answer| answer.text)),
+                None => texts.extend(open.pop().map(|(name, answer)| Reference { name, text: answer.text })),
             }
-            if met.len() > REFERENCES || texts.iter().map(String::len).sum::<usize>() > SCHEMA_BYTES {
+            if met.len() > REFERENCES || texts.iter().map(|one| one.text.len()).sum::<usize>() > SCHEMA_BYTES {
                 let what = "it refers to more than can be read".to_owned();
                 return Err(RegistryError::Strange { place: place.name.clone(), what });
             }
         }
-        let text = texts.pop().unwrap_or_default();
+        let text = texts.pop().map(|own| own.text).unwrap_or_default();
         Ok(Definition { language, text, references: texts })
     }
 

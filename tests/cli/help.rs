@@ -66,7 +66,7 @@ fn run() {
           --applied <HOW>    Evidence of the applier's progress, best first; may be repeated:
                              kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred,
                              assumed
-          --registry <URL>   Schema registry of Avro records, as decode.registry in a configuration
+          --registry <URL>   Registry of the records' schemas, as decode.registry in a configuration
           --pipeline <NAME>  Only this pipeline; without a file, the name it is given
       -h, --help             Print help
 
@@ -92,7 +92,7 @@ fn audit() {
           --applied <HOW>        Evidence of the applier's progress, best first; may be repeated:
                                  kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred,
                                  assumed
-          --registry <URL>       Schema registry of Avro records, as decode.registry in a configuration
+          --registry <URL>       Registry of the records' schemas, as decode.registry in a configuration
           --pipeline <NAME>      Only this pipeline; without a file, the name it is given
           --as-of <WHEN>         The version that a key is judged against [default: end] [possible
                                  values: end]
@@ -139,7 +139,7 @@ fn decode() {
           --tap <URL>        The change stream: kafka://HOST:PORT/TOPIC[,TOPIC], file:PATH, or file:-
                              for standard input
       -c, --config <FILE>    Configuration file (TOML)
-          --registry <URL>   Schema registry of Avro records, as decode.registry in a configuration
+          --registry <URL>   Registry of the records' schemas, as decode.registry in a configuration
           --pipeline <NAME>  Only this pipeline
       -n, --records <N>      At most so many records
       -o, --output <FORMAT>  How to print [default: table on a terminal, else ndjson] [possible values:

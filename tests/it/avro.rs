@@ -33,6 +33,11 @@ async fn every_unapplied_delete_of_avro_is_named_by_its_offset() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_honest_sink_of_avro_into_mariadb_is_verified_to_the_end() {
+    stays_clean_by_committed_offsets(Plan::new("avro_maria", Dialect::MariaDb).avro()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_column_comes_in_mid_topic_and_a_frozen_registry_keeps_records_waiting() {
     let plan = Plan::new("avro_evolves", Dialect::Postgres).avro().alone();
     let plan = plan.source("provide.transaction.metadata", "true").source("heartbeat.interval.ms", "500");

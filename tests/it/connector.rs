@@ -37,6 +37,17 @@ impl Config {
     /// Keys and values as Avro in Confluent's framing, their schemas in the registry at this address.
     #[must_use]
     pub(crate) fn avro(self, registry: &str) -> Self {
+        let config = self.registered("io.apicurio.registry.utils.converter.AvroConverter", registry);
+        config.with("schema.name.adjustment.mode", "avro").with("field.name.adjustment.mode", "avro")
+    }
+
+    /// Keys and values as JSON that names its schema, which is in the registry at this address.
+    #[must_use]
+    pub(crate) fn registered_json(self, registry: &str) -> Self {
+        self.registered("io.apicurio.registry.utils.converter.ExtJsonConverter", registry)
+    }
+
+    fn registered(self, class: &str, registry: &str) -> Self {
         let own = [
             ("apicurio.registry.url", format!("{registry}/apis/registry/v2")),
             ("apicurio.registry.as-confluent", "true".to_owned()),
@@ -45,13 +56,11 @@ impl Config {
             ("apicurio.registry.auto-register", "true".to_owned()),
             ("apicurio.registry.find-latest", "true".to_owned()),
         ];
-        let config = ["key", "value"].into_iter().fold(self, |config, part| {
-            let class = "io.apicurio.registry.utils.converter.AvroConverter";
+        ["key", "value"].into_iter().fold(self, |config, part| {
             let config =
                 config.without(&format!("{part}.converter.schemas.enable")).with(&format!("{part}.converter"), class);
             own.iter().fold(config, |config, (key, value)| config.with(&format!("{part}.converter.{key}"), value))
-        });
-        config.with("schema.name.adjustment.mode", "avro").with("field.name.adjustment.mode", "avro")
+        })
     }
 
     fn without(mut self, key: &str) -> Self {

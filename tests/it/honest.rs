@@ -61,7 +61,7 @@ pub(crate) async fn stays_clean_by_committed_offsets(plan: Plan) {
     assert_eq!(pipeline.differences().await, []);
 
     let ends = verdict::ends(&pipeline);
-    assert_eq!(ends.values().sum::<i64>(), changes.iter().map(Change::records).sum::<i64>());
+    assert_eq!(ends.values().sum::<i64>(), pipeline.records_of(&changes));
     let status = wait_verified(&sidecar, &ends).await;
     let whole = sidecar.status().await.expect("the sidecar answers");
     assert_eq!(verdict::verified(&whole), ends);

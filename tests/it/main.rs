@@ -34,6 +34,7 @@ mod keyed_by_rule;
 mod mariadb_pipeline;
 mod patrol;
 mod paused_sink;
+mod registered;
 mod rig;
 mod secured;
 mod stuck_sink;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 mod moments;
+mod nothing;
 mod shapes;
 
 use super::*;

@@ -1,25 +1,9 @@
 //! Avro's binary encoding, read value by value. No length is believed that the bytes at hand do not bear out.
 
-use std::fmt;
+use crate::decode::frame::Break;
 
 /// Values that are walked over beyond what the bytes themselves could hold: types of no bytes are no work for ever.
 const SPARE_STEPS: usize = 65_536;
-
-/// Why bytes are not what their schema says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::decode) struct Break {
-    what: &'static str,
-    /// Bytes before it.
-    at: usize,
-}
-
-impl fmt::Display for Break {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, at byte {} behind the schema's id", self.what, self.at)
-    }
-}
-
-impl std::error::Error for Break {}
 
 /// A place in a datum.
 #[derive(Debug)]

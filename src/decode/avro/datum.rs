@@ -1,11 +1,9 @@
 //! A datum walked over by its schema: passed over, or written as Connect's `JsonConverter` would write it.
 
-use std::fmt::Write as _;
-
-use base64::Engine as _;
-
-use super::cursor::{Break, Cursor};
+use super::cursor::Cursor;
 use super::schema::{NodeId, Schema, Shape};
+use crate::decode::frame::Break;
+use crate::decode::written::{show, write_base64, write_float, write_text};
 
 /// Nesting beyond which a datum is refused: the same as of JSON.
 const MAX_DEPTH: usize = 127;
@@ -160,29 +158,4 @@ fn blocks(cursor: &mut Cursor<'_>, mut each: impl FnMut(&mut Cursor<'_>) -> Resu
             each(cursor)?;
         }
     }
-}
-
-fn show(out: &mut String, value: impl std::fmt::Display) {
-    // Writing to a text cannot fail.
-    let _ = write!(out, "{value}");
-}
-
-/// A float as JSON has it; the three values that JSON lacks as `JsonConverter` writes them.
-fn write_float<F: serde::Serialize>(out: &mut String, value: f64, finite: Option<F>) {
-    match finite.and_then(|value| serde_json::to_string(&value).ok()) {
-        Some(text) => out.push_str(&text),
-        None if value.is_nan() => out.push_str(r#""NaN""#),
-        None if value > 0.0 => out.push_str(r#""Infinity""#),
-        None => out.push_str(r#""-Infinity""#),
-    }
-}
-
-fn write_base64(out: &mut String, bytes: &[u8]) {
-    out.push('"');
-    base64::engine::general_purpose::STANDARD.encode_string(bytes, out);
-    out.push('"');
-}
-
-fn write_text(out: &mut String, text: &str) {
-    out.push_str(&serde_json::Value::from(text).to_string());
 }

@@ -81,8 +81,8 @@ impl Schema {
     /// What is wrong with it, as a fragment.
     pub(in crate::decode) fn read(definition: &Definition) -> Result<Schema, String> {
         let mut reading = Reading::default();
-        for text in &definition.references {
-            reading.text(text).map_err(|reason| format!("a schema it refers to: {reason}"))?;
+        for reference in &definition.references {
+            reading.text(&reference.text).map_err(|reason| format!("a schema it refers to: {reason}"))?;
         }
         let root = reading.text(&definition.text)?;
         Ok(Schema { nodes: reading.nodes, root })
@@ -276,9 +276,11 @@ fn notes(object: &Map<String, Value>) -> Option<Box<Notes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Reference;
 
     fn flaw(text: &str, references: &[&str]) -> String {
-        let references = references.iter().map(|text| (*text).to_owned()).collect();
+        let reference = |text: &&str| Reference { name: String::new(), text: (*text).to_owned() };
+        let references = references.iter().map(reference).collect();
         let definition = Definition { language: "AVRO".into(), text: text.into(), references };
         Schema::read(&definition).map_or_else(|reason| reason, |_| "none".to_owned())
     }

@@ -22,7 +22,7 @@ impl Debezium {
         let Some(data) = data else {
             return Err(fault("its `data` is no JSON object: set `data.serializer.type` of the converter to `json`"));
         };
-        self.decode_with(letter, data, |envelope| complete(envelope, &fields)).map_err(|unread| match unread {
+        self.decode_with(letter, (data, None), |envelope| complete(envelope, &fields)).map_err(|unread| match unread {
             Unread::Broken(reject) => Unread::Broken(reject),
             Unread::Other { complaint, .. } => fault(&complaint),
         })

@@ -4,11 +4,11 @@
 //! column an old row tells something only where the source logged that row whole; elsewhere the converter makes up what it
 //! did not get. What cannot be told is a reject, and no version of a key that may not exist.
 
-use super::Op;
 use super::facts::Images;
 use super::key::RecordKey;
 use crate::decode::json;
 use crate::decode::keys::KeyRule;
+use crate::model::Op;
 use crate::model::{Cell, Row};
 
 /// What a change does under the configured key.

@@ -105,7 +105,8 @@ impl<'a> Facts<'_, 'a> {
     fn forget_weak_nulls(&mut self) {
         let (Some(after), Some(declared)) = (&mut self.images.after, self.declared) else { return };
         for name in declared.weak_nulls {
-            if let Some(cell @ Cell::Null) = after.columns.index_of(name).and_then(|index| after.cells.get_mut(index)) {
+            let cell = after.columns.index_of(name).and_then(|index| after.cells.get_mut(index));
+            if let Some(cell @ (Cell::Null | Cell::Absent)) = cell {
                 *cell = Cell::NotSent;
             }
         }

@@ -14,7 +14,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::key::{self, RecordKey};
 use super::schema::{Declared, RowPlan};
 use super::source::{Field, Provenance, Said, Source};
-use super::{Debezium, Facts, Images, Letter, Meaning, Topic, Unread, Unwrapped, broken, reject, unwrap};
+use super::wrapping::{Unwrapped, unwrap};
+use super::{Debezium, Facts, Images, Letter, Meaning, Topic, Unread, broken, reject};
 use crate::decode::json;
 use crate::decode::memo::{Tables, recall};
 use crate::decode::{Options, Understood};
@@ -154,7 +155,8 @@ impl Debezium {
         let known = recall(&mut self.flat.known, &xxh3_64(letter.topic.as_bytes()));
         let last = &mut known.last;
         let Unwrapped { schema, payload, guessed } =
-            unwrap(&mut self.memory.schemas, &mut last.value_schema, text).map_err(|reason| broken(reason, None))?;
+            unwrap(&mut self.memory.schemas, &mut last.value_schema, (text, letter.schema.as_ref()))
+                .map_err(|reason| broken(reason, None))?;
         let other = |complaint| Unread::Other { payload, complaint };
         let plan = schema.as_deref().filter(|schema| !schema.envelope).map(|schema| &schema.plan);
         if schema.is_some() && plan.is_none() {
@@ -238,7 +240,7 @@ impl Debezium {
     }
 
     fn absent<'a>(&mut self, letter: &Letter<'_, 'a>) -> Result<Understood<'a>, Reject> {
-        let Letter { topic, record, key } = letter;
+        let Letter { topic, record, key, .. } = letter;
         let last = &mut recall(&mut self.flat.known, &xxh3_64(topic.as_bytes())).last;
         let record_key = match key {
             Some(framed) => Ok(framed.clone()),
@@ -326,7 +328,7 @@ impl Told {
             return Ok(Some(Op::Delete));
         }
         match told {
-            None | Some(Cell::Null) => Ok(None),
+            None | Some(Cell::Null | Cell::Absent) => Ok(None),
             Some(cell) => match cell.inside().and_then(Meaning::of) {
                 Some(Meaning::Row(op @ (Op::Insert | Op::Read | Op::Update | Op::Delete))) => Ok(Some(op)),
                 Some(Meaning::Row(Op::Truncate) | Meaning::Message) | None => {

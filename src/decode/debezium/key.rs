@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::schema::Schemas;
-use super::{Looks, Topic, Unwrapped, unwrap};
+use super::wrapping::{Unwrapped, unwrap};
+use super::{Looks, Topic};
 use crate::decode::guess::Tokens;
 use crate::decode::memo::Shapes;
 use crate::decode::row::Marks;
@@ -54,7 +55,20 @@ pub(super) fn read<'a>(
     if !text.trim_ascii_start().starts_with('{') {
         return Ok(unnamed(text));
     }
-    let Unwrapped { schema, payload, guessed } = unwrap(schemas, &mut last.key_schema, text)?;
+    let unwrapped = unwrap(schemas, &mut last.key_schema, (text, None))?;
+    let guessed = unwrapped.guessed;
+    match columns(unwrapped, last, shapes) {
+        Ok(RecordKey::Unnamed(_)) if guessed => {
+            last.key_schema = None;
+            read(Some(bytes), last, schemas, shapes)
+        }
+        read => read,
+    }
+}
+
+/// The columns of a key that is taken out of its wrapping.
+pub(super) fn columns<'a>(key: Unwrapped<'a>, last: &mut Topic, shapes: &mut Shapes) -> Result<RecordKey<'a>, String> {
+    let Unwrapped { schema, payload, .. } = key;
     if !payload.trim_ascii_start().starts_with('{') {
         return Ok(unnamed(payload));
     }
@@ -73,10 +87,6 @@ pub(super) fn read<'a>(
     let draft = looks.read(payload, plan).map(|(draft, _)| draft);
     let mut draft = match draft {
         Ok(Some(draft)) => draft,
-        Err(_) if guessed => {
-            last.key_schema = None;
-            return read(Some(bytes), last, schemas, shapes);
-        }
         Ok(None) | Err(_) => return Ok(RecordKey::Unnamed(payload.into())),
     };
     let columns = draft.columns(guess.as_ref(), shapes).map_err(|reason| format!("record key: {reason}"))?;

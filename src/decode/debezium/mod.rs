@@ -1,47 +1,55 @@
-//! Debezium envelopes as Connect's `JsonConverter` writes them, with and without schemas, and in Avro.
+//! Debezium envelopes as Connect's `JsonConverter` writes them, with and without schemas, and under schemas of a registry.
 //!
-//! Also the same without an envelope ([`flattened`]) and in one of CloudEvents ([`cloud`]). Not here: how Avro's bytes lie.
+//! Also the same without an envelope ([`flattened`]) and in one of CloudEvents ([`cloud`]). Not here: how the bytes of binary
+//! encodings lie.
 
-mod binary;
+mod avro;
+mod avro_rows;
 mod block;
 mod cells;
 mod cloud;
-mod columns;
 mod configured;
 mod envelope;
 mod facts;
 mod fast;
 mod flattened;
+mod framed;
+mod json_schema;
 mod key;
 #[cfg(test)]
 mod oracle;
 mod placeholder;
+mod protobuf;
+mod protobuf_rows;
 mod schema;
 mod source;
+mod told;
+mod wrapping;
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use self::binary::Told;
 use self::block::Block;
 use self::envelope::Envelope;
 use self::facts::{Facts, Images};
 use self::fast::{Layout, Learnt};
 pub(super) use self::flattened::Likeness;
+pub(super) use self::framed::Opened as Unframed;
 use self::key::RecordKey;
-use self::schema::{RowPlan, Schema, Schemas};
+pub(super) use self::schema::Schema;
+use self::schema::{RowPlan, Schemas};
 use self::source::Said as _;
 pub(super) use self::source::binlog_order;
+use self::told::Told;
+use self::wrapping::{Unwrapped, unwrap};
 use super::guess::{Spans, Tokens};
 use super::json::Undeclared;
 use super::keys::Keys;
 use super::memo::{Shapes, Tables, recall};
 use super::row::{self, AsWritten, Draft, Marks, ReadCell, RowSeed};
-use super::{Options, Understood, json, sniff};
+use super::{Options, Understood, json};
 use crate::model::change::TableName;
 use crate::model::{Columns, Op, Record, Reject, Row, Typing};
 
@@ -122,6 +130,8 @@ pub(super) struct Letter<'r, 'a> {
     pub(super) record: &'r Record<'a>,
     /// A key whose schema is in a registry.
     pub(super) key: Option<RecordKey<'a>>,
+    /// The schema of its value, where a registry has that.
+    pub(super) schema: Option<Arc<Schema>>,
 }
 
 /// Why a text is not a change of this format.
@@ -131,14 +141,6 @@ pub(super) enum Unread<'a> {
     Other { payload: &'a str, complaint: String },
     /// It is an envelope that cannot be understood.
     Broken(Reject),
-}
-
-/// A JSON text without the wrapping of `schemas.enable`.
-struct Unwrapped<'a> {
-    schema: Option<Arc<Schema>>,
-    payload: &'a str,
-    /// Whether the wrapping was taken to be that of the record before, and not scanned.
-    guessed: bool,
 }
 
 /// What an envelope was read with.
@@ -164,14 +166,14 @@ impl Debezium {
 
     /// Understands one value. Records of one topic look alike, so what the last one looked like is tried first.
     pub(super) fn decode<'a>(&mut self, letter: &Letter<'_, 'a>, text: &'a str) -> Result<Understood<'a>, Unread<'a>> {
-        self.decode_with(letter, text, |_| ())
+        self.decode_with(letter, (text, letter.schema.as_ref()), |_| ())
     }
 
     /// The same; `complete` adds what the value does not say itself.
     fn decode_with<'a>(
         &mut self,
         letter: &Letter<'_, 'a>,
-        text: &'a str,
+        (text, told): (&'a str, Option<&Arc<Schema>>),
         complete: impl FnOnce(&mut Envelope<'a>),
     ) -> Result<Understood<'a>, Unread<'a>> {
         let mut place = xxh3_64(letter.topic.as_bytes());
@@ -180,7 +182,7 @@ impl Debezium {
         }
         let last = recall(&mut self.topics, &place);
         let mut envelope = Envelope::default();
-        let opened = self.memory.open(last, &self.marks, text, &mut envelope)?;
+        let opened = self.memory.open(last, &self.marks, (text, told), &mut envelope)?;
         complete(&mut envelope);
         self.memory.interpret(last, opened, &mut envelope, (&mut self.keys, letter))
     }
@@ -192,11 +194,11 @@ impl Memory {
         &mut self,
         last: &mut Topic,
         marks: &Marks,
-        text: &'a str,
+        (text, told): (&'a str, Option<&Arc<Schema>>),
         envelope: &mut Envelope<'a>,
     ) -> Result<Opened<'a>, Unread<'a>> {
         let Unwrapped { schema, payload, guessed } =
-            unwrap(&mut self.schemas, &mut last.value_schema, text).map_err(|reason| broken(reason, None))?;
+            unwrap(&mut self.schemas, &mut last.value_schema, (text, told)).map_err(|reason| broken(reason, None))?;
         let plan = schema.as_deref().filter(|schema| schema.envelope).map(|schema| &schema.plan);
         let guess = plan.map(|plan| Arc::clone(&plan.columns)).or_else(|| last.row.clone());
         let mut layout = std::mem::take(&mut last.layout);
@@ -214,7 +216,7 @@ impl Memory {
             Err(_) if guessed => {
                 last.value_schema = None;
                 *envelope = Envelope::default();
-                self.open(last, marks, text, envelope)
+                self.open(last, marks, (text, told), envelope)
             }
             Err(error) => Err(Unread::Other { payload, complaint: json::complaint(&error) }),
         }
@@ -369,38 +371,4 @@ impl Meaning {
             _ => return None,
         })
     }
-}
-
-/// What `JsonConverter` writes with `schemas.enable`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wrapping<'a> {
-    #[serde(borrow)]
-    schema: Option<&'a RawValue>,
-    #[serde(borrow)]
-    payload: Option<&'a RawValue>,
-}
-
-/// Takes schema and payload apart. The schema is nearly always the one of the record before, byte for byte: then it
-/// is compared and not scanned.
-fn unwrap<'a>(schemas: &mut Schemas, last: &mut Option<Arc<Schema>>, text: &'a str) -> Result<Unwrapped<'a>, String> {
-    if let Some(schema) = last.as_ref()
-        && let Some(payload) = payload_after(text, &schema.text)
-    {
-        return Ok(Unwrapped { schema: Some(Arc::clone(schema)), payload, guessed: true });
-    }
-    if !matches!(sniff::first_field(text), Some("schema" | "payload")) {
-        return Ok(Unwrapped { schema: None, payload: text, guessed: false });
-    }
-    let Ok(Wrapping { schema, payload }) = serde_json::from_str(text) else {
-        return Ok(Unwrapped { schema: None, payload: text, guessed: false });
-    };
-    let schema = schema.map(|schema| schemas.of(schema.get())).transpose()?;
-    last.clone_from(&schema);
-    Ok(Unwrapped { schema, payload: payload.map_or("null", RawValue::get), guessed: false })
-}
-
-fn payload_after<'a>(text: &'a str, schema: &str) -> Option<&'a str> {
-    let rest = text.strip_prefix("{\"schema\":")?.strip_prefix(schema)?;
-    rest.strip_prefix(",\"payload\":")?.trim_end_matches(json::SPACE).strip_suffix('}')
 }

@@ -39,7 +39,7 @@ pub(super) struct Node {
 
 /// A schema, read.
 #[derive(Debug)]
-pub(super) struct Schema {
+pub(in crate::decode) struct Schema {
     /// As written in the record.
     pub(super) text: Box<str>,
     /// The columns of the row it describes: of an envelope's `after`, or of a key.
@@ -105,15 +105,20 @@ impl RowPlan {
 }
 
 impl Schema {
-    fn read(text: &str) -> Result<Schema, String> {
+    pub(super) fn read(text: &str) -> Result<Schema, String> {
         let root: Node = serde_json::from_str(text)
             .map_err(|error| format!("the record's schema cannot be read: {}", json::complaint(&error)))?;
+        Schema::of(&root, text)
+    }
+
+    /// The schema that a node is the root of.
+    pub(super) fn of(root: &Node, text: &str) -> Result<Schema, String> {
         let named = |name: &str| root.fields.iter().find(|node| node.field.as_deref() == Some(name));
         let is_row = |name: &str| named(name).is_some_and(|node| node.base == "struct");
         // In an event of CloudEvents the rows are all that there is.
         let is_data = root.fields.len() == 2 && is_row("before") && is_row("after");
         let envelope = is_data || named("op").is_some() && named("source").is_some();
-        let row = if envelope { named("after").or_else(|| named("before")) } else { Some(&root) };
+        let row = if envelope { named("after").or_else(|| named("before")) } else { Some(root) };
         let plan = row.map(RowPlan::of).transpose()?.unwrap_or_default();
         Ok(Schema { text: text.into(), plan, envelope })
     }

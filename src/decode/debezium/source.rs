@@ -130,7 +130,7 @@ impl<'c> Said<'c> for &'c Cell<'_> {
     }
 
     fn is_no(self) -> bool {
-        matches!(self, Cell::Bool(false) | Cell::Null) || self.inside() == Some("false")
+        matches!(self, Cell::Bool(false) | Cell::Null | Cell::Absent) || self.inside() == Some("false")
     }
 
     fn table(self, schema: Option<Self>, tables: &mut Tables) -> Option<TableName> {

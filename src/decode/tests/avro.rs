@@ -5,71 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::converter;
+use super::registry::{Captured, Registry, envelope, payload, wrapped};
 use super::*;
 use crate::model::schema::Part;
-
-/// A registry, and the records that name its schemas.
-#[derive(Default)]
-struct Registry(BTreeMap<SchemaId, Definition>);
-
-impl Registry {
-    /// A Connect schema and a value of it, as a framed record.
-    fn framed(&mut self, connect: &Value, value: &Value) -> Vec<u8> {
-        let mut record = self.frame(&converter::schema(connect));
-        converter::bytes(connect, value, &mut record);
-        record
-    }
-
-    fn frame(&mut self, avro: &Value) -> Vec<u8> {
-        let id = self.0.len() as u32 + 1;
-        self.put(id, "AVRO", &avro.to_string());
-        [[0].as_slice(), &id.to_be_bytes()].concat()
-    }
-
-    fn put(&mut self, id: u32, language: &str, text: &str) {
-        let definition = Definition { language: language.into(), text: text.into(), references: Vec::new() };
-        self.0.insert(SchemaId::Short(id), definition);
-    }
-
-    fn told(&self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>, headers: &Headers) -> String {
-        let options = Options { schemas: Schemas::Registry, ..Options::default() };
-        self.told_by(&mut *decoder(&options), topic, (key, value), headers)
-    }
-
-    /// What is understood, and before it which schemas it took.
-    fn told_by(
-        &self,
-        decoder: &mut dyn Decoder,
-        topic: &str,
-        (key, value): (Option<&[u8]>, Option<&[u8]>),
-        headers: &Headers,
-    ) -> String {
-        let mut batch = Batch::default();
-        let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_deref()));
-        batch.push((PartitionId(0), 0, None), key, value, headers);
-        for _ in 0..3 {
-            let record = batch.records().next().expect("one record was pushed");
-            match decoder.decode(topic, record) {
-                Ok(understood) => return told(&understood),
-                Err(wanted) => match self.0.get(&wanted.id) {
-                    Some(definition) => decoder.learn(wanted.id, definition),
-                    None => return format!("wants {wanted}"),
-                },
-            }
-        }
-        panic!("a schema that was told is wanted again")
-    }
-}
-
-type Headers = [(String, Option<Vec<u8>>)];
-
-/// A JSON text with its schema inside, taken apart.
-fn wrapped(text: &str) -> Option<(Value, Value)> {
-    let mut value: Value = serde_json::from_str(text).ok()?;
-    let schema = value.get_mut("schema").map(Value::take).filter(|schema| schema["type"] == "struct")?;
-    Some((schema, value["payload"].take()))
-}
 
 #[test]
 fn recorded_events_say_the_same_in_avro() {
@@ -100,34 +38,6 @@ fn recorded_events_say_the_same_in_avro() {
     for op in ["insert", "update", "delete", "truncate"] {
         assert!(compared.keys().any(|kind| kind.starts_with(op)), "{op} is not among {compared:?}");
     }
-}
-
-/// An envelope of a table with an id and one other column.
-fn envelope(column: &Value) -> Value {
-    let mut column = column.clone();
-    column["field"] = "v".into();
-    let id = json!({"type": "int64", "optional": false, "field": "id"});
-    let row = |field: &str| json!({"type": "struct", "optional": true, "name": "p.s.t.Value", "field": field, "fields": [id, column]});
-    let text = |field: &str| json!({"type": "string", "optional": true, "field": field});
-    let number = |field: &str| json!({"type": "int64", "optional": true, "field": field});
-    let source = json!({"type": "struct", "optional": false, "name": "io.debezium.connector.postgresql.Source",
-        "field": "source", "fields": [text("connector"), number("ts_ms"), text("snapshot"), text("schema"), text("table"),
-        number("lsn"), text("sequence")]});
-    let op = json!({"type": "string", "optional": false, "field": "op"});
-    json!({"type": "struct", "optional": false, "name": "p.s.t.Envelope", "version": 2,
-        "fields": [row("before"), row("after"), source, op]})
-}
-
-fn payload(op: &str, before: Value, after: Value) -> Value {
-    json!({"before": before, "after": after, "op": op, "source": {"connector": "postgresql", "ts_ms": 5,
-        "snapshot": "false", "schema": "public", "table": "t", "lsn": 16, "sequence": "[\"15\",\"16\"]"}})
-}
-
-#[derive(Deserialize)]
-struct Captured<'a> {
-    schema: Value,
-    #[serde(borrow)]
-    event: &'a serde_json::value::RawValue,
 }
 
 #[test]
@@ -298,7 +208,7 @@ fn what_cannot_be_read_says_why() {
     );
     let broken_key =
         registry.framed(&json!({"type": "struct", "fields": [{"type": "string", "field": "id"}]}), &json!({"id": "a"}));
-    registry.put(90, "PROTOBUF", "syntax");
+    registry.put(90, "XML", "syntax");
     registry.put(91, "AVRO", r#"{"type":"Money"}"#);
     let longer = [&value[..], b"x"].concat();
     for (key, value, expected) in [
@@ -307,7 +217,7 @@ fn what_cannot_be_read_says_why() {
         (
             None,
             b"\0\0\0\0\x5a",
-            "reject: debezium record: its schema 90 cannot be read: it is written in PROTOBUF; this version reads Avro",
+            "reject: debezium record: its schema 90 cannot be read: it is written in XML; this version reads AVRO, PROTOBUF, JSON and KCONNECT",
         ),
         (
             None,

@@ -7,7 +7,10 @@ mod debezium;
 mod dms;
 mod flattened;
 mod hostile;
+mod json_schema;
 mod maxwell;
+mod protobuf;
+mod registry;
 
 use std::sync::Arc;
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::cells::{Kind, kind, null_may_be_unsent};
+use super::framed::WireRow;
 use super::schema::{Declared, Node};
-use crate::decode::avro::{Break, Cursor, NO_BRANCH, NodeId, Notes, Schema, Shape};
+use crate::decode::avro::{Cursor, NO_BRANCH, NodeId, Notes, Schema, Shape};
 use crate::decode::decimal;
+use crate::decode::frame::Break;
 use crate::decode::json::{self, Flaw, Scalar};
 use crate::decode::row::Marks;
 use crate::model::{Cell, Columns, Row, Typing};
@@ -17,15 +19,6 @@ pub(super) struct AvroRows {
     columns: Box<[Column]>,
     weak_nulls: Box<[Box<str>]>,
     typing: Typing,
-}
-
-/// A row, as far as it could be understood.
-pub(super) struct AvroRow<'a> {
-    pub(super) row: Row<'a>,
-    /// Columns that carry the marker of "not sent".
-    pub(super) marked: Vec<u16>,
-    /// The first column whose value is not what it is declared to be.
-    pub(super) flaw: Option<String>,
 }
 
 #[derive(Debug)]
@@ -87,7 +80,7 @@ impl AvroRows {
         schema: &Schema,
         marks: &Marks,
         cursor: &mut Cursor<'a>,
-    ) -> Result<AvroRow<'a>, Break> {
+    ) -> Result<WireRow<'a>, Break> {
         let mut cells = Vec::with_capacity(self.columns.len());
         let (mut marked, mut flaw) = (Vec::new(), None);
         for (index, column) in self.columns.iter().enumerate() {
@@ -104,7 +97,7 @@ impl AvroRows {
                 }
             }
         }
-        Ok(AvroRow { row: Row::new(Arc::clone(&self.names), cells, self.typing), marked, flaw })
+        Ok(WireRow { row: Row::new(Arc::clone(&self.names), cells, self.typing), marked, flaw })
     }
 }
 

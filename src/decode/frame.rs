@@ -1,4 +1,9 @@
-//! Where a record names its schema: before its bytes, or in its headers.
+//! Where a record names its schema: before its bytes, in its headers, or beside its payload.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::model::schema::Part;
 use crate::model::{Record, SchemaId};
@@ -9,18 +14,53 @@ pub(in crate::decode) struct Framed<'a> {
     pub(in crate::decode) id: SchemaId,
     /// What the schema describes.
     pub(in crate::decode) body: &'a [u8],
+    /// Which of the schema's messages it is, where headers say so.
+    pub(in crate::decode) message: Message<'a>,
 }
+
+/// Which message of a schema with several is meant: Protobuf's are files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::decode) enum Message<'a> {
+    /// The body says it.
+    #[default]
+    InBody,
+    /// Its place, as Confluent writes it behind the id.
+    At(&'a [u8]),
+    /// Its name, as Apicurio writes it in a header of its own.
+    Named(&'a [u8]),
+}
+
+/// Why bytes are not what their schema says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::decode) struct Break {
+    pub(in crate::decode) what: &'static str,
+    /// Bytes before it.
+    pub(in crate::decode) at: usize,
+}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, at byte {} behind the schema's id", self.what, self.at)
+    }
+}
+
+impl std::error::Error for Break {}
 
 /// Header names of one part of a record.
 struct Names {
     confluent: &'static [u8],
     apicurio: &'static [u8],
+    message: &'static [u8],
 }
 
 fn names(part: Part) -> Names {
     match part {
-        Part::Key => Names { confluent: b"__key_schema_id", apicurio: b"apicurio.key." },
-        Part::Value => Names { confluent: b"__value_schema_id", apicurio: b"apicurio.value." },
+        Part::Key => {
+            Names { confluent: b"__key_schema_id", apicurio: b"apicurio.key.", message: b"apicurio.protobuf.type.key" }
+        }
+        Part::Value => {
+            Names { confluent: b"__value_schema_id", apicurio: b"apicurio.value.", message: b"apicurio.protobuf.type" }
+        }
     }
 }
 
@@ -33,10 +73,25 @@ pub(in crate::decode) fn framed<'a>(
     bytes: &'a [u8],
 ) -> Option<Result<Framed<'a>, String>> {
     match named_in_headers(record, part) {
-        Some(Ok(id)) => Some(Ok(Framed { id, body: bytes })),
+        Some(Ok((id, message))) => Some(Ok(Framed { id, body: bytes, message })),
         Some(Err(reason)) => Some(Err(reason)),
-        None => prefixed(bytes).map(Ok),
+        None => prefixed(bytes).or_else(|| beside(bytes)).map(Ok),
     }
+}
+
+/// As Apicurio's JSON converter writes it unless it is told not to. Which of Apicurio's numbers it is depends on its version.
+fn beside(bytes: &[u8]) -> Option<Framed<'_>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Beside<'a> {
+        #[serde(rename = "schemaId")]
+        id: u64,
+        #[serde(borrow)]
+        payload: &'a RawValue,
+    }
+    let text = bytes.starts_with(br#"{"schemaId":"#).then(|| simdutf8::basic::from_utf8(bytes).ok())??;
+    let Beside { id, payload } = serde_json::from_str(text).ok()?;
+    Some(Framed { id: SchemaId::Long(id), body: payload.get().as_bytes(), message: Message::InBody })
 }
 
 /// Numbers of 4 bytes begin at 1: where those are zero, 8 bytes are meant.
@@ -44,28 +99,36 @@ fn prefixed(bytes: &[u8]) -> Option<Framed<'_>> {
     match bytes {
         [0x00, 0, 0, 0, 0, rest @ ..] => {
             let (low, body) = rest.split_first_chunk::<4>()?;
-            Some(Framed { id: SchemaId::Long(u32::from_be_bytes(*low).into()), body })
+            Some(Framed { id: SchemaId::Long(u32::from_be_bytes(*low).into()), body, message: Message::InBody })
         }
         [0x00, rest @ ..] => {
             let (id, body) = rest.split_first_chunk::<4>()?;
-            Some(Framed { id: SchemaId::Short(u32::from_be_bytes(*id)), body })
+            Some(Framed { id: SchemaId::Short(u32::from_be_bytes(*id)), body, message: Message::InBody })
         }
         [0x01, rest @ ..] => {
             let (guid, body) = rest.split_first_chunk::<16>()?;
-            Some(Framed { id: SchemaId::Guid(*guid), body })
+            Some(Framed { id: SchemaId::Guid(*guid), body, message: Message::InBody })
         }
         _ => None,
     }
 }
 
-fn named_in_headers(record: &Record<'_>, part: Part) -> Option<Result<SchemaId, String>> {
+fn named_in_headers<'a>(record: &Record<'a>, part: Part) -> Option<Result<(SchemaId, Message<'a>), String>> {
     let names = names(part);
-    let mut found = None;
+    let (mut found, mut message) = (None, Message::InBody);
     for (name, value) in record.headers() {
         let told = match name.strip_prefix(names.apicurio) {
             Some(field) => apicurio(field, value),
-            None if name == names.confluent => Some(confluent(value)),
-            None => None,
+            None if name == names.confluent => Some(confluent(value).map(|(id, rest)| {
+                message = if rest.is_empty() { Message::InBody } else { Message::At(rest) };
+                id
+            })),
+            None => {
+                if let Some(value) = value.filter(|_| name == names.message) {
+                    message = Message::Named(value);
+                }
+                None
+            }
         };
         match told {
             Some(Err(reason)) => return Some(Err(reason)),
@@ -74,16 +137,19 @@ fn named_in_headers(record: &Record<'_>, part: Part) -> Option<Result<SchemaId, 
             None => {}
         }
     }
-    found.map(Ok)
+    found.map(|id| Ok((id, message)))
 }
 
-fn confluent(value: Option<&[u8]>) -> Result<SchemaId, String> {
-    match value {
-        Some([0x00, id @ ..]) => id.try_into().ok().map(|id| SchemaId::Short(u32::from_be_bytes(id))),
-        Some([0x01, guid @ ..]) => guid.try_into().ok().map(SchemaId::Guid),
+/// The id, and what stands behind it: of Protobuf the place of the message.
+fn confluent(value: Option<&[u8]>) -> Result<(SchemaId, &[u8]), String> {
+    let read = match value {
+        Some([0x00, rest @ ..]) => {
+            rest.split_first_chunk::<4>().map(|(id, rest)| (SchemaId::Short(u32::from_be_bytes(*id)), rest))
+        }
+        Some([0x01, rest @ ..]) => rest.split_first_chunk::<16>().map(|(guid, rest)| (SchemaId::Guid(*guid), rest)),
         Some(_) | None => None,
-    }
-    .ok_or_else(|| "its header of the schema's id is neither a number nor a GUID".to_owned())
+    };
+    read.ok_or_else(|| "its header of the schema's id is neither a number nor a GUID".to_owned())
 }
 
 /// What a header of Apicurio's serializers says; `None` where it says nothing of the schema.
