@@ -8,6 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -22,6 +23,9 @@ use crate::report::unverified::UnverifiedRange;
 
 /// How long a write waits for another process's write. Batches take milliseconds; a checkpoint on a slow disk, seconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it waits at first where SQLite does not wait by itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// Readers at a time: the web page, a command, one to spare.
 const READERS: u32 = 3;
@@ -60,7 +64,10 @@ impl Sqlite {
             return Ok(Sqlite { writer: pool.clone(), readers: pool, place: Held::InMemory });
         }
         create_private(options.get_filename());
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        // The change of a new file to WAL does not wait for another process that makes the same change.
+        let pace = ExponentialBuilder::default().with_min_delay(BUSY_PAUSE).with_total_delay(Some(BUSY_TIMEOUT));
+        let connect = || SqlitePoolOptions::new().max_connections(1).connect_with(options.clone());
+        let writer = connect.retry(pace).when(is_busy).await?;
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.create_if_missing(false));
         Ok(Sqlite { writer, readers, place: Held::InFile })
@@ -203,6 +210,11 @@ async fn save_watermarks(
             .await?;
     }
     transaction.commit().await
+}
+
+/// Whether another connection is in the way (`SQLITE_BUSY`, 5).
+fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "5")
 }
 
 async fn record_unverified(
