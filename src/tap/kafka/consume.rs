@@ -298,6 +298,12 @@ impl Loop {
         let (partition, expected, end) = (start.id, start.asked, start.bounds.high);
         self.outlet.event(TapEvent::Replaced { partition, expected, end });
         self.outlet.event(TapEvent::Assigned { partition, next });
+        let what = format!(
+            "`{}` ends at {}, before the offset {} that was to be read next",
+            start.name, start.bounds.high, start.asked
+        );
+        let hint = "the topic was made anew or its log cut off: reading begins again where the log begins; audit what lies between";
+        self.outlet.event(TapEvent::Failed(self.session.brokers.trouble(&what, hint, None)));
     }
 
     fn reached(&mut self, consumer: &BaseConsumer<Follower>) {

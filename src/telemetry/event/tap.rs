@@ -48,10 +48,7 @@ impl LogReplaced<'_> {
     pub fn emit(self) {
         counter!(name::COVERAGE_GAPS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
         let (pipeline, partition) = (self.pipeline, self.partition);
-        error!(
-            pipeline, %partition, expected = self.expected, end = self.end,
-            "the topic was made anew or its log cut off: reading begins again where the log begins; audit what lies between"
-        );
+        error!(pipeline, %partition, expected = self.expected, end = self.end, "the log was made anew or cut off");
     }
 }
 
