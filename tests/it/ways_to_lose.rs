@@ -32,7 +32,7 @@ async fn records_on_the_dead_letter_topic_are_rejected_rows() {
     let (plan, settings) = plan.letters();
     let findings = what_the_converter_skips_is_found(plan, &settings, "rejected_row").await;
     let evidence = findings[0]["evidence"].as_str().expect("evidence is a sentence");
-    assert!(evidence.contains("DataException in the VALUE_CONVERTER of "), "{evidence}");
+    assert!(evidence.contains("DataException in the KEY_CONVERTER of "), "{evidence}");
 }
 
 async fn what_the_converter_skips_is_found(plan: Plan, settings: &str, cause: &str) -> Vec<Value> {
