@@ -57,9 +57,14 @@ pub(crate) fn changes_per_second() {
 }
 
 fn decoder() -> Box<dyn decode::Decoder> {
+    taught("AVRO", [(KEY, KEYS), (VALUE, ENVELOPE)])
+}
+
+/// A decoder that knows these schemas, by their ids.
+pub(crate) fn taught(language: &str, schemas: [(u32, &str); 2]) -> Box<dyn decode::Decoder> {
     let mut decoder = decode::decoder(&decode::Options { schemas: Schemas::Registry, ..decode::Options::default() });
-    for (id, text) in [(KEY, KEYS), (VALUE, ENVELOPE)] {
-        let definition = Definition { language: "AVRO".into(), text: text.into(), references: Vec::new() };
+    for (id, text) in schemas {
+        let definition = Definition { language: language.into(), text: text.into(), references: Vec::new() };
         decoder.learn(SchemaId::Short(id), &definition);
     }
     decoder

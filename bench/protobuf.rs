@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use afterimage::decode::{self, Schemas};
-use afterimage::model::{Batch, Definition, PartitionId, SchemaId};
+use afterimage::decode::{self};
+use afterimage::model::{Batch, PartitionId};
 use prost_reflect::prost::Message as _;
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor};
 use protox::Compiler;
@@ -47,12 +47,7 @@ pub(crate) fn changes_per_second() {
 }
 
 fn decoder() -> Box<dyn decode::Decoder> {
-    let mut decoder = decode::decoder(&decode::Options { schemas: Schemas::Registry, ..decode::Options::default() });
-    for (id, text) in [(KEY, KEYS), (VALUE, ENVELOPE)] {
-        let definition = Definition { language: "PROTOBUF".into(), text: text.into(), references: Vec::new() };
-        decoder.learn(SchemaId::Short(id), &definition);
-    }
-    decoder
+    super::avro::taught("PROTOBUF", [(KEY, KEYS), (VALUE, ENVELOPE)])
 }
 
 struct Only(&'static str);

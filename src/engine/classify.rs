@@ -8,6 +8,7 @@ use super::chain::{Arrival, Base, Content, Version, kept};
 use super::event::Verified;
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx};
+use super::letters::Letter;
 use super::state::Engine;
 use super::suspect::Suspect;
 
@@ -124,7 +125,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn history(&self, case: &Case<'_>, seen: &SeenVersion, kind: Kind, suspect: &Suspect) -> History {
+    pub(super) fn history(
+        &self,
+        case: &Case<'_>,
+        seen: &SeenVersion,
+        (kind, letter): (Kind, Option<&Letter>),
+        suspect: &Suspect,
+    ) -> History {
         let expected = case.expected();
         let table = case.entry.key.table();
         let (lost_run, lost_run_keys) = self.lost_run(expected);
@@ -140,7 +147,7 @@ impl Engine {
         let (lost_run, lost_run_keys) = if verified { (1, 1) } else { (lost_run, lost_run_keys) };
         History {
             kind,
-            set_aside: self.set_aside(case, kind).is_some(),
+            set_aside: letter.is_some(),
             placeholder: case.observation.content.has_placeholder(),
             op_never_applied: !verified && self.gate.never_applied(table, expected.op),
             key_change: !verified && expected.in_key_change(),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::finding::{Cause, Finding, Kind, Proof, State, Subject};
+use crate::model::finding::{Cause, Finding, Kind, Proof, Subject};
 use crate::model::{Op, TableId};
 
 use super::chain::Base;
@@ -116,24 +116,13 @@ impl Engine {
             return;
         }
         let name = self.images.table_name(table);
-        let finding = Finding {
-            kind: Kind::EvidenceUnsound,
-            cause: Cause::ForeignWrite,
-            state: State::Open,
-            proof: None,
-            subject: Subject::Scope {
-                at: None,
-                detail: format!(
-                    "rows of {name} hold what no change of the tap wrote, and only rows tell how far the applier is: \
-                     what differs there cannot be judged until committed offsets or a heartbeat do"
-                ),
-            },
-            evidence: "the same content, of no known version, was read again after later changes were visible".into(),
-            first_seen: self.now,
-            last_seen: self.now,
-            observations: 1,
-        };
-        self.state(&finding);
-        self.stated.unsound = Some(finding);
+        let detail = format!(
+            "rows of {name} hold what no change of the tap wrote, and only rows tell how far the applier is: \
+             what differs there cannot be judged until committed offsets or a heartbeat do"
+        );
+        let evidence = "the same content, of no known version, was read again after later changes were visible";
+        let subject = Subject::Scope { at: None, detail };
+        let finding = Finding::open(Kind::EvidenceUnsound, subject, evidence.to_owned(), self.now);
+        self.is_unsound(Finding { cause: Cause::ForeignWrite, ..finding });
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::change::KeyChange;
-use crate::model::finding::{Cause, Finding, Kind, State, Subject};
+use crate::model::finding::{Finding, Kind, Subject};
 use crate::model::{Op, PartitionId, Position, TableId};
 
 use super::chain::{Arrival, Base, Chain, Content, Marks, MaskId, Version};
@@ -314,18 +314,8 @@ impl Engine {
         }
         self.counters.rejects += 1;
         let evidence = format!("the record at {} was read whole", self.place(at.partition, at.offset));
-        let finding = Finding {
-            kind: Kind::Undecodable,
-            cause: Cause::Unknown,
-            state: State::Open,
-            proof: None,
-            subject: Subject::Record { at, reason, table },
-            evidence,
-            first_seen: self.now,
-            last_seen: self.now,
-            observations: 1,
-        };
-        self.state(&finding);
+        let subject = Subject::Record { at, reason, table };
+        self.state(&Finding::open(Kind::Undecodable, subject, evidence, self.now));
     }
 
     pub(super) fn reached(&mut self, partition: PartitionId, next: u64) {
@@ -409,17 +399,8 @@ impl Engine {
 
     /// States it, and gives back what was stated.
     pub(super) fn not_covered(&mut self, at: Position, detail: String, evidence: String) -> Finding {
-        let finding = Finding {
-            kind: Kind::CoverageGap,
-            cause: Cause::Unknown,
-            state: State::Open,
-            proof: None,
-            subject: Subject::Scope { at: Some(at), detail },
-            evidence,
-            first_seen: self.now,
-            last_seen: self.now,
-            observations: 1,
-        };
+        let subject = Subject::Scope { at: Some(at), detail };
+        let finding = Finding::open(Kind::CoverageGap, subject, evidence, self.now);
         self.state(&finding);
         finding
     }

@@ -10,6 +10,13 @@ use super::classify::Case;
 use super::limit::LETTERS_KEPT;
 use super::state::Engine;
 
+/// A record that was set aside.
+#[derive(Debug)]
+pub(super) struct Letter {
+    at: Position,
+    why: Arc<str>,
+}
+
 /// Why records were set aside, by their positions.
 #[derive(Debug, Default)]
 pub(super) struct Letters {
@@ -31,9 +38,9 @@ impl Letters {
         }
     }
 
-    /// Why the record there was set aside, if it was.
-    pub(super) fn of(&self, at: Position) -> Option<&Arc<str>> {
-        self.why.get(&at)
+    /// The word on the record there, if it was set aside.
+    pub(super) fn of(&self, at: Position) -> Option<Letter> {
+        self.why.get(&at).map(|why| Letter { at, why: Arc::clone(why) })
     }
 }
 
@@ -46,22 +53,22 @@ impl Engine {
     /// What proves a finding, and that the record it expected was set aside, where that was told behind the finding.
     pub(super) fn named_since(&self, finding: &Finding) -> Option<String> {
         let Subject::Row { expected, .. } = &finding.subject else { return None };
-        let why = self.letters.of(expected.at).filter(|_| finding.cause != Cause::RejectedRow)?;
-        Some(self.with_letter(&finding.evidence, expected.at, why))
+        let letter = self.letters.of(expected.at).filter(|_| finding.cause != Cause::RejectedRow)?;
+        Some(self.with_letter(&finding.evidence, &letter))
     }
 
-    pub(super) fn with_letter(&self, proven: &str, at: Position, why: &str) -> String {
-        format!("{proven}; the dead-letter topic names {}: {why}", self.place(at.partition, at.offset))
+    pub(super) fn with_letter(&self, proven: &str, letter: &Letter) -> String {
+        let place = self.place(letter.at.partition, letter.at.offset);
+        format!("{proven}; the dead-letter topic names {place}: {}", letter.why)
     }
 
     /// The record that was set aside, and why, where that is what is wrong: it is the expected version, or one of those that a
     /// row of columns from several versions lacks.
-    pub(super) fn set_aside(&self, case: &Case<'_>, kind: Kind) -> Option<(Position, Arc<str>)> {
-        let letter = |at: Position| Some((at, Arc::clone(self.letters.of(at)?)));
-        letter(case.expected().at()).or_else(|| {
+    pub(super) fn set_aside(&self, case: &Case<'_>, kind: Kind) -> Option<Letter> {
+        self.letters.of(case.expected().at()).or_else(|| {
             let mixed = matches!(kind, Kind::TornRow | Kind::DivergedRow);
             let before = &case.entry.chain.versions()[..case.index];
-            before.iter().rev().filter(|_| mixed).find_map(|version| letter(version.at()))
+            before.iter().rev().filter(|_| mixed).find_map(|version| self.letters.of(version.at()))
         })
     }
 }
@@ -79,7 +86,8 @@ mod tests {
             letters.came(at(offset), "a reason".into());
         }
         letters.came(at(1), "another".into());
-        assert_eq!((letters.of(at(0)), letters.of(at(1)).map(|why| &**why)), (None, Some("another")));
+        let why = |offset| letters.of(at(offset)).map(|letter| letter.why);
+        assert_eq!((why(0), why(1).as_deref()), (None, Some("another")));
         assert_eq!(letters.why.len(), LETTERS_KEPT);
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::model::Tick;
-use crate::model::finding::{Cause, Finding, Kind, State, Subject};
+use crate::model::finding::{Finding, Kind, Subject};
 
 use super::event::{Node, Note, Output};
 use super::keys::KeyIx;
@@ -113,27 +113,23 @@ impl Engine {
         self.soundness.demoted = true;
         self.say(Output::Note(Note::Demoted { why: why.clone() }));
         let evidence = "two rows that were wrong below the committed position healed to exactly their own version";
-        self.is_unsound(why, evidence);
+        self.evidence_is_unsound(why, evidence);
         self.forget_commits();
     }
 
     /// Source positions do not compare, though an order by them is declared.
     pub(super) fn order_is_unsound(&mut self, why: String) {
-        self.is_unsound(why, "places in the source's log go back and forth");
+        self.evidence_is_unsound(why, "places in the source's log go back and forth");
     }
 
-    fn is_unsound(&mut self, detail: String, evidence: &str) {
-        let finding = Finding {
-            kind: Kind::EvidenceUnsound,
-            cause: Cause::Unknown,
-            state: State::Open,
-            proof: None,
-            subject: Subject::Scope { at: None, detail },
-            evidence: evidence.to_owned(),
-            first_seen: self.now,
-            last_seen: self.now,
-            observations: 2,
-        };
+    fn evidence_is_unsound(&mut self, detail: String, evidence: &str) {
+        let subject = Subject::Scope { at: None, detail };
+        let finding = Finding::open(Kind::EvidenceUnsound, subject, evidence.to_owned(), self.now);
+        self.is_unsound(Finding { observations: 2, ..finding });
+    }
+
+    /// States that evidence does not hold. The last word on it stands.
+    pub(super) fn is_unsound(&mut self, finding: Finding) {
         self.state(&finding);
         self.stated.unsound = Some(finding);
     }

@@ -130,16 +130,9 @@ impl Engine {
     fn stalled(&mut self, known: Option<Finding>, at: Position, standing: &[(PartitionId, u64, String)]) {
         let places: Vec<String> = standing.iter().map(|(_, _, why)| why.clone()).collect();
         let fresh = known.is_none();
-        let mut finding = known.unwrap_or_else(|| Finding {
-            kind: Kind::Stalled,
-            cause: Cause::Unknown,
-            state: State::Open,
-            proof: None,
-            subject: Subject::Scope { at: Some(at), detail: String::new() },
-            evidence: String::new(),
-            first_seen: self.now,
-            last_seen: self.now,
-            observations: 0,
+        let mut finding = known.unwrap_or_else(|| {
+            let subject = Subject::Scope { at: Some(at), detail: String::new() };
+            Finding { observations: 0, ..Finding::open(Kind::Stalled, subject, String::new(), self.now) }
         });
         if let Subject::Scope { detail, .. } = &mut finding.subject {
             *detail = format!("the applied watermark does not move: {}", places.join("; "));
@@ -198,20 +191,11 @@ impl Engine {
             (Some(known), Some(_)) => self.stated.suspended = Some(known),
             (None, Some((_, since, by))) => {
                 let scopes: Vec<String> = held.iter().map(|(scope, _, _)| self.scope_name(*scope)).collect();
-                let finding = Finding {
-                    kind: Kind::JudgingSuspended,
-                    cause: Cause::Unknown,
-                    state: State::Open,
-                    proof: None,
-                    subject: Subject::Scope {
-                        at: None,
-                        detail: format!("no verdicts on rows of {}: {}", scopes.join(", "), by.words()),
-                    },
-                    evidence: format!("verdicts have been held for {} s", now.since(*since).as_secs()),
-                    first_seen: *since,
-                    last_seen: now,
-                    observations: 1,
-                };
+                let detail = format!("no verdicts on rows of {}: {}", scopes.join(", "), by.words());
+                let evidence = format!("verdicts have been held for {} s", now.since(*since).as_secs());
+                let subject = Subject::Scope { at: None, detail };
+                let finding =
+                    Finding { first_seen: *since, ..Finding::open(Kind::JudgingSuspended, subject, evidence, now) };
                 self.state(&finding);
                 self.stated.suspended = Some(finding);
             }

@@ -1,6 +1,6 @@
 //! 6 ▸ A suspect becomes a finding, a finding heals: proof, statement, evidence.
 
-use crate::model::finding::{Cause, ColumnDifference, Finding, Kind, NamedVersion, Observed, Proof, State, Subject};
+use crate::model::finding::{Cause, ColumnDifference, Finding, NamedVersion, Observed, Proof, State, Subject};
 
 use super::cause::cause;
 use super::chain::Version;
@@ -194,9 +194,11 @@ impl Engine {
         let expected = case.expected();
         let seen = self.seen_version(&case);
         let kind = self.kind(&case, &seen);
+        let letter = self.set_aside(&case, kind);
+        let proven = self.proven(entry, floor, expected);
         Some(Finding {
             kind,
-            cause: cause(&self.history(&case, &seen, kind, suspect)),
+            cause: cause(&self.history(&case, &seen, (kind, letter.as_ref()), suspect)),
             state: if proof.is_some() { State::Open } else { State::Suspected },
             proof,
             subject: Subject::Row {
@@ -211,19 +213,14 @@ impl Engine {
                 columns: self.columns(&case),
                 versions_behind: seen.behind,
             },
-            evidence: self.evidence(&case, floor, kind),
+            evidence: match &letter {
+                Some(letter) => self.with_letter(&proven, letter),
+                None => proven,
+            },
             first_seen: suspect.first,
             last_seen: observation.ended,
             observations: suspect.count,
         })
-    }
-
-    fn evidence(&self, case: &Case<'_>, floor: Floor, kind: Kind) -> String {
-        let proven = self.proven(case.entry, floor, case.expected());
-        match self.set_aside(case, kind) {
-            Some((at, why)) => self.with_letter(&proven, at, &why),
-            None => proven,
-        }
     }
 
     fn proven(&self, entry: &Entry, floor: Floor, expected: &Version) -> String {

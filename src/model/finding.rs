@@ -281,3 +281,21 @@ pub struct Finding {
     /// How many reads agreed.
     pub observations: u32,
 }
+
+impl Finding {
+    /// One about something else than a row, open and seen once, at `now`. No read proves it, and nothing names its cause.
+    #[must_use]
+    pub fn open(kind: Kind, subject: Subject, evidence: String, now: Tick) -> Finding {
+        Finding {
+            kind,
+            cause: Cause::Unknown,
+            state: State::Open,
+            proof: None,
+            subject,
+            evidence,
+            first_seen: now,
+            last_seen: now,
+            observations: 1,
+        }
+    }
+}

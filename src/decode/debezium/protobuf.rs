@@ -269,16 +269,8 @@ fn typed<'a>(
         Scalar::Text => Some(Typed::Text(cursor.text()?)),
         Scalar::Bool => Some(Typed::Bool(cursor.varint()? != 0)),
         Scalar::Bytes | Scalar::Double | Scalar::Float => cursor.skip(number, wire).map(|()| None)?,
-        Scalar::Int32
-        | Scalar::Int64
-        | Scalar::Uint32
-        | Scalar::Uint64
-        | Scalar::Sint32
-        | Scalar::Sint64
-        | Scalar::Fixed32
-        | Scalar::Fixed64
-        | Scalar::Sfixed32
-        | Scalar::Sfixed64 => Some(Typed::Int(cursor.integer(scalar)?)),
+        // Places in logs beyond 63 bits are read back as they lie.
+        Scalar::Integer(integer) => Some(Typed::Int(cursor.integer(integer)? as i64)),
     })
 }
 

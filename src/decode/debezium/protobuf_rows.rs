@@ -208,8 +208,8 @@ impl Column {
             let part = message.field(number, 0).map(|at| &message.fields[at]);
             match part.map(|part| (part.kind, parts.iter().position(|name| **name == *part.name))) {
                 Some((Type::Scalar(Scalar::Bytes), _)) if wire == Wire::Length => unscaled = cursor.bytes()?,
-                Some((Type::Scalar(scalar), Some(place))) if wire == Wire::of(scalar) => {
-                    numbers[place] = cursor.integer(scalar)?;
+                Some((Type::Scalar(scalar @ Scalar::Integer(integer)), Some(place))) if wire == Wire::of(scalar) => {
+                    numbers[place] = cursor.integer(integer)? as i64;
                 }
                 Some(_) | None => cursor.skip(number, wire)?,
             }
@@ -263,16 +263,7 @@ fn zero(scalar: Scalar) -> Cell<'static> {
         Scalar::Bool => Cell::Bool(false),
         Scalar::Text => Cell::text(""),
         Scalar::Bytes => Cell::Bytes(Box::default()),
-        Scalar::Int32
-        | Scalar::Int64
-        | Scalar::Uint32
-        | Scalar::Uint64
-        | Scalar::Sint32
-        | Scalar::Sint64
-        | Scalar::Fixed32
-        | Scalar::Fixed64
-        | Scalar::Sfixed32
-        | Scalar::Sfixed64 => Cell::Int(0),
+        Scalar::Integer(_) => Cell::Int(0),
     }
 }
 
@@ -297,20 +288,11 @@ fn scalar_cell<'a>(scalar: Scalar, marks: &Marks, cursor: &mut Cursor<'a>) -> Re
         Scalar::Bool => Cell::Bool(cursor.varint()? != 0),
         Scalar::Double => Cell::Float64(cursor.double()?),
         Scalar::Float => Cell::Float32(cursor.float()?),
-        Scalar::Uint64 => unsigned(cursor.varint()?),
-        Scalar::Fixed64 => unsigned(cursor.fixed64()?),
-        Scalar::Int32
-        | Scalar::Int64
-        | Scalar::Uint32
-        | Scalar::Sint32
-        | Scalar::Sint64
-        | Scalar::Fixed32
-        | Scalar::Sfixed32
-        | Scalar::Sfixed64 => Cell::Int(cursor.integer(scalar)?),
+        Scalar::Integer(integer) => whole(cursor.integer(integer)?),
     }))
 }
 
-fn unsigned(value: u64) -> Cell<'static> {
+fn whole(value: i128) -> Cell<'static> {
     i64::try_from(value).map_or_else(|_| Cell::Decimal(value.to_string().into()), Cell::Int)
 }
 

@@ -1,6 +1,6 @@
 //! Protobuf's wire format, read field by field. No length is believed that the bytes at hand do not bear out.
 
-use super::schema::Scalar;
+use super::schema::{Integer, Scalar};
 use crate::decode::frame::Break;
 
 /// A place in a message.
@@ -24,15 +24,12 @@ impl Wire {
     /// As values of a type lie.
     pub(in crate::decode) fn of(scalar: Scalar) -> Wire {
         match scalar {
-            Scalar::Double | Scalar::Fixed64 | Scalar::Sfixed64 => Wire::Fixed64,
-            Scalar::Float | Scalar::Fixed32 | Scalar::Sfixed32 => Wire::Fixed32,
+            Scalar::Double | Scalar::Integer(Integer::Fixed64 | Integer::Sfixed64) => Wire::Fixed64,
+            Scalar::Float | Scalar::Integer(Integer::Fixed32 | Integer::Sfixed32) => Wire::Fixed32,
             Scalar::Text | Scalar::Bytes => Wire::Length,
-            Scalar::Int32
-            | Scalar::Int64
-            | Scalar::Uint32
-            | Scalar::Uint64
-            | Scalar::Sint32
-            | Scalar::Sint64
+            Scalar::Integer(
+                Integer::Int32 | Integer::Int64 | Integer::Uint32 | Integer::Uint64 | Integer::Sint32 | Integer::Sint64,
+            )
             | Scalar::Bool => Wire::Varint,
         }
     }

@@ -1,7 +1,7 @@
 //! Values as Connect's `JsonConverter` would write them, of columns that are carried as text.
 
 use super::cursor::{Cursor, Wire};
-use super::schema::{Field, Message, MessageId, Presence, Scalar, Schema, Type};
+use super::schema::{Field, Integer, Message, MessageId, Presence, Scalar, Schema, Type};
 use crate::decode::frame::Break;
 use crate::decode::written::{show, write_base64, write_float, write_text};
 
@@ -196,19 +196,7 @@ fn zero(kind: Type) -> String {
         Type::Scalar(Scalar::Text | Scalar::Bytes) => "\"\"",
         Type::Scalar(Scalar::Bool) => "false",
         Type::Scalar(Scalar::Double | Scalar::Float) => "0.0",
-        Type::Scalar(
-            Scalar::Int32
-            | Scalar::Int64
-            | Scalar::Uint32
-            | Scalar::Uint64
-            | Scalar::Sint32
-            | Scalar::Sint64
-            | Scalar::Fixed32
-            | Scalar::Fixed64
-            | Scalar::Sfixed32
-            | Scalar::Sfixed64,
-        )
-        | Type::Enum(_) => "0",
+        Type::Scalar(Scalar::Integer(_)) | Type::Enum(_) => "0",
         Type::Message(_) => "null",
     }
     .to_owned()
@@ -224,40 +212,31 @@ fn write_scalar(scalar: Scalar, cursor: &mut Cursor<'_>, out: &mut String) -> Re
             let value = cursor.float()?;
             write_float(out, f64::from(value), Some(value).filter(|value| value.is_finite()));
         }
-        Scalar::Uint64 => show(out, cursor.varint()?),
-        Scalar::Fixed64 => show(out, cursor.fixed64()?),
+        Scalar::Integer(integer) => show(out, cursor.integer(integer)?),
         Scalar::Bool => out.push_str(if cursor.varint()? == 0 { "false" } else { "true" }),
         Scalar::Text => write_text(out, cursor.text()?),
         Scalar::Bytes => write_base64(out, cursor.bytes()?),
-        Scalar::Int32
-        | Scalar::Int64
-        | Scalar::Uint32
-        | Scalar::Sint32
-        | Scalar::Sint64
-        | Scalar::Fixed32
-        | Scalar::Sfixed32
-        | Scalar::Sfixed64 => show(out, cursor.integer(scalar)?),
     }
     Ok(())
 }
 
 impl Cursor<'_> {
-    /// An integer of any type that fits 64 bits with a sign; the others are taken as they lie.
-    pub(in crate::decode) fn integer(&mut self, scalar: Scalar) -> Result<i64, Break> {
-        Ok(match scalar {
-            Scalar::Int32 => i64::from(self.varint()? as i32),
-            Scalar::Uint32 => i64::from(self.varint()? as u32),
-            Scalar::Sint32 => {
+    /// An integer of any type.
+    pub(in crate::decode) fn integer(&mut self, integer: Integer) -> Result<i128, Break> {
+        Ok(match integer {
+            Integer::Int32 => i128::from(self.varint()? as i32),
+            Integer::Int64 => i128::from(self.varint()? as i64),
+            Integer::Uint32 => i128::from(self.varint()? as u32),
+            Integer::Uint64 => i128::from(self.varint()?),
+            Integer::Sint32 => {
                 let value = self.varint()? as u32;
-                i64::from((value >> 1) as i32 ^ -((value & 1) as i32))
+                i128::from((value >> 1) as i32 ^ -((value & 1) as i32))
             }
-            Scalar::Sint64 => self.zigzag()?,
-            Scalar::Fixed32 => i64::from(self.fixed32()?),
-            Scalar::Sfixed32 => i64::from(self.fixed32()? as i32),
-            Scalar::Fixed64 | Scalar::Sfixed64 | Scalar::Double => self.fixed64()? as i64,
-            Scalar::Float => i64::from(self.fixed32()?),
-            Scalar::Int64 | Scalar::Uint64 | Scalar::Bool => self.varint()? as i64,
-            Scalar::Text | Scalar::Bytes => return Err(self.broken(WRONG_WIRE)),
+            Integer::Sint64 => i128::from(self.zigzag()?),
+            Integer::Fixed32 => i128::from(self.fixed32()?),
+            Integer::Fixed64 => i128::from(self.fixed64()?),
+            Integer::Sfixed32 => i128::from(self.fixed32()? as i32),
+            Integer::Sfixed64 => i128::from(self.fixed64()? as i64),
         })
     }
 }

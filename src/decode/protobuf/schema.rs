@@ -75,6 +75,15 @@ pub(in crate::decode) enum Type {
 pub(in crate::decode) enum Scalar {
     Double,
     Float,
+    Integer(Integer),
+    Bool,
+    Text,
+    Bytes,
+}
+
+/// The types of integers, which differ in sign, size, and how their bytes lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::decode) enum Integer {
     Int32,
     Int64,
     Uint32,
@@ -85,9 +94,6 @@ pub(in crate::decode) enum Scalar {
     Fixed64,
     Sfixed32,
     Sfixed64,
-    Bool,
-    Text,
-    Bytes,
 }
 
 impl Scalar {
@@ -95,16 +101,16 @@ impl Scalar {
         Some(match name {
             "double" => Scalar::Double,
             "float" => Scalar::Float,
-            "int32" => Scalar::Int32,
-            "int64" => Scalar::Int64,
-            "uint32" => Scalar::Uint32,
-            "uint64" => Scalar::Uint64,
-            "sint32" => Scalar::Sint32,
-            "sint64" => Scalar::Sint64,
-            "fixed32" => Scalar::Fixed32,
-            "fixed64" => Scalar::Fixed64,
-            "sfixed32" => Scalar::Sfixed32,
-            "sfixed64" => Scalar::Sfixed64,
+            "int32" => Scalar::Integer(Integer::Int32),
+            "int64" => Scalar::Integer(Integer::Int64),
+            "uint32" => Scalar::Integer(Integer::Uint32),
+            "uint64" => Scalar::Integer(Integer::Uint64),
+            "sint32" => Scalar::Integer(Integer::Sint32),
+            "sint64" => Scalar::Integer(Integer::Sint64),
+            "fixed32" => Scalar::Integer(Integer::Fixed32),
+            "fixed64" => Scalar::Integer(Integer::Fixed64),
+            "sfixed32" => Scalar::Integer(Integer::Sfixed32),
+            "sfixed64" => Scalar::Integer(Integer::Sfixed64),
             "bool" => Scalar::Bool,
             "string" => Scalar::Text,
             "bytes" => Scalar::Bytes,

@@ -21,7 +21,7 @@ use crate::model::change::KeyChange;
 use crate::model::{Batch, Cell, Columns, PartitionId, Row};
 
 /// A record as `kcat -J` prints it.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Recorded {
     topic: String,
     #[serde(default)]
@@ -31,6 +31,12 @@ struct Recorded {
 }
 
 impl Recorded {
+    /// Names and values, as a batch owns them.
+    fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        let pairs = self.headers.chunks_exact(2);
+        pairs.map(|pair| (pair[0].clone().unwrap_or_default(), pair[1].clone().map(String::into_bytes))).collect()
+    }
+
     fn decode(&self, decoder: &mut dyn Decoder) -> Understood<'static> {
         let headers = self.headers.chunks_exact(2).map(|pair| (pair[0].as_deref(), pair[1].as_deref()));
         let headers: Vec<_> =

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::registry::{Registry, envelope, payload, wrapped};
+use super::registry::{Registry, envelope, payload, widened, wrapped};
 use super::*;
 use crate::model::Reference;
 
@@ -206,9 +206,7 @@ fn recorded_events_are_of_the_same_tables_keys_and_places() {
         let value = framed(&mut registry, &schema, &event, nulls);
         let key =
             recorded.key.as_deref().and_then(wrapped).map(|(schema, key)| framed(&mut registry, &schema, &key, nulls));
-        let pairs = recorded.headers.chunks_exact(2);
-        let headers: Vec<_> =
-            pairs.map(|pair| (pair[0].clone().unwrap_or_default(), pair[1].clone().map(String::into_bytes))).collect();
+        let headers = recorded.headers();
         let told = registry.told(&recorded.topic, key.as_deref(), Some(&value), &headers);
         let bare = event.to_string();
         let bare_key = recorded.key.as_deref().and_then(wrapped).map(|(_, key)| key.to_string());
@@ -369,12 +367,7 @@ fn messages_are_named_in_many_ways() {
 #[test]
 fn a_column_more_in_the_middle_of_a_topic_and_rows_of_another_file() {
     let mut registry = Registry::default();
-    let old = envelope(&json!({"type": "string"}));
-    let mut new = old.clone();
-    for row in [0, 1] {
-        let fields = new["fields"][row]["fields"].as_array_mut().expect("fields");
-        fields.push(json!({"type": "int32", "optional": true, "field": "due"}));
-    }
+    let (old, new) = widened(&json!({"type": "int32", "optional": true, "field": "due"}));
     let before = framed(&mut registry, &old, &payload("c", Value::Null, json!({"id": 1, "v": "a"})), Nulls::Optional);
     let after = payload("c", Value::Null, json!({"id": 2, "v": "b", "due": 7}));
     let after = framed(&mut registry, &new, &after, Nulls::Optional);

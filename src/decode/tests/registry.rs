@@ -78,6 +78,55 @@ pub(super) fn wrapped(text: &str) -> Option<(Value, Value)> {
     Some((schema, value["payload"].take()))
 }
 
+/// Shows each recorded event with what it says as JSON. Those that are compared are of every kind.
+pub(super) fn each_recorded(mut is_compared: impl FnMut(&Recorded, &str) -> bool) {
+    let events = include_str!("../../../tests/data/debezium/events.jsonl");
+    let expected = include_str!("../../../tests/data/debezium/events.told");
+    let mut compared = BTreeMap::new();
+    for (line, expected) in lines(events).zip(lines(expected)) {
+        let recorded: Recorded = serde_json::from_str(line).expect("recorded lines are JSON");
+        if is_compared(&recorded, expected) {
+            *compared.entry(expected.split(' ').take(2).collect::<Vec<_>>().join(" ")).or_insert(0) += 1;
+        }
+    }
+    for kind in ["control heartbeat", "control transaction", "control schema-change", "control message"] {
+        assert!(compared.contains_key(kind), "{kind} is not among {compared:?}");
+    }
+    for op in ["insert", "update", "delete", "truncate"] {
+        assert!(compared.keys().any(|kind| kind.starts_with(op)), "{op} is not among {compared:?}");
+    }
+}
+
+/// Shows each captured value as the schema and the text of an envelope around it. Under a registry, `write` says the same as
+/// with the schema inside.
+pub(super) fn each_captured(write: impl Fn(&mut Registry, &Value, &str) -> Vec<u8>) {
+    let mut compared = 0;
+    for line in include_str!("../../../tests/data/debezium/values.jsonl").lines() {
+        let captured: Captured<'_> = serde_json::from_str(line).expect("captured lines are JSON");
+        let (schema, event) = (envelope(&captured.schema), captured.event.get());
+        // As it was written: fields keep their order, numbers their form.
+        let text = payload("c", Value::Null, json!({"id": 1, "v": "*"})).to_string().replace("\"*\"", event);
+        let mut registry = Registry::default();
+        let framed = write(&mut registry, &schema, &text);
+        let inside = format!(r#"{{"schema":{schema},"payload":{text}}}"#);
+        let expected = registry.told("t", None, Some(inside.as_bytes()), &[]);
+        assert!(expected.starts_with("insert public.t after{id=Int(1) v="), "{expected}");
+        assert_eq!(registry.told("t", None, Some(&framed), &[]), expected, "{line}");
+        compared += 1;
+    }
+    assert!(compared > 200, "only {compared} values");
+}
+
+/// An envelope, and the same with one more column.
+pub(super) fn widened(due: &Value) -> (Value, Value) {
+    let old = envelope(&json!({"type": "string"}));
+    let mut new = old.clone();
+    for row in [0, 1] {
+        new["fields"][row]["fields"].as_array_mut().expect("fields").push(due.clone());
+    }
+    (old, new)
+}
+
 /// An envelope of a table with an id and one other column.
 pub(super) fn envelope(column: &Value) -> Value {
     let mut column = column.clone();

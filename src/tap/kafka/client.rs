@@ -1,6 +1,7 @@
 //! Clients of the brokers: their settings, and their errors in our words.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
@@ -76,6 +77,16 @@ impl Brokers {
     /// A client that only asks: metadata, offsets, groups. It belongs to no group.
     pub(super) fn asker(&self) -> Result<BaseConsumer, TapError> {
         self.settings().create().map_err(|error| self.unusable(error))
+    }
+
+    /// The settings of a client that reads without being a member of any group: it wants a name for the queue it reads from,
+    /// and never joins or commits by it.
+    pub(super) fn reader(&self, purpose: &str) -> ClientConfig {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("afterimage-{purpose}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut settings = self.settings();
+        settings.set("group.id", name);
+        settings
     }
 
     /// A client that sees the ends of logs beyond open transactions; `None` where every client does.

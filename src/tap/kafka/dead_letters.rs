@@ -71,10 +71,7 @@ impl DeadLetters {
     pub fn new(brokers: Brokers, topic: &str) -> Result<DeadLetters, TapError> {
         brokers.check()?;
         let topics = Topics::parse(&brokers, &[topic.to_owned()])?;
-        let mut settings = brokers.settings();
-        // It joins no group: the client wants a name for the queue it reads from.
-        settings.set("group.id", format!("afterimage-dead-letters-{}", std::process::id()));
-        let consumer = settings.create().map_err(|error| brokers.unusable(error))?;
+        let consumer = brokers.reader("dead-letters").create().map_err(|error| brokers.unusable(error))?;
         Ok(DeadLetters { brokers, topics, consumer, read: BTreeMap::new(), looked: None })
     }
 

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -91,14 +90,9 @@ impl Bounded {
         }
     }
 
-    /// Never joined, never committed to: the client wants a name for the queue it reads from.
     fn consumer(&self) -> Result<BaseConsumer, TapError> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
         let brokers = &self.session.brokers;
-        let name = format!("afterimage-range-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut settings = brokers.settings();
-        settings.set("group.id", name).set("enable.partition.eof", "true");
-        settings.create().map_err(|error| brokers.unusable(error))
+        brokers.reader("range").set("enable.partition.eof", "true").create().map_err(|error| brokers.unusable(error))
     }
 
     fn plan(&self) -> Result<Vec<Leg>, TapError> {
