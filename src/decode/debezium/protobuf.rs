@@ -1,6 +1,7 @@
 //! Debezium events in Protobuf: what a schema describes is told once, each record is read by it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::framed::{Held, HeldKey, Read, Typed, WireRow, control};
 use super::protobuf_rows::{ProtobufRows, Zeros};
@@ -38,8 +39,9 @@ enum Content {
 struct Envelope {
     /// What becomes of each field of the message.
     steps: Box<[Step]>,
-    before: Option<ProtobufRows>,
-    after: Option<ProtobufRows>,
+    /// One plan where both are of one message, so that their rows are known to have one shape.
+    before: Option<Arc<ProtobufRows>>,
+    after: Option<Arc<ProtobufRows>>,
 }
 
 #[derive(Debug)]
@@ -159,13 +161,17 @@ impl Content {
 impl Envelope {
     fn of(schema: &Schema, id: MessageId) -> Envelope {
         let mut envelope = Envelope { steps: Box::default(), before: None, after: None };
+        let rows = |id: MessageId, other: &Option<Arc<ProtobufRows>>| match other {
+            Some(other) if other.reads(id) => Arc::clone(other),
+            Some(_) | None => Arc::new(ProtobufRows::of(schema, id)),
+        };
         let mut step = |field: &crate::decode::protobuf::Field| match (&*field.name, field.kind, field.presence) {
             ("before", Type::Message(row), Presence::Told) => {
-                envelope.before = Some(ProtobufRows::of(schema, row));
+                envelope.before = Some(rows(row, &envelope.after));
                 Step::Before
             }
             ("after", Type::Message(row), Presence::Told) => {
-                envelope.after = Some(ProtobufRows::of(schema, row));
+                envelope.after = Some(rows(row, &envelope.before));
                 Step::After
             }
             ("source", Type::Message(block), Presence::Told) => {
@@ -195,8 +201,8 @@ impl Envelope {
             };
             likely = at + 1;
             match (&self.steps[at], wire) {
-                (Step::Before, Wire::Length) => row(&mut read.before, self.before.as_ref(), schema, marks, cursor)?,
-                (Step::After, Wire::Length) => row(&mut read.after, self.after.as_ref(), schema, marks, cursor)?,
+                (Step::Before, Wire::Length) => row(&mut read.before, self.before.as_deref(), schema, marks, cursor)?,
+                (Step::After, Wire::Length) => row(&mut read.after, self.after.as_deref(), schema, marks, cursor)?,
                 (Step::Source(..), Wire::Length) if read.source.is_some() => return Err(cursor.broken(IN_PARTS)),
                 (Step::Source(block, fields), Wire::Length) => {
                     read.source = Some(source(schema, *block, fields, &mut cursor.inner()?)?);
@@ -207,7 +213,7 @@ impl Envelope {
                 (Step::Before | Step::After | Step::Source(..) | Step::Pass, _) => cursor.skip(number, wire)?,
             }
         }
-        read.declared = self.after.as_ref().or(self.before.as_ref()).map(ProtobufRows::declared);
+        read.declared = self.after.as_ref().or(self.before.as_ref()).map(|rows| rows.declared());
         Ok(read)
     }
 }

@@ -87,6 +87,11 @@ impl ProtobufRows {
         }
     }
 
+    /// Whether it reads rows of that message.
+    pub(super) fn reads(&self, id: MessageId) -> bool {
+        self.message == id
+    }
+
     pub(super) fn declared(&self) -> Declared<'_> {
         Declared { columns: self.columns.len(), weak_nulls: &self.weak_nulls }
     }
