@@ -23,7 +23,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, RwLock};
 
 use crate::model::position::PartitionName;
-use crate::model::{Batch, PartitionId};
+use crate::model::{Batch, PartitionId, Position};
 
 /// Names of partitions, shared between a tap (which appends) and everyone who shows positions (who read).
 #[derive(Debug, Clone, Default)]
@@ -205,6 +205,16 @@ pub trait Control: Send + Sync {
             fatal: false,
             source: None,
         })
+    }
+
+    /// Delivers again those of the records that the log still holds and that the tap delivered before. It seeks for them
+    /// beside what the tap reads, and changes nothing of that. What is not delivered is gone for good. Blocking, for seconds, or
+    /// for as long as a scan of a file takes; cut short by [`Control::stop`].
+    ///
+    /// # Errors
+    /// When the log does not answer: what was not delivered may still be there.
+    fn read_again(&self, _wanted: &[Position], _each: &mut dyn FnMut(Batch)) -> Result<(), TapError> {
+        Ok(())
     }
 
     /// Stops the thread; the channel closes after its last event. Stored commits are made durable first.

@@ -26,7 +26,7 @@ impl Signal {
 
 /// A batch is closed at this size: large enough to make the hand-over cheap, small enough to stay in a core's cache until it
 /// is decoded.
-const BATCH_BYTES: usize = 1 << 20;
+pub(super) const BATCH_BYTES: usize = 1 << 20;
 
 /// A batch is closed at this count.
 const BATCH_RECORDS: usize = 1024;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use afterimage::model::position::PartitionName;
-use afterimage::model::{PartitionId, Wall};
+use afterimage::model::{Batch, PartitionId, Position, Wall};
 use afterimage::tap::kafka::evidence::{Applied, groups_on};
 use afterimage::tap::kafka::{Brokers, KafkaOptions, Reading};
 use afterimage::tap::position::{Place, Places};
@@ -182,6 +182,37 @@ async fn markers_and_aborted_records_are_passed_over_and_told() {
     tap.finish();
     assert_eq!(tap.of("@"), [""; 0], "nothing but markers and aborted records");
     assert_eq!(tap.story[tap.story.len() - 2..], [format!("reached {p} 6"), "ended".to_owned()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_is_read_again_as_far_as_the_log_holds_it() {
+    let (kafka, topic) = (kafka(), own("again"));
+    kafka.create_topic(&topic, 2).await;
+    let producer = transactional(&topic);
+    // Partition 0: 0, 1 and a marker; 3, 4 aborted and a marker; 6 and a marker; then far away. Partition 1: 0 to 2.
+    for (count, keep) in [(2, true), (2, false), (1, true), (3_000, true)] {
+        producer.begin_transaction().expect("a transaction");
+        produce(&producer, &topic, 0, count);
+        let ended = if keep { producer.commit_transaction(LIMIT) } else { producer.abort_transaction(LIMIT) };
+        ended.expect("the transaction ends");
+    }
+    produce(&plain(), &topic, 1, 3);
+    let mut tap = started(ranging(&[&topic], "", &[], &[]));
+    tap.finish();
+    let (first, second) = (tap.id(&topic, 0), tap.id(&topic, 1));
+    let end = 8 + 3_000;
+    let wanted = [(first, 1), (first, 3), (first, 6), (first, end - 1), (first, end), (second, 2), (second, 9)];
+    let wanted = wanted.map(|(partition, offset)| Position { partition, offset });
+    let again = || {
+        let mut read = Vec::new();
+        let mut each = |batch: Batch| read.extend(batch.records().map(|record| (record.partition, record.offset)));
+        tap.control.read_again(&wanted, &mut each).expect("the broker answers");
+        read.sort_unstable();
+        read
+    };
+    assert_eq!(again(), [(first, 1), (first, 6), (first, end - 1), (second, 2)], "neither markers nor aborted records");
+    kafka.delete_records(&topic, 0, 6).await;
+    assert_eq!(again(), [(first, 6), (first, end - 1), (second, 2)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

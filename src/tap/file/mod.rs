@@ -6,6 +6,7 @@
 //! decoder to reject.
 #![expect(clippy::disallowed_methods, reason = "it owns the thread that reads the file")]
 
+mod again;
 mod input;
 
 use std::borrow::Cow;
@@ -22,7 +23,7 @@ use super::outlet::{Outlet, Signal};
 use super::position::{Place, Places};
 use super::{Behind, Control, DEPTH, Partitions, TapError, TapEvent};
 use crate::model::position::PartitionName;
-use crate::model::{PartitionId, Wall};
+use crate::model::{Batch, PartitionId, Position, Wall};
 
 /// Broken lines named one by one; the others are counted.
 const NAMED: u64 = 20;
@@ -50,7 +51,9 @@ pub fn start(options: FileOptions, partitions: Partitions) -> Result<(Receiver<T
     let (sender, events) = sync_channel(DEPTH);
     let ends = Arc::new(Mutex::new(None));
     let signal = Signal::default();
-    let control = FileControl { path: options.path.clone(), ends: ends.clone(), signal: signal.clone() };
+    let (options_here, partitions_here) = (options.clone(), partitions.clone());
+    let control =
+        FileControl { options: options_here, partitions: partitions_here, ends: ends.clone(), signal: signal.clone() };
     let path = options.path.clone();
     let reading = std::thread::Builder::new().name("tap-file".into()).spawn(move || {
         let mut run = Run::new(options, partitions, Outlet::new(sender), signal);
@@ -252,12 +255,7 @@ impl Run {
         if row.next.replace(row.end).is_none() {
             self.outlet.event(TapEvent::Assigned { partition: id, next: line.offset });
         }
-        let bytes = |text: &'_ Option<Cow<'_, str>>| text.as_ref().map(|text| text.as_bytes().to_vec());
-        let headers: Vec<_> =
-            line.headers.chunks(2).map(|pair| (bytes(&pair[0]), pair.get(1).and_then(bytes))).collect();
-        let headers = headers.iter().map(|(name, value)| (name.as_deref().unwrap_or_default(), value.as_deref()));
-        let (key, payload) = (line.key.as_deref().map(str::as_bytes), line.payload.as_deref().map(str::as_bytes));
-        self.outlet.open().push((id, line.offset, timestamp), key, payload, headers);
+        line.append((id, line.offset), self.outlet.open());
         self.outlet.appended();
         Ok(())
     }
@@ -339,7 +337,8 @@ fn trouble(what: &str, path: &str, hint: &str, source: Option<io::Error>) -> Tap
 type Ends = Vec<(PartitionId, u64)>;
 
 struct FileControl {
-    path: String,
+    options: FileOptions,
+    partitions: Partitions,
     ends: Arc<Mutex<Option<Ends>>>,
     signal: Signal,
 }
@@ -357,10 +356,14 @@ impl Control for FileControl {
             let hint = "ask again after the tap has ended";
             return Err(TapError {
                 fatal: false,
-                ..trouble("the end is not known before the file was read", &self.path, hint, None)
+                ..trouble("the end is not known before the file was read", &self.options.path, hint, None)
             });
         };
         Ok(ends.iter().filter(|(id, _)| partitions.contains(id)).copied().collect())
+    }
+
+    fn read_again(&self, wanted: &[Position], each: &mut dyn FnMut(Batch)) -> Result<(), TapError> {
+        self.scan(wanted, each)
     }
 
     fn stop(&self) {

@@ -231,3 +231,34 @@ fn stopping_ends_without_an_end() {
     control.stop();
     assert!(receiver.iter().all(|event| !matches!(event, TapEvent::Ended)));
 }
+
+#[test]
+fn records_are_found_again_in_plain_and_packed_files() {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(LINES.as_bytes()).unwrap();
+    for bytes in [LINES.as_bytes(), &packed.finish().unwrap(), &zstd::encode_all(LINES.as_bytes(), 1).unwrap()] {
+        let file = written(bytes);
+        let told = read(options(file.path(), &[], &[]));
+        let id = |partition| told.partitions.id(&PartitionName { topic: "orders".into(), partition }).unwrap();
+        let wanted = [(0, 12), (0, 7), (1, 0), (0, 8), (1, 5)];
+        let wanted = wanted.map(|(partition, offset)| Position { partition: id(partition), offset });
+        let mut again =
+            Told { control: Arc::clone(&told.control), partitions: told.partitions.clone(), events: Vec::new() };
+        told.control.read_again(&wanted, &mut |batch| again.events.push(TapEvent::Records(batch))).unwrap();
+        assert_eq!(again.story(), ["orders/0@7", "orders/1@0", "orders/0@12"]);
+        let TapEvent::Records(batch) = &again.events[0] else { panic!("records") };
+        let first = batch.records().next().unwrap();
+        assert_eq!(
+            (first.key, first.timestamp_ms, first.header("h")),
+            (Some(&b"k\n1"[..]), Some(1000), Some(&b"v"[..]))
+        );
+    }
+}
+
+#[test]
+fn what_can_be_read_only_once_is_not_read_again() {
+    let told = read(options(written(LINES.as_bytes()).path(), &[], &[]));
+    let wanted = [Position { partition: PartitionId(0), offset: 7 }];
+    // The file is gone by now, as what came through a pipe is.
+    told.control.read_again(&wanted, &mut |_| panic!("there is nothing")).unwrap();
+}

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::consumer::BaseConsumer;
 
+use super::again::Again;
 use super::client::{self, Brokers};
 use super::evidence::{Held, held_between};
 use super::ledger::Ledger;
 use super::{Session, assign};
-use crate::model::PartitionId;
+use crate::model::{Batch, PartitionId, Position};
 use crate::tap::{Control, HeldUp, Partitions, TapError};
 
 /// Asks the brokers for the ends of partitions, through a client that it keeps.
@@ -66,6 +67,7 @@ pub(super) struct KafkaControl {
     pub(super) session: Session,
     pub(super) ledger: Arc<Ledger>,
     pub(super) ends: Ends,
+    pub(super) again: Again,
     /// The thread has ended.
     pub(super) over: Arc<AtomicBool>,
 }
@@ -102,6 +104,10 @@ impl Control for KafkaControl {
         let what = format!("`{}` cannot be read again from {to}", self.session.partitions.name(partition));
         let hint = "only a partition that is followed and ours can: whoever has it now goes back by itself";
         Err(self.session.brokers.trouble(&what, hint, None))
+    }
+
+    fn read_again(&self, wanted: &[Position], each: &mut dyn FnMut(Batch)) -> Result<(), TapError> {
+        self.again.read(wanted, &self.session.signal, each)
     }
 
     fn stop(&self) {

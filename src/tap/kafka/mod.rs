@@ -15,6 +15,7 @@
 //! Not here: decoding, and the question whether what was read was applied ([`evidence`] only reads what others committed).
 #![expect(clippy::disallowed_methods, reason = "it owns the thread that polls the consumer")]
 
+mod again;
 mod assign;
 mod client;
 mod consume;
@@ -36,6 +37,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 pub use client::Brokers;
 
+use again::Again;
 use consume::Follow;
 use control::{Ends, KafkaControl};
 use ledger::Ledger;
@@ -114,7 +116,9 @@ pub fn start(
     };
     let (sender, events) = sync_channel(DEPTH);
     let over = Arc::new(AtomicBool::new(false));
-    let control = KafkaControl { session, ledger, ends: Ends::new(brokers.clone(), partitions), over: over.clone() };
+    let again = Again::new(brokers.clone(), partitions.clone());
+    let ends = Ends::new(brokers.clone(), partitions);
+    let control = KafkaControl { session, ledger, ends, again, over: over.clone() };
     let doomed = brokers.clone();
     let spawned = std::thread::Builder::new().name("tap-kafka".into()).spawn(move || {
         let outlet = Outlet::new(sender.clone());

@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::evidence::Applied;
 use super::*;
 use crate::model::position::PartitionName;
-use crate::model::{PartitionId, Wall};
+use crate::model::{Batch, PartitionId, Position, Record, Wall};
 use crate::tap::position::Place;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -300,4 +300,42 @@ fn the_appliers_commits_are_read_from_outside() {
     assert_eq!(applied.generation(), None, "this cluster does not describe groups");
     client("applier").commit(&list("a1", 0, Offset::Offset(9)), CommitMode::Sync).unwrap();
     assert_eq!(applied.committed(&[one]).unwrap(), [(one, 9)]);
+}
+
+#[test]
+fn records_are_read_again_where_they_stand() {
+    produce("again", 0, 3_000);
+    produce("again", 1, 2);
+    produce("again_too", 0, 5);
+    let mut tap = range(&["again", "again_too"], &["end"], &[]);
+    tap.finish();
+    let (one, two, other) = (tap.id("again", 0), tap.id("again", 1), tap.id("again_too", 0));
+    let wanted = [(one, 2_999), (one, 7), (one, 8), (two, 1), (other, 4), (one, 9_999), (two, 2)];
+    let wanted = wanted.map(|(partition, offset)| Position { partition, offset });
+    for _ in 0..2 {
+        let mut read = Vec::new();
+        let mut each = |batch: Batch| {
+            let record = |record: Record<'_>| (record.partition, record.offset, record.value.map(<[u8]>::to_vec));
+            read.extend(batch.records().map(record));
+        };
+        tap.control.read_again(&wanted, &mut each).unwrap();
+        read.sort();
+        let value = |partition, offset: u64| (partition, offset, Some(format!("v{offset}").into_bytes()));
+        let mut expected = [value(one, 7), value(one, 8), value(one, 2_999), value(two, 1), value(other, 4)];
+        expected.sort();
+        assert_eq!(read, expected);
+    }
+}
+
+#[test]
+fn records_of_a_log_that_was_made_anew_are_not_those_of_the_old_one() {
+    produce("anew", 0, 3);
+    let mut tap = range(&["anew"], &[], &[]);
+    tap.finish();
+    let old = tap.id("anew", 0);
+    let new = tap.partitions.renewed(&PartitionName { topic: "anew".into(), partition: 0 }).unwrap();
+    let mut read = Vec::new();
+    let wanted = [old, new].map(|partition| Position { partition, offset: 1 });
+    tap.control.read_again(&wanted, &mut |batch| read.extend(batch.records().map(|record| record.partition))).unwrap();
+    assert_eq!(read, [new]);
 }
