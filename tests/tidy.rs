@@ -66,6 +66,7 @@ const OWNERS: &[&str] = &[
     "src/runtime/mapping.rs",
     "src/runtime/ordered.rs",
     "src/runtime/pipeline.rs",
+    "src/runtime/recall.rs",
     "src/runtime/record.rs",
     "src/runtime/run.rs",
     "src/runtime/schemas.rs",

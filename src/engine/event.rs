@@ -171,6 +171,13 @@ pub enum Input {
         /// The plan from now on.
         plan: PlanEpoch,
     },
+    /// Images that were asked for are there again, or gone for good.
+    Recalled {
+        /// Which question.
+        id: RecallId,
+        /// How many of them are there.
+        found: u64,
+    },
     /// Time went by.
     Tick,
 }
@@ -205,6 +212,21 @@ pub struct Lookup {
     /// Some key of it was read wrong before. A row that is read by columns which are no longer so looks wrong too, so the answer
     /// must be known to have been read by the columns as they are.
     pub convicts: bool,
+}
+
+/// Identifies one question for images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecallId(pub u64);
+
+/// Changes of one key whose images the cache has forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recall {
+    /// Names the answer.
+    pub id: RecallId,
+    /// The key.
+    pub key: Key,
+    /// Where they stand on the tap, each once.
+    pub at: Vec<Position>,
 }
 
 /// What came back.
@@ -259,6 +281,9 @@ pub enum Seen {
 pub enum Output {
     /// Read these keys, then the tap's ends, and answer with [`Input::Looked`].
     Lookup(Lookup),
+    /// Read these changes again from the log, so that [`Images::image`] has them, and answer with [`Input::Recalled`]. May be
+    /// refused, at a cost of detail.
+    Recall(Recall),
     /// Record this finding (again).
     Finding(Box<Finding>),
     /// Everything below `next` has its verdict; commit it once the findings before it are durable.

@@ -9,7 +9,7 @@ use super::event::{Note, Output, Role, Seen, Verified};
 use super::horizon::Ends;
 use super::keys::{Entry, KeyIx};
 use super::lookup::Asked;
-use super::standing::Standing;
+use super::standing::{Standing, TOLERANCE_GONE};
 use super::state::Engine;
 use super::suspect::{Convict, Floor, Floors};
 
@@ -82,19 +82,18 @@ impl Engine {
                 self.unclear(ix, "a record that could not be read may have changed it", floor, observation.floors);
             }
             Standing::Wrong if self.is_out_of_reach(entry, observation) => {
-                self.unclear(
-                    ix,
-                    "it may be right within a tolerance, and its image is gone",
-                    floor,
-                    observation.floors,
-                );
+                self.unclear(ix, TOLERANCE_GONE, floor, observation.floors);
             }
             Standing::Wrong => {
                 self.counters.wrong += 1;
                 self.wrong(ix, floor, index, observation);
             }
             Standing::Mixed => self.schedule_rest(ix),
-            Standing::Unclear(why) => self.unclear(ix, why, floor, observation.floors),
+            // The patrol looks at what was verified long ago, and reads nothing again for it.
+            Standing::Forgotten(_) if !entry.is_patrolled() && self.awaits_images(ix, floor.arrival, observation) => {
+                self.hold_for_images(ix);
+            }
+            Standing::Unclear(why) | Standing::Forgotten(why) => self.unclear(ix, why, floor, observation.floors),
         }
     }
 
@@ -112,6 +111,14 @@ impl Engine {
             return;
         };
         let (to, unjudged) = (entry.chain.versions()[index].arrival, entry.unjudged(index));
+        let more = entry.more();
+        more.asking = None;
+        // What began while an image was still there ends with it, or the key would be kept for ever.
+        let suspicion = more.suspect.take().and_then(|suspect| suspect.stated);
+        self.suspects.remove(&ix);
+        if let Some(suspicion) = suspicion {
+            self.withdraw(*suspicion);
+        }
         self.leave(unjudged, why);
         if let Some((key, passed)) = self.known_at(ix, 0, index) {
             self.images.remember(&key, Verified { seen: false, ..passed });
@@ -158,7 +165,7 @@ impl Engine {
         let more = entry.more();
         more.applied_to = more.applied_to.max(Some(floor.arrival));
         more.seen_best = more.seen_best.max(Some(floor.arrival));
-        more.differs = false;
+        (more.differs, more.asking) = (false, None);
         if first {
             self.judged_first(floor, (table, op), Standing::Allowed);
         }

@@ -10,6 +10,7 @@ use crate::model::{Key, PartitionId, Tick};
 
 use super::chain::{Arrival, Base, Chain, Content, Hole, Version};
 use super::event::Role;
+use super::recall::Asking;
 use super::suspect::Suspect;
 use super::track::Tracked;
 
@@ -56,6 +57,8 @@ pub(super) struct More {
     pub(super) unordered: Option<Unordered>,
     /// Called back by the patrol: its one version was verified before, and nothing of it waits for a verdict.
     pub(super) patrolled: bool,
+    /// Images that were asked for again since the last verdict.
+    pub(super) asking: Option<Box<Asking>>,
 }
 
 impl More {
@@ -75,6 +78,7 @@ impl More {
             blind: None,
             unordered: None,
             patrolled: false,
+            asking: None,
         }
     }
 }

@@ -25,6 +25,20 @@ pub const QUORUM: usize = 3;
 /// Suspects that are looked through after every answer; with more of them, only at every poll.
 pub const SUSPECTS_AT_ONCE: usize = 1000;
 
+/// Images of one key that are asked of the log in one question, the most needed first; what the others would tell is not told.
+pub const RECALLED_VERSIONS: usize = 16;
+
+/// Questions for images of one key until it has a verdict: one is usual, and a key that goes on changing wants those of its
+/// newer versions too.
+pub const RECALL_ROUNDS: u8 = 8;
+
+/// Questions for images without an answer, of all keys; past it a finding lists no columns: 4 MiB.
+pub const RECALLS_AT_ONCE: usize = 16_384;
+
+/// How long what is proven may be held until its images are read again: many times what a seek takes, and enough for a scan of
+/// some gigabytes.
+pub const RECALL_AT_MOST: Duration = Duration::from_secs(60);
+
 /// Reads that must agree before anything rests on the margin R.
 pub const EARLY_READS: u32 = 3;
 

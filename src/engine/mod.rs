@@ -8,6 +8,7 @@
 //! - Positions of a partition come in their order. Every consumed record is told, as a change, a reject or by
 //!   [`Input::Reached`].
 //! - Each [`Lookup`](event::Lookup) is answered once, with the tap's ends asked *after* its read returned.
+//! - A [`Recall`](event::Recall) is answered once its images are there or gone for good. One that is not costs some delay.
 //!
 //! Invariants: no finding without proof of progress; a key has at most one lookup in flight; a position is committed only
 //! when every earlier change of its partition has its verdict; a read that failed teaches nothing; memory stays under the
@@ -15,7 +16,8 @@
 //!
 //! The stages, by file: `chain` (versions of a key), `truncate` (of a table's keys), `replan` (of a table whose columns
 //! changed), `course`, `rewind` (of a source that was rewound) · `partition`, `horizon` (what was applied,
-//! what is settled) · `schedule`, `sample`, `lookup` (which keys to read) · `judge`, `suspect`, `gate`, `cause` (verdicts) · `stall` ·
+//! what is settled) · `schedule`, `sample`, `lookup` (which keys to read) · `judge`, `suspect`, `recall` (forgotten
+//! images), `gate`, `cause` (verdicts) · `stall` ·
 //! `roster`, `patrol` (verified keys, looked at again) · `ack` (what may be committed) · `limit` (every bound) · `tally` (the
 //! read-only picture).
 
@@ -40,6 +42,7 @@ mod masks;
 mod partition;
 mod patrol;
 mod progress;
+mod recall;
 mod recent;
 mod replan;
 mod rewind;
@@ -100,6 +103,7 @@ impl Engine {
             }
             Input::Node(node) => self.reads_from(node),
             Input::Replanned { table, plan } => self.replanned(table, plan),
+            Input::Recalled { id, found } => self.recalled(id, found),
             Input::Tick => self.tick(),
         }
     }
@@ -132,6 +136,7 @@ impl Engine {
     fn poll(&mut self) {
         self.call_off();
         self.read_heartbeats();
+        self.give_up_recalls();
         self.wake_suspects();
         self.sample();
         self.look_again();

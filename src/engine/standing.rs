@@ -14,6 +14,10 @@ use super::state::Engine;
 /// Newest versions compared column by column where fingerprints differ: a tolerance helps the newest or none.
 const SLOW_VERSIONS: usize = 8;
 
+/// Why nothing can be said of a row without the image that is gone.
+const COLUMNS_GONE: &str = "columns it did not carry are known from images that are gone";
+pub(super) const TOLERANCE_GONE: &str = "it may be right within a tolerance, and its image is gone";
+
 /// Whether a content may stand under a floor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -23,6 +27,8 @@ pub(super) enum Standing {
     Mixed,
     /// It may be one; nothing can be said, for this reason.
     Unclear(&'static str),
+    /// The same, and an image that is gone would tell.
+    Forgotten(&'static str),
     /// It is none.
     Wrong,
 }
@@ -33,6 +39,8 @@ enum Rest {
     Fits,
     Differs,
     Unknown,
+    /// An image that is gone would tell.
+    Forgotten,
 }
 
 /// The columns of a row that some version had so, out of those that any version said something about.
@@ -83,16 +91,20 @@ impl Engine {
         let probe = self.probe(content);
         let versions = entry.chain.versions();
         let allowed: Vec<usize> = (0..versions.len()).filter(|index| is_allowed(entry, floor, *index)).collect();
-        let mut unknown = false;
+        let (mut unknown, mut forgotten) = (false, false);
         for index in allowed.iter().filter(|index| !content.has_placeholder() && probe.fits(&versions[**index])) {
             match self.rest(entry, *index, observation) {
                 Rest::Fits => return Standing::Allowed,
                 Rest::Unknown => unknown = true,
+                Rest::Forgotten => forgotten = true,
                 Rest::Differs => {}
             }
         }
+        if forgotten {
+            return Standing::Forgotten(COLUMNS_GONE);
+        }
         if unknown {
-            return Standing::Unclear("columns it did not carry are known from images that are gone");
+            return Standing::Unclear("columns it did not carry may have been written by changes that are not known");
         }
         let since = if is_ordered(entry, floor) { versions[floor].arrival } else { Arrival(0) };
         if self.may_be_coalesced(entry, content, since) {
@@ -131,8 +143,8 @@ impl Engine {
         [None, Some(table)].iter().filter_map(|table| rejected.get(table)).max().copied()
     }
 
-    /// A tolerance may make a row right, and the image that would tell is gone. What waits for its first verdict has its image
-    /// still; what the patrol looks at again was verified long ago.
+    /// A tolerance may make a row right, and the image that would tell is gone: what the patrol looks at again was verified long
+    /// ago.
     pub(super) fn is_out_of_reach(&self, entry: &Entry, observation: &Observation<'_>) -> bool {
         let newest = entry.chain.newest();
         entry.is_patrolled()
@@ -189,7 +201,7 @@ impl Engine {
                 // What was judged once was right in every column then.
                 let judged = entry.is_done(version.arrival) || base == Some(*version);
                 let Some(expected) = self.images.image(version.at(), &entry.key).and_then(|image| image.row) else {
-                    return if judged { Rest::Fits } else { Rest::Unknown };
+                    return if judged { Rest::Fits } else { Rest::Forgotten };
                 };
                 let verdicts = self.compare(&entry.key, version, &expected, row);
                 if verdicts.iter().any(|verdict| says_more(verdict.index) && !is_equal(verdict)) {
@@ -238,7 +250,7 @@ impl Engine {
 
     /// Column by column, with tolerances: equal to one version, or (while newer ones are on their way) a mix of allowed ones.
     fn slow_standing(&self, entry: &Entry, allowed: &[usize], row: &Row, observation: &Observation<'_>) -> Standing {
-        let mut mixed = Mixed::default();
+        let (mut mixed, mut forgotten) = (Mixed::default(), false);
         let versions = allowed.iter().rev().map(|index| (*index, &entry.chain.versions()[*index]));
         for (index, version) in versions.take(SLOW_VERSIONS).filter(|(_, version)| version.leaves_row()) {
             let image = self.images.image(version.at(), &entry.key).and_then(|image| image.row);
@@ -247,13 +259,20 @@ impl Engine {
                 continue;
             };
             let verdicts = self.compare(&entry.key, version, &expected, row);
-            if !verdicts.is_empty()
-                && verdicts.iter().all(is_equal)
-                && self.rest(entry, index, observation) == Rest::Fits
-            {
-                return Standing::Allowed;
+            if !verdicts.is_empty() && verdicts.iter().all(is_equal) {
+                match self.rest(entry, index, observation) {
+                    Rest::Fits => return Standing::Allowed,
+                    Rest::Forgotten => forgotten = true,
+                    Rest::Unknown | Rest::Differs => {}
+                }
             }
             mixed.add(&verdicts);
+        }
+        if forgotten {
+            return Standing::Forgotten(COLUMNS_GONE);
+        }
+        if !mixed.is_complete() && !self.images.is_exact(entry.key.table()) {
+            return Standing::Forgotten(TOLERANCE_GONE);
         }
         if allowed.len() > 1 && mixed.is_complete() && mixed.is_whole() { Standing::Mixed } else { Standing::Wrong }
     }

@@ -19,6 +19,7 @@ use super::lookup::Flights;
 use super::masks::Masks;
 use super::partition::Partition;
 use super::patrol::Patrol;
+use super::recall::Recalls;
 use super::recent::Recent;
 use super::rewind::Rewound;
 use super::schedule::Schedule;
@@ -100,6 +101,7 @@ pub struct Engine {
     pub(super) foreign: Foreign,
     pub(super) letters: Letters,
     pub(super) patrol: Patrol,
+    pub(super) recalls: Recalls,
     pub(super) counters: Counters,
     pub(super) outputs: VecDeque<Output>,
 }
@@ -136,6 +138,7 @@ impl Engine {
             plans: BTreeMap::new(),
             foreign: Foreign::default(),
             letters: Letters::default(),
+            recalls: Recalls::default(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }

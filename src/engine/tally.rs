@@ -45,6 +45,10 @@ pub struct Counters {
     pub incomparable: u64,
     /// Reads whose row may be a coalesced version.
     pub unclear: u64,
+    /// Images that were read again from the log.
+    pub recalled: u64,
+    /// Images that could not be read again.
+    pub not_recalled: u64,
     /// Backward steps of a scope.
     pub back_steps: u64,
     /// Findings opened, those of rows.

@@ -1,10 +1,12 @@
 //! 6 ▸ A suspect becomes a finding, a finding heals: proof, statement, evidence.
 
+use crate::model::Row;
 use crate::model::finding::{Cause, ColumnDifference, Finding, NamedVersion, Observed, Proof, State, Subject};
 
 use super::cause::cause;
 use super::chain::Version;
 use super::classify::Case;
+use super::event::Image;
 use super::gate::Passage;
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx, Reported};
@@ -18,6 +20,13 @@ impl Engine {
         let Some(entry) = self.keys.get(ix) else { return };
         let Some(suspect) = entry.suspect() else { return };
         let proof = self.proof(entry, suspect, floor, observation);
+        let expected = proof.map_or(floor, |(_, floor)| floor);
+        if self.awaits_images(ix, expected.arrival, observation) {
+            if proof.is_some() {
+                self.hold_for_images(ix);
+            }
+            return;
+        }
         if self.is_foreign(ix, (floor, proof), observation) {
             return;
         }
@@ -101,7 +110,7 @@ impl Engine {
         let look = self.now + self.options.reread;
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let more = entry.more();
-        more.suspect = None;
+        (more.suspect, more.asking) = (None, None);
         more.applied_to = more.applied_to.max(Some(floor.arrival));
         if proof != Proof::Early {
             more.settled_to = more.settled_to.max(Some(floor.arrival));
@@ -196,6 +205,8 @@ impl Engine {
         let kind = self.kind(&case, &seen);
         let letter = self.set_aside(&case, kind);
         let proven = self.proven(entry, floor, expected);
+        let image = self.images.image(expected.at(), &entry.key);
+        let columns = image.as_ref().and_then(|image| image.row.as_deref()).map(|row| self.columns(&case, row));
         Some(Finding {
             kind,
             cause: cause(&self.history(&case, &seen, (kind, letter.as_ref()), suspect)),
@@ -203,14 +214,14 @@ impl Engine {
             proof,
             subject: Subject::Row {
                 key: entry.key.clone(),
-                expected: self.named(entry, expected),
+                expected: named(expected, image),
                 latest: None,
                 observed: Observed {
                     row: observation.row.clone(),
                     at: observation.ended,
-                    matches: seen.named.map(|version| self.named(entry, &version)),
+                    matches: seen.named.map(|version| named(&version, self.images.image(version.at(), &entry.key))),
                 },
-                columns: self.columns(&case),
+                columns: columns.unwrap_or_default(),
                 versions_behind: seen.behind,
             },
             evidence: match &letter {
@@ -251,19 +262,10 @@ impl Engine {
         }
     }
 
-    fn named(&self, entry: &Entry, version: &Version) -> NamedVersion {
-        let image = self.images.image(version.at(), &entry.key);
-        let (row, source) = image.map_or((None, None), |image| (image.row, image.source));
-        NamedVersion { at: version.at(), op: version.op, committed_at: version.committed_at(), source, row }
-    }
-
-    fn columns(&self, case: &Case<'_>) -> Vec<ColumnDifference> {
+    /// The columns in which the observed row is not as it had to be.
+    fn columns(&self, case: &Case<'_>, expected: &Row) -> Vec<ColumnDifference> {
         let Some(row) = &case.observation.row else { return Vec::new() };
-        let Some(expected) = self.images.image(case.expected().at(), &case.entry.key).and_then(|image| image.row)
-        else {
-            return Vec::new();
-        };
-        let verdicts = self.compare(&case.entry.key, case.expected(), &expected, row);
+        let verdicts = self.compare(&case.entry.key, case.expected(), expected, row);
         let differing = verdicts
             .into_iter()
             .filter(|verdict| verdict.outcome == crate::canon::Compared::Different || verdict.placeholder);
@@ -275,6 +277,11 @@ impl Engine {
             })
             .collect()
     }
+}
+
+fn named(version: &Version, image: Option<Image>) -> NamedVersion {
+    let (row, source) = image.map_or((None, None), |image| (image.row, image.source));
+    NamedVersion { at: version.at(), op: version.op, committed_at: version.committed_at(), source, row }
 }
 
 /// A stated finding whose key lost a later version too, or that is proven better: the same finding, further behind.

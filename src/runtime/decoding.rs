@@ -193,7 +193,7 @@ impl Decoded {
     }
 }
 
-fn key_of(table: &Table, change: &Change<'_>) -> Result<Key, String> {
+pub(super) fn key_of(table: &Table, change: &Change<'_>) -> Result<Key, String> {
     if change.op == Op::Truncate {
         return Ok(Key::new(table.id, &[]));
     }

@@ -1,12 +1,12 @@
 //! The one loop that holds the engine: inputs in, outputs carried out in their order.
 #![expect(clippy::disallowed_methods, reason = "the loop wakes at the deadline that the engine asks for")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::event::{Looked, Lookup, Node, Note, PlanEpoch};
+use crate::engine::event::{Looked, Lookup, Node, Note, PlanEpoch, Recall, RecallId};
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
@@ -63,6 +63,10 @@ pub(super) enum Reply {
     },
     Node(Node),
     Replanned(TableId, PlanEpoch),
+    Recalled {
+        id: RecallId,
+        found: u64,
+    },
     /// Asks for the picture of a range, by its ends.
     Tally {
         ends: BTreeMap<PartitionId, u64>,
@@ -108,6 +112,7 @@ pub(super) struct Driver {
     pub(super) fed: mpsc::Receiver<Fed>,
     pub(super) replies: mpsc::Receiver<Reply>,
     pub(super) lookups: mpsc::Sender<Lookup>,
+    pub(super) recalls: mpsc::Sender<Recall>,
     pub(super) records: mpsc::Sender<Record>,
     pub(super) control: Arc<dyn Control>,
     pub(super) tally: watch::Sender<Tally>,
@@ -202,6 +207,7 @@ impl Driver {
             Reply::AppliedTime { asked, time } => self.handle(Input::AppliedTime { asked, time }),
             Reply::Node(node) => self.handle(Input::Node(node)),
             Reply::Replanned(table, plan) => self.handle(Input::Replanned { table, plan }),
+            Reply::Recalled { id, found } => self.handle(Input::Recalled { id, found }),
             Reply::Tally { ends, asker } => {
                 let _ = asker.send(self.engine.tally_before(&ends));
             }
@@ -213,13 +219,13 @@ impl Driver {
 
     /// Carries out what the engine wants; `false` once nobody records any more.
     async fn carry_out(&mut self, paused: &mut bool) -> bool {
-        let mut outputs: VecDeque<Output> = VecDeque::new();
         while let Some(output) = self.engine.poll_output() {
-            outputs.push_back(output);
-        }
-        for output in outputs {
             let sent = match output {
                 Output::Lookup(lookup) => self.lookups.send(lookup).await.is_ok(),
+                Output::Recall(recall) => {
+                    self.recall(recall);
+                    true
+                }
                 Output::Finding(finding) => self.records.send(Record::Finding(finding)).await.is_ok(),
                 Output::Commit { partition, next } => {
                     self.records.send(Record::Commit { partition, next }).await.is_ok()
@@ -243,6 +249,14 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// Where too many wait, the judge is told at once that this one will not be read.
+    fn recall(&mut self, recall: Recall) {
+        if let Err(refused) = self.recalls.try_send(recall) {
+            let id = refused.into_inner().id;
+            self.handle(Input::Recalled { id, found: 0 });
+        }
     }
 
     fn rewind(&self, partition: PartitionId, to: u64) {

@@ -19,7 +19,14 @@ const CHUNK_BITS: u32 = 8;
 /// Share of the cache, in eighths, that keeps what keys were last read as.
 const VERIFIED_EIGHTHS: u64 = 2;
 
-type ChunkId = (PartitionId, u64);
+/// Where an image is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Shelf {
+    /// With those of the changes around it, by partition and number.
+    Chunk(PartitionId, u64),
+    /// By itself, read again from the log: by position and key.
+    Alone(Position, u64),
+}
 
 /// The image of one change.
 #[derive(Debug, Clone)]
@@ -32,7 +39,17 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn new(at: Position, key: &Key, image: Image) -> Kept {
-        Kept { at, key: hash(key), table: key.table(), image }
+        Kept { at, key: Kept::hash(key), table: key.table(), image }
+    }
+
+    /// What it is found by.
+    pub(super) fn name(&self) -> (Position, u64) {
+        (self.at, self.key)
+    }
+
+    /// What a key is found by.
+    pub(super) fn hash(key: &Key) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(key.bytes())
     }
 }
 
@@ -40,12 +57,12 @@ impl Kept {
 #[derive(Debug)]
 pub(super) struct ImageStore {
     open: Mutex<BTreeMap<PartitionId, (u64, Vec<Kept>)>>,
-    closed: Cache<ChunkId, Arc<[Kept]>>,
+    closed: Cache<Shelf, Arc<[Kept]>>,
 }
 
 impl ImageStore {
     pub(super) fn new(bytes: u64) -> ImageStore {
-        let weigh = |_: &ChunkId, chunk: &Arc<[Kept]>| {
+        let weigh = |_: &Shelf, chunk: &Arc<[Kept]>| {
             let rows = chunk.iter().map(|kept| 64 + kept.image.row.as_ref().map_or(0, |row| row.weight()));
             u32::try_from(rows.sum::<usize>()).unwrap_or(u32::MAX)
         };
@@ -65,7 +82,9 @@ impl ImageStore {
             let (current, kept) = open.entry(partition).or_insert_with(|| (chunk, Vec::new()));
             if *current != chunk {
                 let full = std::mem::take(kept);
-                self.closed.insert((partition, *current), full.into());
+                self.closed.insert(Shelf::Chunk(partition, *current), full.into());
+                // Else it would make room at some later look, and forget between two of one judgement.
+                self.closed.run_pending_tasks();
                 *current = chunk;
             }
             kept.push(new);
@@ -86,7 +105,7 @@ impl ImageStore {
         let newest = open.get(&at.partition);
         let last = newest.map_or(chunk, |(current, _)| *current);
         while chunk < last && chunk < (at.offset + most as u64) >> CHUNK_BITS {
-            if let Some(closed) = self.closed.get(&(at.partition, chunk)) {
+            if let Some(closed) = self.closed.get(&Shelf::Chunk(at.partition, chunk)) {
                 take(&closed);
             }
             chunk += 1;
@@ -98,10 +117,17 @@ impl ImageStore {
         rows
     }
 
-    fn find(&self, at: Position, key: &Key) -> Option<Image> {
+    /// Keeps an image that was read again from the log, in place of what was used longest ago.
+    pub(super) fn put_back(&self, kept: Kept) {
+        let (at, key) = kept.name();
+        self.closed.insert(Shelf::Alone(at, key), [kept].into());
+        self.closed.run_pending_tasks();
+    }
+
+    /// The image of a change, by the hash of its key.
+    pub(super) fn find(&self, at: Position, key: u64) -> Option<Image> {
         let chunk = at.offset >> CHUNK_BITS;
-        let wanted = hash(key);
-        let is_it = |kept: &&Kept| kept.at.offset == at.offset && kept.key == wanted;
+        let is_it = |kept: &&Kept| kept.at.offset == at.offset && kept.key == key;
         {
             let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((current, kept)) = open.get(&at.partition)
@@ -111,12 +137,9 @@ impl ImageStore {
                 return Some(kept.image.clone());
             }
         }
-        self.closed.get(&(at.partition, chunk))?.iter().rev().find(is_it).map(|kept| kept.image.clone())
+        let on = |shelf| self.closed.get(&shelf)?.iter().rev().find(is_it).map(|kept| kept.image.clone());
+        on(Shelf::Chunk(at.partition, chunk)).or_else(|| on(Shelf::Alone(at, key)))
     }
-}
-
-fn hash(key: &Key) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(key.bytes())
 }
 
 /// What the judge may ask at once.
@@ -147,7 +170,7 @@ impl TableVersions {
 
 impl Images for TableVersions {
     fn image(&self, at: Position, key: &Key) -> Option<Image> {
-        self.store.find(at, key)
+        self.store.find(at, Kept::hash(key))
     }
 
     fn compare(&self, key: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict> {

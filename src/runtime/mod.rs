@@ -33,6 +33,7 @@ mod pipeline;
 mod poison;
 mod progress;
 mod range;
+mod recall;
 mod record;
 mod restore;
 mod run;

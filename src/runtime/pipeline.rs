@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Evidence as Applied, Pipeline, Tap};
 use crate::engine::Engine;
+use crate::engine::event::Recall;
 use crate::engine::limit::LOOKUPS_IN_FLIGHT;
 use crate::engine::tally::Tally;
 use crate::model::PartitionId;
@@ -43,6 +44,7 @@ use super::mapping::{Finder, Mapper, PlanRules};
 use super::ordered::{self, Ordered};
 use super::picture::Picture;
 use super::poison::Reasons;
+use super::recall::{Again, RECALLS, Recaller};
 use super::record::{CommitTimes, OpenFindings, Recorder, Sink, StoreState};
 use super::restore::Restore;
 use super::schemas::{ENDS_WITHIN, Patience, Reader, Schemas, Waiter};
@@ -114,6 +116,7 @@ impl Running {
         let (replies, replies_here) = mpsc::channel(REPLIES);
         let (records, records_here) = mpsc::channel(RECORDS);
         let (lookups, lookups_here) = mpsc::channel(FED);
+        let (recalls, recalls_here) = mpsc::channel(RECALLS);
         let (tally_here, tally) = watch::channel(engine.tally());
         let (tap_here, tap) = watch::channel(TapState::Running);
         let (store_here, store) = watch::channel(StoreState::Taking);
@@ -153,6 +156,7 @@ impl Running {
             fed: fed_here,
             replies: replies_here,
             lookups,
+            recalls,
             records,
             control: Arc::clone(&running.control),
             tally: tally_here,
@@ -165,6 +169,7 @@ impl Running {
         let restore = running.restore(pipeline, &sink).await?;
         running.spawn_ingest(pipeline, events, (window, restore))?;
         running.spawn_tasks(pipeline, told, lookups_here);
+        running.spawn_recaller(pipeline, recalls_here);
         running.spawn_recorder(pipeline, (sink, alerts), store_here, records_here);
         Ok(running)
     }
@@ -221,6 +226,20 @@ impl Running {
             };
             self.spawn_task("dead letters", postbox.run());
         }
+    }
+
+    fn spawn_recaller(&mut self, pipeline: &Pipeline, recalls: mpsc::Receiver<Recall>) {
+        let again = Again {
+            control: Arc::clone(&self.control),
+            reader: Reader::new(&pipeline.decode, &pipeline.tables, &self.picture.schemas),
+            tables: Arc::clone(&self.picture.tables),
+            partitions: self.picture.partitions.clone(),
+            images: Arc::clone(&self.images),
+            gone: BTreeSet::new(),
+        };
+        let (replies, guard) = (self.replies.clone(), self.picture.guard.clone());
+        let recaller = Recaller { recalls, again, replies, pipeline: Arc::clone(&self.name), guard };
+        self.spawn_task("recall", recaller.run());
     }
 
     async fn restore(&self, pipeline: &Pipeline, sink: &Sink) -> Result<Restore, Failure> {

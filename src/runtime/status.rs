@@ -242,6 +242,7 @@ fn gauges(pipeline: &str, picture: &Picture, tally: &Tally) {
 
 fn checks(pipeline: &str, counters: &Counters) {
     event::ChangesSuperseded { pipeline, total: counters.superseded }.emit();
+    event::ImagesRecalled { pipeline, found: counters.recalled, gone: counters.not_recalled }.emit();
     let judged = counters.right + counters.wrong + counters.failed_reads;
     let results = [
         (CheckResult::Match, counters.right),
@@ -274,6 +275,8 @@ fn pipeline_status(pipeline: &Pipeline, picture: &Picture, tally: &Tally) -> Pip
         superseded: tally.counters.superseded,
         transient: tally.counters.transient,
         unverifiable: tally.counters.unverifiable,
+        images_recalled: tally.counters.recalled,
+        images_gone: tally.counters.not_recalled,
         keys: tally.keys as u64,
         pending: pending as u64,
         suspects: tally.suspects as u64,

@@ -55,6 +55,8 @@ names! {
         "Keys that differed and turned out right before they were proven wrong.";
     counter SLOW_EQUALS = "afterimage_slow_equals_total", Count,
         "Equal values whose fingerprints differed: a canonical form of ours is wrong, at a cost of speed.";
+    counter IMAGES_RECALLED = "afterimage_images_recalled_total", Count,
+        "Images of changes that a verdict needed and the cache had forgotten, by result: read again from the log, or not.";
     counter COVERAGE_GAPS = "afterimage_coverage_gaps_total", Count, "Ranges of the tap that were gone before they were read.";
     counter FREEZES = "afterimage_freezes_total", Count, "Times that verdicts of a scope were held.";
     gauge PATROL_KEYS = "afterimage_patrol_keys", Count, "Verified keys that are looked at again.";
@@ -92,7 +94,7 @@ pub const OP: &str = "op";
 pub const KIND: &str = "kind";
 /// Label: severity of a finding.
 pub const SEVERITY: &str = "severity";
-/// Label: how a check ended.
+/// Label: how a check ended, or a question for images.
 pub const RESULT: &str = "result";
 /// Label: topic.
 pub const TOPIC: &str = "topic";

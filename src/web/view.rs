@@ -106,6 +106,10 @@ pub struct PipelineStatus {
     pub transient: u64,
     /// Changes that ended without a verdict.
     pub unverifiable: u64,
+    /// Images that a verdict needed and the cache had forgotten, read again from the log.
+    pub images_recalled: u64,
+    /// Those that could not be read again: their findings list no columns.
+    pub images_gone: u64,
     /// Keys with versions that have no verdict.
     pub keys: u64,
     /// Versions without a verdict.

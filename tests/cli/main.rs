@@ -15,6 +15,7 @@ mod explain;
 mod help;
 mod range;
 mod readme;
+mod recall;
 mod shop;
 mod show;
 

@@ -268,6 +268,41 @@ async fn stored_is_what_the_group_committed() {
     bench.over().await;
 }
 
+/// Images of what changed early are long forgotten when the range was read, and are read again from the topic.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_cache_names_the_same_columns_and_rows() {
+    let bench = Bench::new("recall").await;
+    let long = "n".repeat(2_000);
+    bench.changes(&[(1, "a"), (2, "a"), (3, "a"), (1, "b")]);
+    let others: Vec<(i64, &str)> = (10..1_510).map(|id| (id, long.as_str())).collect();
+    bench.changes(&others);
+    bench.rows(&[(1, "a"), (2, "x")]).await;
+    bench.target.execute(&format!("INSERT INTO orders SELECT id, '{long}' FROM generate_series(10, 1509) id")).await;
+    let mut found = Vec::new();
+    for cache in ["256MiB", "1MiB"] {
+        let config = bench.folder.path().join("recall.toml");
+        let live = bench.live("none").replace("kafka-group:none", "assumed");
+        fs::write(
+            &config,
+            live.replace("[pipelines.live]\n", &format!("[pipelines.live]\nlimits.cache = {cache:?}\n")),
+        )
+        .expect("a file");
+        let audited = bench.run(&["-c", &config.display().to_string(), "--from", "beginning"]).await;
+        let expected = [(1, "lost_update", 3), (2, "diverged_row", 1), (3, "missing_row", 2)];
+        audited.assert(1, (0, 1_504), &expected);
+        let mut told: Vec<(i64, Value, Value)> = Vec::new();
+        for finding in audited.report["findings"].as_array().expect("findings") {
+            let id = finding["key"]["id"].as_i64().expect("a key");
+            told.push((id, finding["columns"].clone(), finding["expected"].clone()));
+        }
+        told.sort_by_key(|(id, _, _)| *id);
+        assert_eq!(told[0].1, json!([{"name": "note", "expected": "b", "observed": "a"}]), "{cache}");
+        found.push(told);
+    }
+    assert_eq!(found[1], found[0]);
+    bench.over().await;
+}
+
 /// A range without its times, and those apart.
 fn told(mut range: Value) -> (Value, Value) {
     let first_seen = range["first_seen"].take();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use afterimage::engine::event::{Images, LookFailure, Looked, Lookup, PlanEpoch, Seen, Tracked};
+use afterimage::engine::event::{Images, LookFailure, Looked, Lookup, PlanEpoch, Recall, Seen, Tracked};
 use afterimage::engine::{Engine, Input, Output};
 use afterimage::model::finding::Subject;
 use afterimage::model::{PartitionId, TableId, Tick};
@@ -33,6 +33,8 @@ enum Event {
     EndsKnown(u64),
     AskCommitted,
     CommittedKnown(u64),
+    /// Forgotten images were read again, or are gone.
+    Recalled(u64),
     Wake,
     Crash,
     Restart,
@@ -85,6 +87,7 @@ pub(crate) struct World<'a> {
     wake: u64,
     flights: BTreeMap<u64, Flight>,
     asked: BTreeMap<u64, (u64, Input)>,
+    recalls: BTreeMap<u64, (u32, Recall)>,
     consumers: Vec<Consumer>,
     /// Counts our lives: what was under way when we died is lost.
     life: u32,
@@ -127,6 +130,7 @@ impl World<'_> {
             wake: u64::MAX,
             flights: BTreeMap::new(),
             asked: BTreeMap::new(),
+            recalls: BTreeMap::new(),
             consumers: vec![Consumer::default(); usize::from(plan.partitions)],
             life: 0,
             alive: true,
@@ -203,6 +207,7 @@ impl World<'_> {
                     self.drive(input);
                 }
             }
+            Event::Recalled(id) => self.recalled(id),
             Event::Wake => {
                 if self.wake == self.now {
                     self.drive(Input::Tick);
@@ -286,6 +291,13 @@ impl World<'_> {
                 self.flights.insert(id, flight);
                 self.at(sent, Event::Snapshot(id));
             }
+            Output::Recall(recall) => {
+                self.count += 1;
+                let after = self.chance_of(recall.id.0).range((5, 2 * SECOND));
+                self.recalls.insert(self.count, (self.life, recall));
+                let id = self.count;
+                self.at(self.now + after, Event::Recalled(id));
+            }
             Output::Finding(finding) => {
                 self.check.finding(&self.source, &mut self.applier.truth, &finding, self.now);
             }
@@ -302,6 +314,28 @@ impl World<'_> {
             Output::Resume => self.paused = false,
             Output::Note(note) => self.check.note(&note),
         }
+    }
+
+    /// Chance of one question for images, apart from every other.
+    fn chance_of(&self, question: u64) -> Rng {
+        Rng::new(self.plan.seed ^ 0x4c_4f_47 ^ u64::from(self.life) << 48 ^ question << 8)
+    }
+
+    /// The log holds most of what it is asked for.
+    fn recalled(&mut self, id: u64) {
+        let Some((_, recall)) = self.recalls.remove(&id).filter(|(life, _)| *life == self.life) else { return };
+        let mut rng = self.chance_of(recall.id.0 | 1 << 40);
+        let mut found = 0;
+        for at in &recall.at {
+            let log = &self.source.logs[usize::from(at.partition.0)];
+            let place = log.partition_point(|index| self.source.changes[*index].offset < at.offset);
+            let index = log.get(place).filter(|index| self.source.changes[**index].offset == at.offset);
+            if let Some(index) = index.filter(|_| rng.chance(0.8)) {
+                self.cache.put(*at, recall.key.clone(), self.source.image(*index));
+                found += 1;
+            }
+        }
+        self.drive(Input::Recalled { id: recall.id, found });
     }
 
     fn consume(&mut self, partition: u16) {

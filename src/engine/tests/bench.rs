@@ -17,7 +17,8 @@
 //! | `held up N` `let go` | an open transaction holds partition 0 before offset N, of 100 more; none does |
 //! | `load` | rows of a full load come in partition 0 |
 //! | `another log` | partition 0 ends before what was to be read next; partition 1 is what follows |
-//! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are forgotten |
+//! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are gone from cache and log |
+//! | `forget` `mute` `told` | the cache is empty, the log is not; questions for images wait; those that wait are answered, and later ones are |
 //! | `replan` `replan keys` | the table has other columns from now on (and other keys): nothing hashes as before |
 //! | `replan more` | it has more columns: everything hashes as before, and changes are told under the columns before |
 //! | `stale STEP` | the change was told under the columns before |
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::canon::{Mask, ObservedHashes};
-use crate::engine::event::{Image, LookFailure, Looked, Lookup, Node, PlanEpoch, Role, Seen, Tracked};
+use crate::engine::event::{LookFailure, Looked, Lookup, Node, PlanEpoch, Recall, Role, Seen, Tracked};
 use crate::engine::limit::{Applier, Commits, Evidence, Margin, Options};
 use crate::engine::{Engine, Input, Output};
 use crate::model::change::KeyChange;
@@ -78,6 +79,8 @@ pub(super) struct Bench {
     beat: i64,
     answers: Answers,
     held: Vec<Lookup>,
+    /// Questions for images that wait, where they do.
+    mute: Option<Vec<Recall>>,
     last_beat: BTreeMap<i64, u64>,
     /// What was stated, one line each, repetitions left out.
     pub(super) said: Vec<String>,
@@ -90,6 +93,8 @@ pub(super) struct Bench {
     pub(super) lookups: u64,
     /// Those among them that may convict.
     pub(super) convicting: u64,
+    /// Offsets whose images were asked for, by question.
+    pub(super) recalls: Vec<Vec<u64>>,
 }
 
 impl Bench {
@@ -117,6 +122,8 @@ impl Bench {
             beat: 0,
             answers: Answers::AtOnce,
             held: Vec::new(),
+            mute: None,
+            recalls: Vec::new(),
             last_beat: BTreeMap::new(),
             said: Vec::new(),
             findings: Vec::new(),
@@ -236,7 +243,10 @@ impl Bench {
                 self.step(&["assign", "0@1"]);
             }
             ["tolerance"] => self.images.0.lock().unwrap().tolerance = true,
-            ["no", "images"] => self.images.0.lock().unwrap().images.clear(),
+            ["no", "images"] => self.images.lose(),
+            ["forget"] => self.images.forget(),
+            ["mute"] => self.mute = Some(Vec::new()),
+            ["told"] => self.mute.take().unwrap_or_default().iter().for_each(|recall| self.recall(recall)),
             ["partial", key, value] => self.partial(key, number(value) as i64),
             ["assign", place] => {
                 let (next, partition) = place.split_once('@').unwrap_or((place, "0"));
@@ -376,8 +386,7 @@ impl Bench {
         let at = self.position(partition);
         let order = self.order();
         let tracked = Tracked { order, waymark: self.waymark(order), ..self.tracked(words, at) };
-        let image = Image { row: words.get(2).map(|values| row(parse(values))), source: None };
-        self.images.0.lock().unwrap().images.insert((at, tracked.key.clone()), image);
+        self.images.put(at, &tracked.key, words.get(2).map(|values| row(parse(values))));
         self.told.push(tracked.clone());
         self.give(Input::Change(tracked));
         self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });
@@ -391,8 +400,7 @@ impl Bench {
         let tracked = Tracked { order, mask, waymark: self.waymark(order), ..tracked };
         let cells = vec![Cell::Int(value), Cell::NotSent];
         let row = Row::new(Arc::new(Columns::new(["a", "b"])), cells, Typing::Declared);
-        let image = Image { row: Some(Arc::new(row)), source: None };
-        self.images.0.lock().unwrap().images.insert((at, tracked.key.clone()), image);
+        self.images.put(at, &tracked.key, Some(Arc::new(row)));
         self.give(Input::Change(tracked));
         self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });
     }
@@ -502,6 +510,11 @@ impl Bench {
         self.give(Input::Looked(looked));
     }
 
+    fn recall(&mut self, recall: &Recall) {
+        let found = self.images.put_back(recall);
+        self.give(Input::Recalled { id: recall.id, found });
+    }
+
     fn give(&mut self, input: Input) {
         self.engine.handle(input, Tick(self.now));
         while let Some(output) = self.engine.poll_output() {
@@ -515,6 +528,13 @@ impl Bench {
         match output {
             Output::Lookup(lookup) if self.answers == Answers::Held => self.held.push(lookup),
             Output::Lookup(lookup) => self.answer(&lookup),
+            Output::Recall(recall) => {
+                self.recalls.push(recall.at.iter().map(|at| at.offset).collect());
+                match &mut self.mute {
+                    Some(waiting) => waiting.push(recall),
+                    None => self.recall(&recall),
+                }
+            }
             Output::Finding(finding) => {
                 let line = said(&finding);
                 if self.said.last() != Some(&line) {

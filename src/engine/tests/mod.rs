@@ -4,6 +4,7 @@ mod bench;
 mod commits;
 mod life;
 mod patrol;
+mod recall;
 mod replan;
 mod rewind;
 mod rows;

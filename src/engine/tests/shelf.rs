@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::canon::{Compared, Mask, ObservedHashes};
-use crate::engine::event::{ColumnVerdict, Image, Images, Kinship, PlanEpoch, Verified};
+use crate::engine::event::{ColumnVerdict, Image, Images, Kinship, PlanEpoch, Recall, Verified};
 use crate::model::{Cell, Columns, Key, PartitionId, Position, Row, TableId, Typing};
 
 pub(super) type Values = (i64, i64);
 
 #[derive(Default)]
 pub(super) struct Shelf {
-    pub(super) images: BTreeMap<(Position, Key), Image>,
+    images: BTreeMap<(Position, Key), Image>,
+    /// Those that the log still tells.
+    log: BTreeMap<(Position, Key), Image>,
     verified: BTreeMap<Key, Verified>,
     pub(super) tolerance: bool,
     /// The first plan whose keys are those of now.
@@ -24,6 +26,37 @@ pub(super) struct Shelf {
 
 #[derive(Clone, Default)]
 pub(super) struct Shared(pub(super) Arc<Mutex<Shelf>>);
+
+impl Shared {
+    pub(super) fn put(&self, at: Position, key: &Key, row: Option<Arc<Row<'static>>>) {
+        let mut shelf = self.0.lock().unwrap();
+        let image = Image { row, source: None };
+        shelf.images.insert((at, key.clone()), image.clone());
+        shelf.log.insert((at, key.clone()), image);
+    }
+
+    /// The cache is empty.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap().images.clear();
+    }
+
+    /// So is the log.
+    pub(super) fn lose(&self) {
+        self.forget();
+        self.0.lock().unwrap().log.clear();
+    }
+
+    /// Takes from the log what is still there; gives back how much that is.
+    pub(super) fn put_back(&self, recall: &Recall) -> u64 {
+        let mut shelf = self.0.lock().unwrap();
+        let found =
+            |at: &Position| Some(((*at, recall.key.clone()), shelf.log.get(&(*at, recall.key.clone()))?.clone()));
+        let found: Vec<_> = recall.at.iter().filter_map(found).collect();
+        let count = found.len() as u64;
+        shelf.images.extend(found);
+        count
+    }
+}
 
 impl Images for Shared {
     fn image(&self, at: Position, key: &Key) -> Option<Image> {

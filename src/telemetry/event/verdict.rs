@@ -65,6 +65,27 @@ impl KeysChecked<'_> {
     }
 }
 
+/// Images that a verdict needed and the cache had forgotten.
+#[derive(Debug, Clone, Copy)]
+pub struct ImagesRecalled<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// Read again from the log, since the start.
+    pub found: u64,
+    /// Not read again, since the start.
+    pub gone: u64,
+}
+
+impl ImagesRecalled<'_> {
+    /// Sets the counters.
+    pub fn emit(self) {
+        for (result, total) in [("found", self.found), ("gone", self.gone)] {
+            counter!(name::IMAGES_RECALLED, name::PIPELINE => self.pipeline.to_owned(), name::RESULT => result)
+                .absolute(total);
+        }
+    }
+}
+
 /// Verdicts of a scope that are held.
 #[derive(Debug, Clone, Copy)]
 pub struct Frozen<'a> {
