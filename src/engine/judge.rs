@@ -92,6 +92,11 @@ impl Engine {
             // The patrol looks at what was verified long ago, and reads nothing again for it.
             Standing::Forgotten(_) if !entry.is_patrolled() && self.awaits_images(ix, floor.arrival, observation) => {
                 self.hold_for_images(ix);
+                // One more read that said nothing: the answer is waited for no longer than those that follow.
+                if let Some(entry) = self.keys.get_mut(ix) {
+                    let more = entry.more();
+                    more.unclear = more.unclear.saturating_add(1);
+                }
             }
             Standing::Unclear(why) | Standing::Forgotten(why) => self.unclear(ix, why, floor, observation.floors),
         }

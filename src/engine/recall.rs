@@ -20,6 +20,8 @@ use super::state::Engine;
 pub(super) struct Asking {
     /// Each once; what did not come is gone.
     asked: Vec<Position>,
+    /// Up to this version no others are asked for but those that a finding names.
+    to: Arrival,
     rounds: u8,
     /// When it was first asked: nothing is held for longer than [`RECALL_AT_MOST`] in all.
     first: Tick,
@@ -53,11 +55,12 @@ impl Engine {
             return self.is_patient(ix);
         }
         let is_new = |at: &Position| asking.is_none_or(|asking| !asking.asked.contains(at));
+        let since = asking.map(|asking| asking.to);
         let may_ask = asking.is_none_or(|asking| asking.rounds < RECALL_ROUNDS);
         if !may_ask || self.recalls.pending.len() >= RECALLS_AT_ONCE {
             return false;
         }
-        let gone: Vec<Position> = self.gone(entry, index, observation).into_iter().filter(is_new).collect();
+        let gone: Vec<Position> = self.gone(entry, (index, since), observation).into_iter().filter(is_new).collect();
         !gone.is_empty() && self.ask_again(ix, gone) && self.is_patient(ix)
     }
 
@@ -107,9 +110,11 @@ impl Engine {
         let Some(entry) = self.keys.get_mut(ix) else { return false };
         self.recalls.next += 1;
         let (id, key) = (RecallId(self.recalls.next), entry.key.clone());
-        let fresh = || Box::new(Asking { asked: Vec::new(), rounds: 0, first: now, awaits: None, holds: false });
+        let to = entry.chain.newest().arrival;
+        let fresh = || Box::new(Asking { asked: Vec::new(), to, rounds: 0, first: now, awaits: None, holds: false });
         let asking = entry.more().asking.get_or_insert_with(fresh);
         asking.asked.extend(&at);
+        asking.to = to;
         (asking.rounds, asking.awaits) = (asking.rounds + 1, Some(id));
         let pending = Pending { ix, until: now + RECALL_AT_MOST, asked: at.len() as u64 };
         self.recalls.pending.insert(id, pending);
@@ -118,16 +123,23 @@ impl Engine {
     }
 
     /// The versions whose images are wanted and gone: the expected one, the one that is seen, and where the row is none of
-    /// them every other one, the newest first.
-    fn gone(&self, entry: &Entry, index: usize, observation: &Observation<'_>) -> Vec<Position> {
+    /// them every other one that came since they were asked for, the newest first.
+    fn gone(
+        &self,
+        entry: &Entry,
+        (index, since): (usize, Option<Arrival>),
+        observation: &Observation<'_>,
+    ) -> Vec<Position> {
         let versions = entry.chain.versions();
         let probe = self.probe(&observation.content);
         let base = entry.base().version();
         let seen = versions[..index].iter().rev().chain(base.iter()).find(|version| probe.fits(version));
-        let others =
-            || versions.iter().rev().chain(base.iter()).filter(|_| observation.row.is_some() && seen.is_none());
+        let is_other = |version: &&Version| since.is_none_or(|since| version.arrival > since);
+        let is_wanted = observation.row.is_some() && seen.is_none();
+        let others = versions.iter().rev().filter(is_other).chain(base.iter().filter(|_| since.is_none()));
+        let others = others.filter(|_| is_wanted);
         let mut gone: Vec<Position> = Vec::new();
-        for version in std::iter::once(&versions[index]).chain(seen).chain(others()) {
+        for version in std::iter::once(&versions[index]).chain(seen).chain(others) {
             if gone.len() == RECALLED_VERSIONS {
                 break;
             }

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Evidence as Applied, Pipeline, Tap};
 use crate::engine::Engine;
-use crate::engine::event::Recall;
+use crate::engine::event::{Lookup, Recall};
 use crate::engine::limit::LOOKUPS_IN_FLIGHT;
 use crate::engine::tally::Tally;
 use crate::model::PartitionId;
@@ -109,16 +109,14 @@ impl Running {
         let schemas = schemas(pipeline, window.as_ref(), (clock, &stopped))?;
         let told = (positions(pipeline, &partitions)?, dead_letters(pipeline)?);
         let (events, control) = open_tap(pipeline, read, clock, &partitions)?;
-        let tables = Arc::new(Tables::default());
-        let images = Arc::new(ImageStore::new(pipeline.limits.cache_bytes));
+        let (tables, images) = (Arc::default(), Arc::new(ImageStore::new(pipeline.limits.cache_bytes)));
         let engine = judge(pipeline, window.as_ref(), &images, &tables, &partitions);
         let (fed, fed_here) = mpsc::channel(FED);
         let (replies, replies_here) = mpsc::channel(REPLIES);
         let (records, records_here) = mpsc::channel(RECORDS);
-        let (lookups, lookups_here) = mpsc::channel(FED);
-        let (recalls, recalls_here) = mpsc::channel(RECALLS);
-        let (tally_here, tally) = watch::channel(engine.tally());
-        let (tap_here, tap) = watch::channel(TapState::Running);
+        let ((lookups, lookups_here), (recalls, recalls_here)) = (mpsc::channel(FED), mpsc::channel(RECALLS));
+        let ((tally_here, tally), (tap_here, tap)) =
+            (watch::channel(engine.tally()), watch::channel(TapState::Running));
         let (store_here, store) = watch::channel(StoreState::Taking);
         let picture = Picture {
             clock,
@@ -168,8 +166,7 @@ impl Running {
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
         let restore = running.restore(pipeline, &sink).await?;
         running.spawn_ingest(pipeline, events, (window, restore))?;
-        running.spawn_tasks(pipeline, told, lookups_here);
-        running.spawn_recaller(pipeline, recalls_here);
+        running.spawn_tasks(pipeline, told, (lookups_here, recalls_here));
         running.spawn_recorder(pipeline, (sink, alerts), store_here, records_here);
         Ok(running)
     }
@@ -178,8 +175,9 @@ impl Running {
         &mut self,
         pipeline: &Pipeline,
         (positions, letters): (Positions, Option<DeadLetters>),
-        lookups: mpsc::Receiver<crate::engine::event::Lookup>,
+        (lookups, recalls): (mpsc::Receiver<Lookup>, mpsc::Receiver<Recall>),
     ) {
+        self.spawn_recaller(pipeline, recalls);
         let columns = ColumnWatch {
             rules: Arc::clone(&self.rules),
             target: self.target.clone(),

@@ -43,7 +43,7 @@ use crate::model::finding::{Finding, Subject};
 use crate::model::waymark::{Form, Place, Server};
 use crate::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick, Typing, Waymark};
 
-use super::shelf::{Shared, Values, hashes, hashes_by, row, values};
+use super::shelf::{Shared, hashes, hashes_by, number, parse, row, values};
 
 const ROWS: TableId = TableId(0);
 const BEATS: TableId = TableId(1);
@@ -242,11 +242,7 @@ impl Bench {
                 self.step(&["revoke"]);
                 self.step(&["assign", "0@1"]);
             }
-            ["tolerance"] => self.images.0.lock().unwrap().tolerance = true,
-            ["no", "images"] => self.images.lose(),
-            ["forget"] => self.images.forget(),
-            ["mute"] => self.mute = Some(Vec::new()),
-            ["told"] => self.mute.take().unwrap_or_default().iter().for_each(|recall| self.recall(recall)),
+            ["tolerance" | "forget" | "mute" | "told"] | ["no", "images"] => self.step_of_images(words[0]),
             ["partial", key, value] => self.partial(key, number(value) as i64),
             ["assign", place] => {
                 let (next, partition) = place.split_once('@').unwrap_or((place, "0"));
@@ -271,6 +267,16 @@ impl Bench {
             ["revoke"] => self.give(Input::Revoked { partition: PartitionId(0) }),
             ["replan" | "stale" | "early", ..] => self.step_of_columns(words),
             _ => self.step_of_rows(words),
+        }
+    }
+
+    fn step_of_images(&mut self, word: &str) {
+        match word {
+            "tolerance" => self.images.0.lock().unwrap().tolerance = true,
+            "no" => self.images.lose(),
+            "forget" => self.images.forget(),
+            "mute" => self.mute = Some(Vec::new()),
+            _ => self.mute.take().unwrap_or_default().iter().for_each(|recall| self.recall(recall)),
         }
     }
 
@@ -571,15 +577,6 @@ fn said(finding: &Finding) -> String {
             format!("{state} {kind}{at}")
         }
     }
-}
-
-fn number(word: &str) -> u64 {
-    word.parse().unwrap_or_else(|_| panic!("not a number: {word}"))
-}
-
-fn parse(values: &str) -> Values {
-    let (a, b) = values.split_once('/').unwrap_or_else(|| panic!("not A/B: {values}"));
-    (number(a) as i64, number(b) as i64)
 }
 
 /// `K` or `K@P`.

@@ -133,3 +133,12 @@ pub(super) fn row((a, b): Values) -> Arc<Row<'static>> {
     let columns = Arc::new(Columns::new(["a", "b"]));
     Arc::new(Row::new(columns, vec![Cell::Int(a), Cell::Int(b)], Typing::Declared))
 }
+
+pub(super) fn number(word: &str) -> u64 {
+    word.parse().unwrap_or_else(|_| panic!("not a number: {word}"))
+}
+
+pub(super) fn parse(values: &str) -> Values {
+    let (a, b) = values.split_once('/').unwrap_or_else(|| panic!("not A/B: {values}"));
+    (number(a) as i64, number(b) as i64)
+}
