@@ -74,6 +74,7 @@ impl PlanRules {
             rename: rule.columns.clone(),
             ignore: rule.ignore.clone(),
             tolerance: rule.tolerance.iter().map(|(column, by)| (column.clone(), tolerance(by))).collect(),
+            coerced: rule.coercions.clone(),
             key: rule.key.clone(),
             empty_is_null: self.empty_is_null,
         }
