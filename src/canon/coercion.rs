@@ -59,7 +59,7 @@ impl Coercion {
     /// What it leaves of a value of a column whose zero is `zero`.
     pub(super) fn leaves<'a>(self, value: Canonical<'a>, zero: &Canonical<'static>) -> Canonical<'a> {
         match self {
-            Coercion::Any => Canonical::Null,
+            Coercion::Nulled | Coercion::Any => Canonical::Null,
             Coercion::EmptyNull if value == Canonical::Text(Cow::Borrowed("")) => Canonical::Null,
             Coercion::NullZero if value == Canonical::Null => zero.clone(),
             Coercion::EmptyNull | Coercion::NullZero => value,
@@ -84,7 +84,9 @@ impl Coercion {
             Coercion::Cut(length) => text.chars().take(length as usize).collect(),
             Coercion::Lower => text.to_lowercase(),
             Coercion::Upper => text.to_uppercase(),
-            numbers!() | times!() | Coercion::EmptyNull | Coercion::NullZero | Coercion::Any => return text,
+            numbers!() | times!() | Coercion::EmptyNull | Coercion::NullZero | Coercion::Nulled | Coercion::Any => {
+                return text;
+            }
         };
         Cow::Owned(left)
     }
@@ -101,7 +103,9 @@ impl Coercion {
             Coercion::Rounded(digits) => number::decimal(&text, Some(u32::from(digits)))?.into_owned(),
             Coercion::Digits(digits) => number::cut(&text, usize::from(digits))?,
             Coercion::Single => number::decimal(&single()?, None)?.into_owned(),
-            texts!() | times!() | Coercion::EmptyNull | Coercion::NullZero | Coercion::Any => return None,
+            texts!() | times!() | Coercion::EmptyNull | Coercion::NullZero | Coercion::Nulled | Coercion::Any => {
+                return None;
+            }
         };
         if !matches!(value, Canonical::Float(_)) {
             return Some(left);
@@ -145,7 +149,9 @@ impl Coercion {
             }
             Coercion::Midnight => nanos - nanos.rem_euclid(i128::from(DAY_SECONDS) * i128::from(NANOS)),
             Coercion::Shifted => nanos.rem_euclid(i128::from(ZONE_STEP_SECS) * i128::from(NANOS)),
-            texts!() | numbers!() | Coercion::EmptyNull | Coercion::NullZero | Coercion::Any => return None,
+            texts!() | numbers!() | Coercion::EmptyNull | Coercion::NullZero | Coercion::Nulled | Coercion::Any => {
+                return None;
+            }
         })
     }
 
@@ -179,7 +185,8 @@ impl Coercion {
         let digits = (0..=MOST_DIGITS).rev().flat_map(|digits| [Coercion::Rounded(digits), Coercion::Digits(digits)]);
         let fractions = (0..=MOST_FRACTION_DIGITS).rev();
         let fractions = fractions.flat_map(|digits| [Coercion::FractionRounded(digits), Coercion::Fraction(digits)]);
-        let all = PLAIN.into_iter().chain(cut.map(Coercion::Cut)).chain(digits).chain(fractions);
+        let plain = PLAIN.into_iter().filter(|plain| *plain != Coercion::Any);
+        let all = plain.chain(cut.map(Coercion::Cut)).chain(digits).chain(fractions);
         let mut found: Vec<Coercion> = all.filter(|coercion| coercion.explains(wanted, seen, zero)).collect();
         found.truncate(AT_ONCE);
         found
@@ -266,7 +273,7 @@ mod tests {
         assert_eq!(first(&Canonical::Date(10), &Canonical::Date(9), &NO_ZERO), "shifted");
         assert_eq!(first(&Canonical::Date(10), &Canonical::Date(8), &NO_ZERO), "none");
         assert_eq!(first(&text(""), &Canonical::Null, &NO_ZERO), "empty_null");
-        assert_eq!(first(&text("x"), &Canonical::Null, &NO_ZERO), "any");
+        assert_eq!(first(&text("x"), &Canonical::Null, &NO_ZERO), "nulled");
         assert_eq!(first(&Canonical::Null, &Canonical::Int(0), &Canonical::Int(0)), "null_zero");
         assert_eq!(first(&Canonical::Null, &Canonical::Int(1), &Canonical::Int(0)), "none");
     }

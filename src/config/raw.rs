@@ -489,7 +489,7 @@ impl Scalar for Patrol {
 impl Scalar for Coercion {
     fn expected() -> String {
         "a coercion: line_feeds, trimmed_end, trimmed, cut:N, lower, upper, bmp, latin1, ascii, empty_null, null_zero, \
-         rounded:K, digits:K, single, fraction_rounded:K, fraction:K, midnight, shifted or any"
+         rounded:K, digits:K, single, fraction_rounded:K, fraction:K, midnight, shifted, nulled or any"
             .into()
     }
 

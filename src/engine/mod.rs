@@ -15,7 +15,7 @@
 //!
 //! The stages, by file: `chain` (versions of a key), `truncate` (of a table's keys), `replan` (of a table whose columns
 //! changed), `course`, `rewind` (of a source that was rewound) · `partition`, `horizon` (what was applied,
-//! what is settled) · `schedule`, `sample`, `lookup` (which keys to read) · `judge`, `suspect`, `gate`, `cause` (verdicts) · `stall` ·
+//! what is settled) · `schedule`, `sample`, `lookup` (which keys to read) · `judge`, `suspect`, `gate`, `coercion`, `cause` (verdicts) · `stall` ·
 //! `roster`, `patrol` (verified keys, looked at again) · `ack` (what may be committed) · `limit` (every bound) · `tally` (the
 //! read-only picture).
 
@@ -27,6 +27,7 @@ mod ack;
 mod cause;
 mod chain;
 mod classify;
+mod coercion;
 mod course;
 mod foreign;
 mod gate;
@@ -100,6 +101,7 @@ impl Engine {
             }
             Input::Node(node) => self.reads_from(node),
             Input::Replanned { table, plan } => self.replanned(table, plan),
+            Input::OpenColumn { table, index, finding } => self.open_column(table, index, *finding),
             Input::Tick => self.tick(),
         }
     }

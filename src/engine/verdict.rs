@@ -17,6 +17,9 @@ impl Engine {
     pub(super) fn convict(&mut self, ix: KeyIx, floor: Floor, observation: &Observation<'_>) {
         let Some(entry) = self.keys.get(ix) else { return };
         let Some(suspect) = entry.suspect() else { return };
+        if self.coercions.holds(entry.key.table(), self.now) {
+            return;
+        }
         let proof = self.proof(entry, suspect, floor, observation);
         if self.is_foreign(ix, (floor, proof), observation) {
             return;

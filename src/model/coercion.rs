@@ -17,6 +17,7 @@
 //! | `fraction_rounded:K`, `fraction:K` | a time rounded, or cut, to K digits behind the second |
 //! | `midnight` | the day of a moment |
 //! | `shifted` | a time less its quarters of an hour: zones differ by whole ones |
+//! | `nulled` | nothing: NULL is written whatever the value |
 //! | `any` | nothing: the column is not compared |
 
 use std::fmt;
@@ -67,6 +68,8 @@ pub enum Coercion {
     Midnight,
     /// Quarters of an hour.
     Shifted,
+    /// All of it, for NULL.
+    Nulled,
     /// All of it.
     Any,
 }
@@ -76,7 +79,7 @@ pub enum Coercion {
 #[error(
     "`{0}` is no coercion: write one of line_feeds, trimmed_end, trimmed, cut:N, lower, upper, bmp, latin1, ascii, empty_null, \
      null_zero, rounded:K, digits:K, single, fraction_rounded:K, fraction:K (K up to 12; behind the second up to 8), midnight, \
-     shifted, any"
+     shifted, nulled, any"
 )]
 pub struct NoCoercion(pub String);
 
@@ -101,6 +104,7 @@ impl fmt::Display for Coercion {
             Coercion::Fraction(digits) => write!(f, "fraction:{digits}"),
             Coercion::Midnight => f.write_str("midnight"),
             Coercion::Shifted => f.write_str("shifted"),
+            Coercion::Nulled => f.write_str("nulled"),
             Coercion::Any => f.write_str("any"),
         }
     }
@@ -128,7 +132,7 @@ impl FromStr for Coercion {
 }
 
 /// Those without a number.
-pub const PLAIN: [Coercion; 14] = [
+pub const PLAIN: [Coercion; 15] = [
     Coercion::LineFeeds,
     Coercion::TrimmedEnd,
     Coercion::Trimmed,
@@ -142,6 +146,7 @@ pub const PLAIN: [Coercion; 14] = [
     Coercion::Single,
     Coercion::Midnight,
     Coercion::Shifted,
+    Coercion::Nulled,
     Coercion::Any,
 ];
 
@@ -168,7 +173,8 @@ impl Coercion {
             Coercion::Fraction(digits) => format!("cut to {digits} digits behind the second"),
             Coercion::Midnight => "written without their time of day".to_owned(),
             Coercion::Shifted => "shifted by the offset of a time zone".to_owned(),
-            Coercion::Any => "written as NULL, whatever they were".to_owned(),
+            Coercion::Nulled => "written as NULL, whatever they are".to_owned(),
+            Coercion::Any => "changed in several ways".to_owned(),
         }
     }
 
@@ -176,7 +182,7 @@ impl Coercion {
     /// known proves anything.
     #[must_use]
     pub fn is_weak(self) -> bool {
-        matches!(self, Coercion::EmptyNull | Coercion::NullZero | Coercion::Any)
+        matches!(self, Coercion::EmptyNull | Coercion::NullZero | Coercion::Nulled)
     }
 
     /// Different expected values that must show it: of some coercions there is but one.
@@ -200,6 +206,7 @@ impl Coercion {
             | Coercion::Fraction(_)
             | Coercion::Midnight
             | Coercion::Shifted
+            | Coercion::Nulled
             | Coercion::Any => 3,
         }
     }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use moka::sync::Cache;
 
-use crate::canon::Mask;
+use crate::canon::{Mask, Weighed};
 use crate::engine::event::{ColumnVerdict, Image, Images, Kinship, PlanEpoch, Verified};
-use crate::model::{Key, PartitionId, Position, Row, TableId};
+use crate::model::{Coercion, Key, PartitionId, Position, Row, TableId};
 use crate::tap::Partitions;
 
 use super::tables::Tables;
@@ -163,6 +163,10 @@ impl Images for TableVersions {
                 placeholder: column.placeholder,
             })
             .collect()
+    }
+
+    fn weigh(&self, key: &Key, expected: &Row, observed: &Row, asked: &[(usize, Coercion)]) -> Vec<Weighed> {
+        self.tables.plan(key.table()).map(|plan| plan.weigh(expected, observed, asked)).unwrap_or_default()
     }
 
     fn kinship(&self, table: TableId, from: PlanEpoch, to: PlanEpoch) -> Kinship {

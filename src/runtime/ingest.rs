@@ -66,7 +66,7 @@ impl Counts {
         let beside = || self.beside.lock().unwrap_or_else(PoisonError::into_inner);
         match &finding.subject {
             Subject::Row { key, .. } => beside().contains(&key.hash128()),
-            Subject::Record { .. } | Subject::Table { .. } | Subject::Scope { .. } => false,
+            Subject::Record { .. } | Subject::Table { .. } | Subject::Column { .. } | Subject::Scope { .. } => false,
         }
     }
 

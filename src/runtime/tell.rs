@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::engine::event::Note;
-use crate::model::{SourceTime, TableMeta, Wall, Wanted};
+use crate::model::{Coercion, SourceTime, TableMeta, Wall, Wanted};
 use crate::registry::RegistryError;
 use crate::report::document::Document;
 use crate::tap::{Partitions, TapError};
@@ -162,6 +162,19 @@ pub(super) fn columns_changed(pipeline: &str, tap_name: &str, (before, now): (Op
             tracing::warn!(pipeline, table = tap_name, "table is not judged any more: {why}");
         }
     }
+}
+
+/// The applier changes a column in the same way in every row.
+pub(super) fn coerced(pipeline: &str, table: &str, column: &str, coercion: Coercion) {
+    let words = coercion.words();
+    let leaves = coercion.to_string();
+    tracing::warn!(
+        pipeline,
+        table,
+        column,
+        coercion = leaves,
+        "values of the column are {words}: it is compared by what that leaves"
+    );
 }
 
 /// What differs between two plans, column by column, as the target names them.

@@ -17,6 +17,7 @@
 //! | `held up N` `let go` | an open transaction holds partition 0 before offset N, of 100 more; none does |
 //! | `load` | rows of a full load come in partition 0 |
 //! | `another log` | partition 0 ends before what was to be read next; partition 1 is what follows |
+//! | `tens` | rows may be weighed: for numbers cut to tens, and for zeros |
 //! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are forgotten |
 //! | `replan` `replan keys` | the table has other columns from now on (and other keys): nothing hashes as before |
 //! | `replan more` | it has more columns: everything hashes as before, and changes are told under the columns before |
@@ -186,6 +187,13 @@ impl Bench {
         }
     }
 
+    /// The same, with what was said of a column.
+    pub(super) fn restart_beside(&mut self, column: &Finding, index: Option<usize>) {
+        self.restart(&[]);
+        self.said.clear();
+        self.give(Input::OpenColumn { table: ROWS, index, finding: Box::new(column.clone()) });
+    }
+
     pub(super) fn run(&mut self, script: &str) {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -235,8 +243,7 @@ impl Bench {
                 self.step(&["revoke"]);
                 self.step(&["assign", "0@1"]);
             }
-            ["tolerance"] => self.images.0.lock().unwrap().tolerance = true,
-            ["no", "images"] => self.images.0.lock().unwrap().images.clear(),
+            ["tens" | "tolerance" | "no", ..] => self.step_of_images(words),
             ["partial", key, value] => self.partial(key, number(value) as i64),
             ["assign", place] => {
                 let (next, partition) = place.split_once('@').unwrap_or((place, "0"));
@@ -261,6 +268,16 @@ impl Bench {
             ["revoke"] => self.give(Input::Revoked { partition: PartitionId(0) }),
             ["replan" | "stale" | "early", ..] => self.step_of_columns(words),
             _ => self.step_of_rows(words),
+        }
+    }
+
+    fn step_of_images(&mut self, words: &[&str]) {
+        let mut shelf = self.images.0.lock().unwrap();
+        match words {
+            ["tens"] => shelf.tens = true,
+            ["tolerance"] => shelf.tolerance = true,
+            ["no", "images"] => shelf.images.clear(),
+            _ => panic!("no such step: {words:?}"),
         }
     }
 
@@ -526,6 +543,7 @@ impl Bench {
             Output::Rewind { to, .. } => self.rewinds.push(to),
             Output::Pause => self.paused = true,
             Output::Resume => self.paused = false,
+            Output::Coerced { column, coercion, .. } => self.notes.push(format!("{column} is {coercion}")),
             Output::Note(note) => self.notes.push(format!("{note:?}")),
         }
     }
@@ -546,6 +564,7 @@ fn said(finding: &Finding) -> String {
         }
         Subject::Record { at, .. } => format!("{state} {kind} @{}", at.offset),
         Subject::Table { op, .. } => format!("{state} {kind} {} {}", finding.cause, op.map_or("", Op::word)),
+        Subject::Column { column, .. } => format!("{state} {kind} {} {column}", finding.cause),
         Subject::Scope { at, .. } => {
             let at = at.map(|at| format!(" @{}", at.offset)).unwrap_or_default();
             format!("{state} {kind}{at}")

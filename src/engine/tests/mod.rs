@@ -1,6 +1,7 @@
 //! The judge's branches, one script each.
 
 mod bench;
+mod coercion;
 mod commits;
 mod life;
 mod patrol;

@@ -43,7 +43,7 @@ pub(super) async fn examine(pipeline: &Pipeline, sample: &Sample, report: &mut R
     let tables = Tables::default();
     for (name, seen) in &sample.tables {
         let place = (tables.id(name), name, &*seen.topic);
-        match rules.make(&examined.target, place, seen.key.as_deref()).await {
+        match rules.make(&examined.target, place, seen.key.as_deref(), BTreeMap::new()).await {
             Ok(mapped) => examined.table(name, seen, &mapped, report).await,
             Err(error) => report.problems.push(chain(&error)),
         }
