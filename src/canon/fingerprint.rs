@@ -249,7 +249,14 @@ mod tests {
             number: 0,
         };
         let columns = columns.iter().map(column).collect();
-        TableMeta { dialect, schema: "public".into(), name: "t".into(), columns, primary_key: vec![0] }
+        TableMeta {
+            dialect,
+            schema: "public".into(),
+            name: "t".into(),
+            columns,
+            primary_key: vec![0],
+            unique: Vec::new(),
+        }
     }
 
     #[test]

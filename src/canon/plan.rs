@@ -260,6 +260,13 @@ impl Plan {
         self.columns[index].form.zero()
     }
 
+    /// What an upsert does that meets a unique index of the target besides the key, as a sentence; `None` where there is none.
+    #[must_use]
+    pub fn hazard(&self) -> Option<String> {
+        let key: Vec<&str> = self.key_places().into_iter().map(|place| &*self.meta.columns[place].name).collect();
+        self.meta.hazard(&key)
+    }
+
     /// Names of the key columns on the tap, in the order of a key's cells.
     pub fn key_names(&self) -> impl Iterator<Item = &str> {
         self.key.iter().map(|column| &*column.tap_name)

@@ -381,6 +381,11 @@ pub trait Images: Send {
         None
     }
 
+    /// What else than a loss may have written or taken away rows of a table, as a sentence.
+    fn hazard(&self, _table: TableId) -> Option<String> {
+        None
+    }
+
     /// Remembers what a key was last read as, verified.
     fn remember(&mut self, key: &Key, verified: Verified);
 

@@ -1,6 +1,7 @@
 //! 6 ▸ A suspect becomes a finding, a finding heals: proof, statement, evidence.
 
-use crate::model::finding::{Cause, ColumnDifference, Finding, NamedVersion, Observed, Proof, State, Subject};
+use crate::model::TableId;
+use crate::model::finding::{Cause, ColumnDifference, Finding, Kind, NamedVersion, Observed, Proof, State, Subject};
 
 use super::cause::cause;
 use super::chain::Version;
@@ -198,10 +199,11 @@ impl Engine {
         let seen = self.seen_version(&case);
         let kind = self.kind(&case, &seen);
         let letter = self.set_aside(&case, kind);
-        let proven = self.proven(entry, floor, expected);
+        let cause = cause(&self.history(&case, &seen, (kind, letter.as_ref()), suspect));
+        let proven = self.proven(entry, floor, expected) + &self.hazard(entry.key.table(), kind, cause);
         Some(Finding {
             kind,
-            cause: cause(&self.history(&case, &seen, (kind, letter.as_ref()), suspect)),
+            cause,
             state: if proof.is_some() { State::Open } else { State::Suspected },
             proof,
             subject: Subject::Row {
@@ -224,6 +226,14 @@ impl Engine {
             last_seen: observation.ended,
             observations: suspect.count,
         })
+    }
+
+    /// What may have made a row wrong that no rule names a cause of.
+    fn hazard(&self, table: TableId, kind: Kind, cause: Cause) -> String {
+        let may_be_of_another = matches!(kind, Kind::MissingRow | Kind::VanishedRow | Kind::DivergedRow);
+        let is_open = matches!(cause, Cause::Unknown | Cause::ForeignWrite);
+        let hazard = self.images.hazard(table).filter(|_| may_be_of_another && is_open);
+        hazard.map(|hazard| format!("; the target table is {hazard}")).unwrap_or_default()
     }
 
     fn proven(&self, entry: &Entry, floor: Floor, expected: &Version) -> String {

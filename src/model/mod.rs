@@ -22,6 +22,6 @@ pub use position::{PartitionId, Position};
 pub use record::{Batch, Record};
 pub use row::{Columns, Row, Typing};
 pub use schema::{Definition, Reference, SchemaId, Wanted};
-pub use table::{ColumnMeta, Dialect, TableMeta};
+pub use table::{ColumnMeta, Dialect, TableMeta, UniqueIndex};
 pub use time::{SourceTime, Tick, Wall};
 pub use waymark::Waymark;

@@ -191,6 +191,10 @@ impl Images for TableVersions {
         self.verified.get(&key.hash128())
     }
 
+    fn hazard(&self, table: TableId) -> Option<String> {
+        self.tables.plan(table)?.hazard()
+    }
+
     fn is_exact(&self, table: TableId) -> bool {
         self.tables.plan(table).is_some_and(|plan| !plan.has_tolerance())
     }

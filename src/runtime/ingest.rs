@@ -464,6 +464,7 @@ mod tests {
             name: "orders".into(),
             columns: vec![column],
             primary_key: vec![0],
+            unique: Vec::new(),
         };
         let (named, keys) = ((id, &TABLE.into(), Role::Rows), Columns::new(["id"]));
         let table = Table::plan(named, Arc::new(meta), &Rules::default(), Some(&keys), None);

@@ -207,6 +207,9 @@ pub(super) fn mapped(pipeline: &str, tap_name: &str, mapped: &Mapped) {
             let left_out: Vec<String> = left_out.map(|column| format!("{} ({})", column.column, column.why)).collect();
             let target = table.target_name();
             tracing::info!(pipeline, table = tap_name, target, not_compared = left_out.join(", "), "table is judged");
+            if let Some(hazard) = table.plan.hazard() {
+                tracing::warn!(pipeline, table = tap_name, target, "the target table is {hazard}");
+            }
         }
         Mapped::NotJudged(why) => tracing::warn!(pipeline, table = tap_name, "table is not judged: {why}"),
     }

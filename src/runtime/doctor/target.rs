@@ -195,6 +195,7 @@ fn table_report(name: &str, seen: &SeenTable, table: &Table) -> TableReport {
         key: table.plan.key_names().map(str::to_owned).collect(),
         compared: table.plan.names().0.len(),
         not_compared,
+        hazard: table.plan.hazard(),
         permissions: None,
         not_judged: None,
     }
