@@ -10,7 +10,9 @@ use super::schema::Declared;
 use crate::decode::decimal;
 use crate::decode::frame::Break;
 use crate::decode::json::{self, Flaw};
-use crate::decode::protobuf::{Cursor, EnumId, Field, MessageId, Presence, Scalar, Schema, Type, WRONG_WIRE, Wire};
+use crate::decode::protobuf::{
+    Cursor, EnumId, Field, MAX_WRITTEN, MessageId, Presence, Scalar, Schema, TOO_LONG, Type, WRONG_WIRE, Wire,
+};
 use crate::decode::row::Marks;
 use crate::model::calendar::{civil_from_days, days_from_civil};
 use crate::model::{Cell, Columns, Row, Typing};
@@ -108,6 +110,12 @@ impl ProtobufRows {
         let absent = message.fields.iter().zip(&self.columns);
         cells.extend(absent.map(|(field, column)| column.absent(schema, field.presence, zeros)));
         let (mut lists, mut flaw, mut likely) = (Vec::new(), None, 0);
+        let mut room = cursor.rest().len().saturating_mul(2).saturating_add(MAX_WRITTEN);
+        let mut spend = |length: usize| {
+            let left = room.checked_sub(length);
+            room = left.unwrap_or_default();
+            left.is_some()
+        };
         while !cursor.is_at_end() {
             let (number, wire) = cursor.tag()?;
             let Some(at) = message.field(number, likely) else {
@@ -118,7 +126,12 @@ impl ProtobufRows {
             let (column, field) = (self.columns[at], &message.fields[at]);
             let cell = match column {
                 Column::List => {
-                    schema.write_items(field, wire, cursor, list(&mut lists, at), 0)?;
+                    let items = list(&mut lists, at);
+                    let before = items.len();
+                    schema.write_items(field, wire, cursor, items, 0)?;
+                    if !spend(items.len() - before) {
+                        return Err(cursor.broken(TOO_LONG));
+                    }
                     continue;
                 }
                 Column::Scalar(scalar) if wire == Wire::of(scalar) => scalar_cell(scalar, marks, cursor)?,
@@ -132,7 +145,8 @@ impl ProtobufRows {
                 }
             };
             match cell {
-                Ok(cell) => cells[at] = cell,
+                Ok(cell) if spend(cell.weight()) => cells[at] = cell,
+                Ok(_) => return Err(cursor.broken(TOO_LONG)),
                 Err(wrong) => drop(flaw.get_or_insert_with(|| format!("column `{}`: {wrong}", field.name))),
             }
         }
