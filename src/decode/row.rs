@@ -19,8 +19,14 @@ use super::scan::Scan;
 use crate::model::cell::Text;
 use crate::model::{Cell, Columns, Row};
 
-/// The most columns a row may have: PostgreSQL stops at 1,600, MySQL at 4,096.
-const MAX_COLUMNS: usize = 16_384;
+/// The most columns a row may have: PostgreSQL stops at 1,600, MySQL and Oracle at 4,096, and what flattens rows adds some. To
+/// find the columns of a key takes the square of it.
+pub(super) const MAX_COLUMNS: usize = 5_000;
+
+/// What is said of a row of so many columns, if they are too many.
+pub(super) fn too_wide(columns: usize) -> Option<String> {
+    (columns > MAX_COLUMNS).then(|| format!("the row has more than {MAX_COLUMNS} columns"))
+}
 
 /// A number of fewer digits is about as long as it was written.
 const LONG_NUMBER: usize = 1_024;
@@ -198,8 +204,8 @@ impl<'a> Draft<'a> {
         if self.flaw.is_some() {
             return;
         }
-        if index == MAX_COLUMNS {
-            self.flaw = Some(format!("the row has more than {MAX_COLUMNS} columns"));
+        self.flaw = too_wide(index + 1);
+        if self.flaw.is_some() {
             return;
         }
         let cell = match taken {

@@ -9,7 +9,7 @@ use crate::decode::avro::{Cursor, NO_BRANCH, NodeId, Notes, Schema, Shape};
 use crate::decode::decimal;
 use crate::decode::frame::Break;
 use crate::decode::json::{self, Flaw, Scalar};
-use crate::decode::row::Marks;
+use crate::decode::row::{Marks, too_wide};
 use crate::model::{Cell, Columns, Row, Typing};
 
 /// How rows of one record type are read.
@@ -82,7 +82,7 @@ impl AvroRows {
         cursor: &mut Cursor<'a>,
     ) -> Result<WireRow<'a>, Break> {
         let mut cells = Vec::with_capacity(self.columns.len());
-        let (mut marked, mut flaw) = (Vec::new(), None);
+        let (mut marked, mut flaw) = (Vec::new(), too_wide(self.columns.len()));
         for (index, column) in self.columns.iter().enumerate() {
             match column.read(schema, marks, cursor)? {
                 Ok(cell) => {
