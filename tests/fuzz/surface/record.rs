@@ -97,7 +97,7 @@ impl<'a> Settings<'a> {
             records => records.chunks(2).map(|pair| (pair.first().copied(), pair.get(1).copied())).collect(),
         };
         for (index, (key, value)) in pairs.into_iter().enumerate() {
-            let (key, value) = (key.filter(|part| known(&part)), value.filter(|part| known(&part)));
+            let (key, value) = (key.filter(|part| known(part)), value.filter(|part| known(part)));
             let place = (PartitionId(0), index as u64, Some(1_795_341_600_000));
             batch.push(place, key, value, self.headers.iter().copied());
         }
