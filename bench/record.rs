@@ -39,6 +39,7 @@ pub(crate) fn table() -> Arc<TableMeta> {
         name: "orders".into(),
         columns: COLUMNS.iter().map(column).collect(),
         primary_key: vec![0],
+        unique: Vec::new(),
     })
 }
 

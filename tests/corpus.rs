@@ -134,6 +134,7 @@ fn plan(dialect: Dialect, declared: &str) -> Plan {
         name: "t".into(),
         columns: vec![column("id", "bigint"), column("v", declared)],
         primary_key: vec![0],
+        unique: Vec::new(),
     };
     Plan::new(TableId(0), Arc::new(meta), &Rules::default(), None).expect("a plan")
 }

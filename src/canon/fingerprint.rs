@@ -14,7 +14,7 @@ use crate::model::{Cell, Columns, Row, Typing};
 pub struct Binding {
     typing: Typing,
     /// Cell and plan column, for each compared column that the shape has.
-    pairs: Box<[(u32, u32)]>,
+    pub(super) pairs: Box<[(u32, u32)]>,
     /// All of them, as a set: the mask of a row that says everything.
     full: Mask,
     unbound: Box<[Box<str>]>,
@@ -122,9 +122,14 @@ impl Plan {
     /// The hash of a cell in a column; `None` where it says nothing that can be compared.
     fn hash(&self, index: usize, cell: &Cell, typing: Typing) -> Option<u128> {
         // Nearly all are: they are hashed where they stand.
-        match (&self.columns[index].form, cell) {
-            (Form::Text(Padding::Exact), Cell::Text(text)) if !text.is_empty() => Some(value::hash_text(index, text)),
-            (Form::Number(Scale::Any | Scale::Digits(_)), Cell::Int(int)) => Some(value::hash_int(index, *int)),
+        let column = &self.columns[index];
+        match (&column.form, cell) {
+            (Form::Text(Padding::Exact), Cell::Text(text)) if !text.is_empty() && column.coercion.is_none() => {
+                Some(value::hash_text(index, text))
+            }
+            (Form::Number(Scale::Any | Scale::Digits(_)), Cell::Int(int)) if column.coercion.is_none() => {
+                Some(value::hash_int(index, *int))
+            }
             _ => match self.read(index, cell, typing) {
                 Reading::Value(value) => Some(value.hash(index)),
                 Reading::Unknown | Reading::Incomparable => None,
@@ -169,7 +174,7 @@ impl Plan {
         found
     }
 
-    fn differ_in(
+    pub(super) fn differ_in(
         &self,
         index: usize,
         (wanted, typing): (Option<&Cell>, Typing),
@@ -181,7 +186,7 @@ impl Plan {
         let outcome = match lenient::compare(&column.form, column.tolerance, (wanted, typing), (seen, seen_typing)) {
             _ if placeholder && !self.is_placeholder(wanted) => Compared::Different,
             None => return None,
-            Some(Compared::Different) if self.both_empty(index, (wanted, typing), (seen, seen_typing)) => {
+            Some(Compared::Different) if self.reads_alike(index, (wanted, typing), (seen, seen_typing)) => {
                 Compared::Equal
             }
             Some(outcome) => outcome,
@@ -196,10 +201,13 @@ impl Plan {
         })
     }
 
-    fn both_empty(&self, index: usize, wanted: (&Cell, Typing), seen: (&Cell, Typing)) -> bool {
-        let is_null =
-            |(cell, typing): (&Cell, Typing)| matches!(self.read(index, cell, typing), Reading::Value(Canonical::Null));
-        is_null(wanted) && is_null(seen)
+    /// Whether two cells are one under the rules of the table, though not under the form of the column.
+    fn reads_alike(&self, index: usize, wanted: (&Cell, Typing), seen: (&Cell, Typing)) -> bool {
+        let read = |(cell, typing)| self.read(index, cell, typing);
+        match (read(wanted), read(seen)) {
+            (Reading::Value(wanted), Reading::Value(seen)) => wanted == seen,
+            (Reading::Value(_) | Reading::Unknown | Reading::Incomparable, _) => false,
+        }
     }
 
     /// The expected value as the target's column would show it, so that both sides of a finding read alike.
@@ -241,7 +249,14 @@ mod tests {
             number: 0,
         };
         let columns = columns.iter().map(column).collect();
-        TableMeta { dialect, schema: "public".into(), name: "t".into(), columns, primary_key: vec![0] }
+        TableMeta {
+            dialect,
+            schema: "public".into(),
+            name: "t".into(),
+            columns,
+            primary_key: vec![0],
+            unique: Vec::new(),
+        }
     }
 
     #[test]

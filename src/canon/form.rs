@@ -1,5 +1,8 @@
 //! The canonical form of a target column, chosen from its declared type.
 
+use std::borrow::Cow;
+
+use super::value::Canonical;
 use crate::model::{ColumnMeta, Dialect};
 
 /// How the values of one target column are compared.
@@ -47,6 +50,30 @@ pub(super) enum Form {
 }
 
 impl Form {
+    /// What stands in a column of this form where nothing was given; NULL where there is no such value.
+    pub(super) fn zero(&self) -> Canonical<'static> {
+        match self {
+            Form::Number(_) => Canonical::Int(0),
+            Form::Float32 | Form::Float64 => Canonical::Float(0),
+            Form::Bool => Canonical::Bool(false),
+            Form::Text(_) => Canonical::Text(Cow::Borrowed("")),
+            Form::Bytes(_)
+            | Form::Date
+            | Form::Time(..)
+            | Form::Moment(..)
+            | Form::Uuid
+            | Form::Json
+            | Form::Bits
+            | Form::Interval
+            | Form::Address
+            | Form::Hstore
+            | Form::Point
+            | Form::Geometry
+            | Form::Array(_)
+            | Form::Range(_) => Canonical::Null,
+        }
+    }
+
     /// Whether a canonical value finds its row again. Others are read by more than one text, and a lookup by one of them
     /// would miss the row.
     pub(super) fn finds_rows(&self) -> bool {

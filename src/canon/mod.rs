@@ -9,6 +9,7 @@
 //! Not here: reading the target, and deciding what a difference means.
 #![doc = include_str!("coverage.md")]
 
+mod coercion;
 mod compound;
 mod fingerprint;
 mod fit;
@@ -23,6 +24,7 @@ mod temporal;
 #[cfg(test)]
 mod tests;
 mod value;
+mod weigh;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 pub use fingerprint::{Binding, ColumnComparison};
 pub use fit::Misfit;
 pub use plan::{KeyError, NotCompared, Plan, PlanError, UNAVAILABLE_VALUE};
+pub use weigh::{Weighed, Weight};
 
 /// Columns of a plan, as a set of bits. Cheap to clone: every change carries one, from thread to thread.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,6 +109,8 @@ pub struct Rules {
     pub ignore: Vec<String>,
     /// Tolerance by target column.
     pub tolerance: BTreeMap<String, Tolerance>,
+    /// What the applier does to the values of a target column: they are compared by what that leaves of them.
+    pub coerced: BTreeMap<String, crate::model::Coercion>,
     /// Key columns by tap name; empty: the record's key, else the target's primary key.
     pub key: Vec<String>,
     /// NULL and the empty string are one value (DMS without `IncludeNullAndEmpty`).

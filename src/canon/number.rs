@@ -29,6 +29,16 @@ pub(super) fn decimal(text: &str, scale: Option<u32>) -> Option<Canonical<'_>> {
     Some(Canonical::Decimal(parts.canonical_text(text)))
 }
 
+/// The canonical number of decimal text without what stands behind so many digits behind the point. `None` is text that is
+/// no plain number.
+pub(super) fn cut(text: &str, places: usize) -> Option<Canonical<'static>> {
+    let parts = Parts::of(text)?;
+    let kept = parts.fraction.len().saturating_sub(places);
+    let end = text.trim_end_matches('0').len();
+    let whole = if parts.fraction.is_empty() { text } else { &text[..end - kept] };
+    decimal(whole, None).map(Canonical::into_owned)
+}
+
 /// The canonical number of a float, by its shortest decimal rendering.
 pub(super) fn float(value: f64, scale: Option<u32>) -> Option<Canonical<'static>> {
     if value.is_nan() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::form::{self, Form};
 use super::value::{Canonical, Reading, numeric, temporal};
 use super::{Rules, Tolerance};
-use crate::model::{Cell, ColumnMeta, Columns, Key, Row, TableId, TableMeta, Typing};
+use crate::model::{Cell, Coercion, ColumnMeta, Columns, Key, Row, TableId, TableMeta, Typing};
 
 /// The text that Debezium writes for a value it does not have, unless `unavailable.value.placeholder` says otherwise.
 pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
@@ -34,6 +34,7 @@ pub(super) struct PlanColumn {
     pub(super) place: usize,
     pub(super) form: Form,
     pub(super) tolerance: Option<Tolerance>,
+    pub(super) coercion: Option<Coercion>,
     /// Key columns may be read without being compared.
     pub(super) compared: bool,
 }
@@ -194,7 +195,8 @@ impl Plan {
         match form.filter(|form| !is_key || form.finds_rows()) {
             Some(form) if compared || is_key => {
                 let tolerance = tolerance_of(&self.meta, &self.rules, place, &form)?;
-                self.columns.push(PlanColumn { place, form, tolerance, compared });
+                let coercion = self.coercion_of(place).filter(|_| !is_key);
+                self.columns.push(PlanColumn { place, form, tolerance, coercion, compared });
             }
             None if is_key => {
                 return Err(PlanError::KeyType {
@@ -206,6 +208,11 @@ impl Plan {
             Some(_) | None => {}
         }
         Ok(())
+    }
+
+    fn coercion_of(&self, place: usize) -> Option<Coercion> {
+        let coerced = self.rules.coerced.iter().find(|(name, _)| self.meta.column(name) == Some(place));
+        coerced.map(|(_, coercion)| *coercion)
     }
 
     /// The table's index in the pipeline.
@@ -242,6 +249,22 @@ impl Plan {
     #[must_use]
     pub fn key_places(&self) -> Vec<usize> {
         self.key.iter().map(|column| self.columns[column.index].place).collect()
+    }
+
+    pub(super) fn key_indexes(&self) -> Vec<usize> {
+        self.key.iter().map(|column| column.index).collect()
+    }
+
+    /// What stands in a column where nothing was given.
+    pub(super) fn zero_of(&self, index: usize) -> Canonical<'static> {
+        self.columns[index].form.zero()
+    }
+
+    /// What an upsert does that meets a unique index of the target besides the key, as a sentence; `None` where there is none.
+    #[must_use]
+    pub fn hazard(&self) -> Option<String> {
+        let key: Vec<&str> = self.key_places().into_iter().map(|place| &*self.meta.columns[place].name).collect();
+        self.meta.hazard(&key)
     }
 
     /// Names of the key columns on the tap, in the order of a key's cells.
@@ -284,7 +307,10 @@ impl Plan {
         let alike = |(index, column): (usize, &PlanColumn)| {
             let own = self.successor(other, index).filter(|own| *own == index).map(|own| &self.columns[own]);
             own.is_some_and(|own| {
-                own.form == column.form && own.tolerance == column.tolerance && own.compared == column.compared
+                own.form == column.form
+                    && own.tolerance == column.tolerance
+                    && own.coercion == column.coercion
+                    && own.compared == column.compared
             })
         };
         self.has_keys_of(other) && other.columns.iter().enumerate().all(alike)
@@ -366,8 +392,14 @@ impl Plan {
 
     /// What a cell says in a column of this plan.
     pub(super) fn read<'a>(&self, index: usize, cell: &'a Cell, typing: Typing) -> Reading<'a> {
-        let reading = self.columns[index].form.read(cell, typing);
-        if self.rules.empty_is_null && reading.is_empty() { Reading::Value(Canonical::Null) } else { reading }
+        let column = &self.columns[index];
+        let reading = column.form.read(cell, typing);
+        let reading =
+            if self.rules.empty_is_null && reading.is_empty() { Reading::Value(Canonical::Null) } else { reading };
+        match (reading, column.coercion) {
+            (Reading::Value(value), Some(coercion)) => Reading::Value(coercion.leaves(value, &column.form.zero())),
+            (reading, _) => reading,
+        }
     }
 
     /// Whether a cell read on the target is the connector's marker for a value it did not have.

@@ -157,7 +157,10 @@ fn put_flags(written: &mut Node, flags: &Flags, around: &Surroundings, problems:
     let origin = |flag| Origin::Flag { flag };
     let tap = flags.tap.as_ref().and_then(|text| {
         let text = super::expand::expand(text, around);
-        problems.take("--tap", text.and_then(|text| url::tap(&text, &origin("--tap"))))
+        let mut tap = problems.take("--tap", text.and_then(|text| url::tap(&text, &origin("--tap"))))?;
+        // All that was written is expanded later; this is not to be once more.
+        tap.section.each_text(&Path::default(), &mut |_, _, text| *text = text.replace("${", "$${"));
+        Some(tap)
     });
     if tap.is_none() && flags.target.is_none() && flags.applied.is_empty() && flags.registry.is_none() {
         return;
@@ -459,15 +462,25 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_loaded_again() {
-        let flags = flags("kafka://b:9092/a,/x.*/?properties.security.protocol=ssl", "mysql://h/db", &[]);
-        let loaded = load(&Layers { file: None, around: &around(&[]), flags, need: Need::Pipelines }).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("again.toml");
-        std::fs::write(&path, toml(&loaded, Origins::Show)).unwrap();
-        let again =
-            load(&Layers { file: Some(path), around: &around(&[]), flags: Flags::default(), need: Need::Pipelines })
-                .unwrap();
-        assert_eq!(again.effective, loaded.effective);
+        for (tap, target) in [
+            ("kafka://b:9092/a,/x.*/?properties.security.protocol=ssl", "mysql://h/db"),
+            ("file:a.jsonl", "sqlite:a.db"),
+            ("file:$${a}$$${b}", "sqlite:a.db"),
+        ] {
+            let flags = flags(tap, target, &[]);
+            let loaded = load(&Layers { file: None, around: &around(&[]), flags, need: Need::Pipelines }).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("again.toml");
+            std::fs::write(&path, toml(&loaded, Origins::Show)).unwrap();
+            let again = load(&Layers {
+                file: Some(path),
+                around: &around(&[]),
+                flags: Flags::default(),
+                need: Need::Pipelines,
+            })
+            .unwrap();
+            assert_eq!(again.effective, loaded.effective);
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub use self::unit::Auto;
 pub use self::word::{
     AlertType, Applier, Commits, Disclosure, Format, Order, Pooler, RegistryIds, Schedule, TapType, TargetType,
 };
+use crate::model::Coercion;
 use crate::model::finding::{Kind, Severity};
 
 /// A whole configuration, checked.
@@ -322,6 +323,8 @@ pub struct TableRule {
     pub columns: BTreeMap<String, String>,
     /// Tolerance by target column.
     pub tolerance: BTreeMap<String, Tolerance>,
+    /// What the applier does to the values of a target column on purpose.
+    pub coercions: BTreeMap<String, Coercion>,
     /// Severities that differ from the usual ones.
     pub severity: BTreeMap<Kind, Severity>,
 }

@@ -111,13 +111,23 @@ impl fmt::Display for Place {
     }
 }
 
+/// A time. Kafka has none before 1970: it takes negative ones for places.
 fn rfc3339(text: &str) -> Option<i64> {
-    chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis())
+    chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis()).filter(|millis| *millis >= 0)
+}
+
+/// Digits alone. Offsets and times are signed 64-bit numbers on the wire.
+fn number(text: &str) -> Option<i64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn offset(text: &str) -> Option<u64> {
+    number(text).map(i64::unsigned_abs)
 }
 
 fn start(text: &str) -> Option<Start> {
     if let Some(time) = text.strip_prefix("s@") {
-        return time.parse().ok().or_else(|| rfc3339(time)).map(Start::Time);
+        return number(time).or_else(|| rfc3339(time)).map(Start::Time);
     }
     if let Some(span) = text.strip_prefix("last ") {
         return humantime::parse_duration(span.trim()).ok().map(Start::Last);
@@ -127,8 +137,8 @@ fn start(text: &str) -> Option<Start> {
         "end" => Some(Start::End),
         "stored" => Some(Start::Stored),
         _ => match text.strip_prefix('-') {
-            Some(count) => count.parse().ok().map(Start::Tail),
-            None => text.parse().ok().map(Start::Offset).or_else(|| rfc3339(text).map(Start::Time)),
+            Some(count) => offset(count).map(Start::Tail),
+            None => offset(text).map(Start::Offset).or_else(|| rfc3339(text).map(Start::Time)),
         },
     }
 }
@@ -180,7 +190,22 @@ mod tests {
 
     #[test]
     fn what_is_no_position_is_refused() {
-        for text in ["", "first", "--5", "3:", "s@soon", "last", "last two hours", "1.5", "2025-11-22"] {
+        for text in [
+            "",
+            "first",
+            "--5",
+            "+5",
+            "-+5",
+            "3:",
+            "s@soon",
+            "s@-1",
+            "1969-12-31T23:59:59Z",
+            "9223372036854775808",
+            "last",
+            "last two hours",
+            "1.5",
+            "2025-11-22",
+        ] {
             assert!(Place::parse(text).is_err(), "{text}");
         }
     }

@@ -18,6 +18,8 @@ use super::word::{
     AlertType, Applier, Commits, Disclosure, Format, Order, Pooler, RegistryIds, Schedule, TapType, TargetType,
 };
 use super::{Patrol, Tolerance};
+use crate::model::Coercion;
+use crate::model::coercion::NoCoercion;
 use crate::model::finding::{Kind, Severity};
 
 /// Where findings are kept when nothing is said: beside where the command runs, so that a first try needs no database.
@@ -341,6 +343,9 @@ pub struct RawTable {
     pub columns: BTreeMap<String, String>,
     /// By target column: a number, or a duration for times.
     pub tolerance: BTreeMap<String, Tolerance>,
+    /// By target column: what the applier does to its values on purpose (`trimmed_end`, `fraction:0`, …). They are compared by
+    /// what that leaves of them.
+    pub coercions: BTreeMap<String, Coercion>,
     /// Rows the applier is meant to carry.
     #[serde(rename = "where")]
     pub row_filter: String,
@@ -481,6 +486,26 @@ impl Scalar for Patrol {
     }
 }
 
+impl Scalar for Coercion {
+    fn expected() -> String {
+        "a coercion: line_feeds, trimmed_end, trimmed, cut:N, lower, upper, bmp, latin1, ascii, empty_null, null_zero, \
+         rounded:K, digits:K, single, fraction_rounded:K, fraction:K, midnight, shifted, nulled or any"
+            .into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: NoCoercion| error.to_string())
+    }
+
+    fn written(&self) -> serde_json::Value {
+        self.to_string().into()
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
 impl Scalar for Tolerance {
     fn expected() -> String {
         "a number that is not negative, or for times a duration such as \"1ms\"".into()
@@ -544,7 +569,7 @@ model_words! {
     SeverityWord(Severity)
 }
 
-field!(RawTopic, RawName, RawProperty, Patrol, Tolerance, KindWord, SeverityWord);
+field!(RawTopic, RawName, RawProperty, Patrol, Tolerance, Coercion, KindWord, SeverityWord);
 
 /// The section of a pipeline that has a key of this name.
 pub(super) fn section_of(key: &str) -> Option<&'static str> {

@@ -105,15 +105,14 @@ pub fn is_secret_name(name: &str) -> bool {
 /// than shown.
 #[must_use]
 pub fn mask(url: &str) -> String {
-    let (main, query) = url.split_once('?').map_or((url, None), |(main, query)| (main, Some(query)));
-    let mut masked = match (main.find("://"), main.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            let user = main[scheme + 3..at].split(':').next().unwrap_or_default();
-            let password = if main[scheme + 3..at].contains(':') { ":***" } else { "" };
-            format!("{}{user}{password}{}", &main[..scheme + 3], &main[at..])
-        }
-        _ => main.to_owned(),
+    let (head, rest) = url.split_at(url.find("://").map_or(0, |scheme| scheme + 3));
+    let (user, rest) = rest.split_at(end_of_login(rest).filter(|_| !head.is_empty()).unwrap_or_default());
+    let mut masked = match user.split_once(':') {
+        Some((user, _)) => format!("{head}{user}:***"),
+        None => format!("{head}{user}"),
     };
+    let (main, query) = rest.split_once('?').map_or((rest, None), |(main, query)| (main, Some(query)));
+    masked.push_str(main);
     for (index, parameter) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
         masked.push(if index == 0 { '?' } else { '&' });
         match parameter.split_once('=') {
@@ -122,6 +121,23 @@ pub fn mask(url: &str) -> String {
         }
     }
     masked
+}
+
+/// Where the `@` behind the user information is, if there is any. A question mark may be one of a password that should have
+/// been escaped: what stands before it is a host only if its port is a number.
+fn end_of_login(rest: &str) -> Option<usize> {
+    let main = rest.split('?').next().unwrap_or_default();
+    let host = main.split('/').next().unwrap_or_default();
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_host = |host: &str| match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((_, port)) => port.is_empty() || port.strip_prefix(':').is_some_and(is_port),
+        None => host.split_once(':').is_none_or(|(_, port)| is_port(port)),
+    };
+    let hosts = host.split(',').all(is_host);
+    match main.rfind('@') {
+        None if !hosts => rest.rfind('@'),
+        found => found,
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +151,12 @@ mod tests {
             ("postgres://app@db/crm", "postgres://app@db/crm"),
             ("postgres://app:p@ss/w:rd@db/crm?sslmode=require", "postgres://app:***@db/crm?sslmode=require"),
             ("postgres://db/crm?user=a&password=pw", "postgres://db/crm?user=a&password=***"),
+            ("postgres://app:p?ss@db/crm?password=pw", "postgres://app:***@db/crm?password=***"),
+            ("postgres://app:p/a?ss@db/crm", "postgres://app:***@db/crm"),
+            ("postgres://app:p:5/a?ss@db/crm", "postgres://app:***@db/crm"),
+            ("postgres://db:5432/crm?user=a@b", "postgres://db:5432/crm?user=a@b"),
+            ("postgres://[::1]:5432,[::2]/crm?user=a@b", "postgres://[::1]:5432,[::2]/crm?user=a@b"),
+            ("kafka://a:1,b:2/t?group=a@b", "kafka://a:1,b:2/t?group=a@b"),
             ("sqlite:a@b.db", "sqlite:a@b.db"),
         ] {
             assert_eq!(mask(url), shown);

@@ -112,5 +112,15 @@ fn quoted(key: &str) -> String {
 }
 
 fn inline(value: &Value) -> String {
-    toml::Value::try_from(value).map_or_else(|_| value.to_string(), |value| value.to_string())
+    let value = plain(value);
+    toml::Value::try_from(&value).map_or_else(|_| value.to_string(), |value| value.to_string())
+}
+
+/// Texts as they must be written to be read as they are: `${` would be expanded.
+fn plain(value: &Value) -> Value {
+    match value {
+        Value::String(text) => text.replace("${", "$${").into(),
+        Value::Array(list) => list.iter().map(plain).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.clone(),
+    }
 }

@@ -167,6 +167,31 @@ impl Decoder for Reader {
     }
 
     fn decode<'a>(&mut self, topic: &str, record: Record<'a>) -> Result<Understood<'a>, Wanted> {
+        let mut understood = self.decode_as_is(topic, record);
+        if let Ok(Understood::Reject(reject)) = &mut understood {
+            legible(&mut reject.reason);
+        }
+        understood
+    }
+}
+
+/// Makes one line of a reason, of a length that a person reads: what it names came with the record.
+fn legible(reason: &mut String) {
+    /// More than any reason has that names things of usual length.
+    const LONGEST: usize = 500;
+
+    if reason.contains(char::is_control) {
+        *reason = reason.replace(char::is_control, "\u{fffd}");
+    }
+    if let Some((at, _)) = reason.char_indices().nth(LONGEST) {
+        reason.truncate(at);
+        reason.push('…');
+    }
+}
+
+impl Reader {
+    #[inline]
+    fn decode_as_is<'a>(&mut self, topic: &str, record: Record<'a>) -> Result<Understood<'a>, Wanted> {
         self.last = Format::Auto;
         let text = match record.value.map(|value| readable(&record, value)) {
             None if !self.holds_rows(topic) => return Ok(Understood::Tombstone),

@@ -30,6 +30,10 @@ pub(in crate::decode) enum Message<'a> {
     Named(&'a [u8]),
 }
 
+/// The longest name that a schema may have, in bytes. A record of a few bytes may name a thing of its schema again and again;
+/// databases stop at 64 characters for columns, and at 255 for the words of an enumeration.
+pub(in crate::decode) const LONGEST_NAME: usize = 1_024;
+
 /// Why bytes are not what their schema says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::decode) struct Break {

@@ -17,10 +17,32 @@ use super::json::{Flaw, Name, Scalar};
 use super::memo::Shapes;
 use super::scan::Scan;
 use crate::model::cell::Text;
-use crate::model::{Cell, Columns};
+use crate::model::{Cell, Columns, Row};
 
-/// The most columns a row may have: PostgreSQL stops at 1,600, MySQL at 4,096.
-const MAX_COLUMNS: usize = 16_384;
+/// The most columns a row may have: PostgreSQL stops at 1,600, MySQL and Oracle at 4,096, and what flattens rows adds some. To
+/// find the columns of a key takes the square of it.
+pub(super) const MAX_COLUMNS: usize = 5_000;
+
+/// What is said of a row of so many columns, if they are too many.
+pub(super) fn too_wide(columns: usize) -> Option<String> {
+    (columns > MAX_COLUMNS).then(|| format!("the row has more than {MAX_COLUMNS} columns"))
+}
+
+/// A number of fewer digits is about as long as it was written.
+const LONG_NUMBER: usize = 1_024;
+
+/// The most bytes that the long numbers of a row, or of all rows of a record, may take: `1e100000` is written in 8 bytes, and there may be as many of them as
+/// there are columns. Databases have rows of less.
+pub(super) const MAX_LONG_NUMBERS: usize = 16 << 20;
+
+/// What is said of more.
+pub(super) const NUMBERS_TOO_LONG: &str = "its numbers take more than 16 MiB to write";
+
+/// Bytes of the long numbers of a row.
+pub(super) fn long_numbers(row: &Row<'_>) -> usize {
+    let length = |cell: &Cell<'_>| if let Cell::Decimal(number) = cell { number.len() } else { 0 };
+    row.cells.iter().map(length).filter(|length| *length > LONG_NUMBER).sum()
+}
 
 /// How the values of a row become cells. Both ways give the same cell wherever both can read a value.
 pub(super) trait ReadCell {
@@ -111,6 +133,8 @@ pub(super) struct Draft<'a> {
     /// `None` as long as every name was the guessed one.
     names: Option<Vec<Cow<'a, str>>>,
     flaw: Option<String>,
+    /// Bytes of numbers that are long.
+    long: usize,
 }
 
 /// What a value came to.
@@ -137,8 +161,20 @@ impl<'a> Draft<'a> {
     pub(super) fn take(&mut self, index: usize, cell: Cell<'a>) {
         if matches!(cell, Cell::NotSent) {
             self.marked.push(index as u16);
+        } else if let Cell::Decimal(number) = &cell {
+            self.fits(number.len());
         }
-        self.cells.push(cell);
+        self.cells.push(if self.flaw.is_some() { Cell::NotSent } else { cell });
+    }
+
+    /// Counts a number that may have become far longer than it was written.
+    fn fits(&mut self, length: usize) {
+        if length > LONG_NUMBER {
+            self.long += length;
+        }
+        if self.long > MAX_LONG_NUMBERS {
+            self.flaw.get_or_insert_with(|| NUMBERS_TOO_LONG.to_owned());
+        }
     }
 
     /// Adds a cell of another draft.
@@ -168,8 +204,8 @@ impl<'a> Draft<'a> {
         if self.flaw.is_some() {
             return;
         }
-        if index == MAX_COLUMNS {
-            self.flaw = Some(format!("the row has more than {MAX_COLUMNS} columns"));
+        self.flaw = too_wide(index + 1);
+        if self.flaw.is_some() {
             return;
         }
         let cell = match taken {
@@ -183,6 +219,9 @@ impl<'a> Draft<'a> {
                 return;
             }
         };
+        if let Cell::Decimal(number) = &cell {
+            self.fits(number.len());
+        }
         if !follows {
             let names = self
                 .names

@@ -87,9 +87,8 @@ impl Engine {
     fn has_verdict(&self, id: PartitionId, tracked: Tracked) -> bool {
         let Some(entry) = self.keys.get(tracked.key) else { return true };
         let coalesced = entry.hole().is_some_and(|hole| {
-            // Older than all that was coalesced, it was of another key that had this index.
-            let may_be_of_it = hole.since.partition != id || hole.since.offset <= tracked.offset;
-            tracked.arrival <= hole.newest && may_be_of_it
+            // Where none was coalesced, it was of another key that had this index.
+            tracked.arrival <= hole.newest && hole.may_be_at(Position { partition: id, offset: tracked.offset })
         });
         entry.is_done(tracked.arrival) || !(coalesced || entry.tracked(id, tracked).is_some())
     }

@@ -7,6 +7,7 @@
 //! | `op_not_applied` | every delete (truncate) of the table judged lately was unapplied, three at least |
 //! | `key_change_split` | the lost version is one half of a key change |
 //! | `replayed_batch` | the scope stepped backward between the version and the verdict, and the row was once read right, or no rule below fits |
+//! | `column_coercion` | what differs is what the applier does to those columns of at least three other rows too |
 //! | `skipped_batch` | three or more adjacent positions of several keys are lost, none applied |
 //! | `insert_update_merge` | an insert is seen, and only updates follow it up to the lost version |
 //! | `insert_delete_merge` | an insert (or re-insert) is followed by the lost delete, and the row is still there, though a later insert may have met it |
@@ -33,6 +34,8 @@ pub(super) struct History {
     pub(super) lost_run_keys: usize,
     /// The operation of the version that is seen; `None` where the content is of no known version.
     pub(super) seen: Option<Op>,
+    /// What differs is what the applier does to those columns of other rows too.
+    pub(super) coerced: bool,
     /// Some column holds what no version of the key ever had there, all of them known.
     pub(super) stranger: bool,
     /// Operations after the seen version (all that are known, where none is seen) up to the lost one.
@@ -55,6 +58,8 @@ pub(super) fn cause(history: &History) -> Cause {
         Cause::KeyChangeSplit
     } else if history.back_step && was_right(history.kind) {
         Cause::ReplayedBatch
+    } else if history.coerced && history.kind == Kind::DivergedRow {
+        Cause::ColumnCoercion
     } else if history.lost_run >= SKIPPED_RUN && history.lost_run_keys > 1 {
         Cause::SkippedBatch
     } else {
@@ -118,6 +123,7 @@ mod tests {
             lost_run: 1,
             lost_run_keys: 1,
             seen,
+            coerced: false,
             stranger: false,
             since: since.to_vec(),
         }
@@ -142,6 +148,10 @@ mod tests {
             (plain(Kind::TornRow, None, &[Update, Update]), Cause::UpdateMerge),
             (plain(Kind::DivergedRow, None, &[Update]), Cause::Unknown),
             (History { stranger: true, ..plain(Kind::DivergedRow, None, &[Update]) }, Cause::ForeignWrite),
+            (
+                History { coerced: true, stranger: true, ..plain(Kind::DivergedRow, None, &[Update]) },
+                Cause::ColumnCoercion,
+            ),
             (History { placeholder: true, ..plain(Kind::DivergedRow, None, &[Update]) }, Cause::PlaceholderWritten),
             (History { set_aside: true, ..plain(Kind::LostUpdate, Some(Insert), &[Update]) }, Cause::RejectedRow),
             (

@@ -231,11 +231,22 @@ impl Base {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hole {
     pub(super) newest: Arrival,
-    /// The oldest of them.
-    pub(super) since: Position,
+    /// The first and the last offset of each partition that they came from.
+    spans: Vec<Span>,
     /// In the order of their arrivals.
     stretches: Vec<Stretch>,
     masks: Vec<MaskId>,
+}
+
+/// A partition, and the first and the last offset in it.
+pub(super) type Span = (PartitionId, u64, u64);
+
+/// Adds the place of a version to spans.
+fn widen(spans: &mut Vec<Span>, version: &Version) {
+    match spans.iter_mut().find(|(partition, ..)| *partition == version.partition) {
+        Some((_, first, last)) => (*first, *last) = ((*first).min(version.offset), (*last).max(version.offset)),
+        None => spans.push((version.partition, version.offset, version.offset)),
+    }
 }
 
 /// Coalesced versions of one stretch of arrivals.
@@ -248,8 +259,20 @@ struct Stretch {
 }
 
 impl Hole {
-    fn new(since: Position) -> Hole {
-        Hole { newest: Arrival(0), since, stretches: Vec::new(), masks: Vec::new() }
+    fn new() -> Hole {
+        Hole { newest: Arrival(0), spans: Vec::new(), stretches: Vec::new(), masks: Vec::new() }
+    }
+
+    /// The first and the last offset of each partition that its versions came from, those that are forgotten among them.
+    pub(super) fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// Whether one of its versions may stand at a place.
+    pub(super) fn may_be_at(&self, at: Position) -> bool {
+        let spans =
+            |(partition, first, last): &Span| *partition == at.partition && (*first..=*last).contains(&at.offset);
+        self.spans.iter().any(spans)
     }
 
     /// The masks of the versions in it, each once.
@@ -266,6 +289,7 @@ impl Hole {
 
     fn add(&mut self, version: &Version) {
         self.newest = self.newest.max(version.arrival);
+        widen(&mut self.spans, version);
         if version.leaves_row() && !self.masks.contains(&version.mask) {
             self.masks.push(version.mask);
         }
@@ -425,9 +449,8 @@ impl Chain {
     }
 
     /// Moves half of the versions into `hole`, keeping the oldest, the newest, and those between them that are spread evenly
-    /// over their time, so that a floor always finds a version near it. Gives back how many went and the offsets of the first
-    /// and last.
-    pub(super) fn coalesce(&mut self, hole: &mut Option<Box<Hole>>) -> Option<(usize, u64, u64)> {
+    /// over their time, so that a floor always finds a version near it. Gives back how many went, and from where.
+    pub(super) fn coalesce(&mut self, hole: &mut Option<Box<Hole>>) -> Option<(usize, Vec<Span>)> {
         let Chain::Many(many) = self else { return None };
         let (first, last) = (many[0].arrival.0, many[many.len() - 1].arrival.0);
         let step = ((last - first) / (many.len() as u32 / 2)).max(2);
@@ -439,12 +462,17 @@ impl Chain {
             stays
         };
         let (stay, gone): (Vec<Version>, Vec<Version>) = many.iter().copied().partition(stays);
-        let range = (gone.first()?.offset, gone.last()?.offset);
-        let since = gone.first()?.at();
-        let hole = hole.get_or_insert_with(|| Box::new(Hole::new(since)));
-        gone.iter().for_each(|version| hole.add(version));
+        if gone.is_empty() {
+            return None;
+        }
+        let hole = hole.get_or_insert_with(|| Box::new(Hole::new()));
+        let mut spans = Vec::new();
+        for version in &gone {
+            hole.add(version);
+            widen(&mut spans, version);
+        }
         *many = stay;
-        Some((gone.len(), range.0, range.1))
+        Some((gone.len(), spans))
     }
 }
 

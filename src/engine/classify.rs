@@ -155,6 +155,7 @@ impl Engine {
             lost_run,
             lost_run_keys,
             seen: seen.named.map(|version| version.op),
+            coerced: self.is_coerced(case.entry, expected, case.observation),
             stranger: self.was_never_written(case.entry, case.observation),
             since: before_base.into_iter().chain(seen.since.iter().copied()).collect(),
         }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::canon::{Compared, Mask, ObservedHashes};
+use crate::canon::{Compared, Mask, ObservedHashes, Weighed};
 use crate::model::change::{KeyChange, SourcePlace};
 use crate::model::finding::Finding;
-use crate::model::{Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick, Waymark};
+use crate::model::{Coercion, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick, Waymark};
 
 /// Which plan of a table: 0 is the first, and each that is made anew is one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -127,6 +127,16 @@ pub enum Input {
         asked: Tick,
         /// Partition, last stable offset, end of the log.
         held: Vec<(PartitionId, u64, u64)>,
+    },
+    /// What an earlier process said of a column that the applier changes; it ends once the column's rows are right, or at once
+    /// where the column is not compared as it was then.
+    OpenColumn {
+        /// Table.
+        table: TableId,
+        /// Index of the column; `None` where it is not compared as it was.
+        index: Option<usize>,
+        /// As it was stated last.
+        finding: Box<Finding>,
     },
     /// The applier set the record of this position aside, says its dead-letter topic: it names the cause of a loss, and is no
     /// evidence of one.
@@ -305,6 +315,16 @@ pub enum Output {
     Pause,
     /// Go on handing in changes.
     Resume,
+    /// The applier changes a column in the same way in every row: compare it by what that leaves. Answered by
+    /// [`Input::Replanned`]; without an answer the table goes on as it was.
+    Coerced {
+        /// Table.
+        table: TableId,
+        /// Name on the target.
+        column: Box<str>,
+        /// What is done to its values.
+        coercion: Coercion,
+    },
     /// Something a person may want in the log.
     Note(Note),
 }
@@ -368,6 +388,12 @@ pub trait Images: Send {
     /// Columns that `expected` says nothing about are left out.
     fn compare(&self, key: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict>;
 
+    /// Holds an expected row against an observed one for what the applier may do to columns; `asked` are coercions of columns
+    /// that are suspected. Nothing where that cannot be told.
+    fn weigh(&self, _: &Key, _expected: &Row, _observed: &Row, _asked: &[(usize, Coercion)]) -> Vec<Weighed> {
+        Vec::new()
+    }
+
     /// What an earlier plan of a table is to a later one.
     fn kinship(&self, _: TableId, _from: PlanEpoch, _to: PlanEpoch) -> Kinship {
         Kinship::None
@@ -377,6 +403,11 @@ pub trait Images: Send {
     /// earlier one and that are still there. Columns that came since are left out: when the change was applied they may not
     /// have been there. `None` where one of the plans is not known, or not any more.
     fn tell_anew(&self, _: TableId, _row: &Row, _told: (PlanEpoch, &Mask), _to: PlanEpoch) -> Option<(u128, Mask)> {
+        None
+    }
+
+    /// What else than a loss may have written or taken away rows of a table, as a sentence.
+    fn hazard(&self, _table: TableId) -> Option<String> {
         None
     }
 

@@ -146,6 +146,11 @@ impl Gate {
         self.recent.retain(|of, _| of.scope != Some(scope));
     }
 
+    /// Rows of a table are compared otherwise from now on.
+    pub(super) fn replanned(&mut self, table: TableId) {
+        self.recent.retain(|of, _| of.table != table);
+    }
+
     /// Whether a suspect of such statements, first judged at `judged`, may be convicted: by what was judged after it.
     pub(super) fn passage(&self, of: Statements, judged: Tick) -> Passage {
         let shares = |of, since| Shares { op: self.op_share(of, since), table: self.table_share(of, since) };

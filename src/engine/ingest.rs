@@ -229,14 +229,15 @@ impl Engine {
     /// Coalesces the middle versions of a key; gives back how many went.
     pub(super) fn coalesce(&mut self, ix: KeyIx) -> usize {
         let Some(entry) = self.keys.get_mut(ix) else { return 0 };
-        let partition = entry.chain.newest().partition;
         let mut hole = entry.more().hole.take();
         let coalesced = entry.chain.coalesce(&mut hole);
         entry.more().hole = hole;
-        let Some((count, first, last)) = coalesced else { return 0 };
+        let Some((count, spans)) = coalesced else { return 0 };
         self.memory.versions -= count;
         self.counters.coalesced += count as u64;
-        self.say(Output::Note(Note::Coalesced { partition, range: (first, last) }));
+        for (partition, first, last) in spans {
+            self.say(Output::Note(Note::Coalesced { partition, range: (first, last) }));
+        }
         count
     }
 

@@ -59,6 +59,7 @@ impl Engine {
         };
         let Some(floors) = self.keys.get(ix).map(|entry| held(entry, asked.floors)) else { return };
         let observation = Observation { content, row, sent, ended, ends, floors };
+        self.weigh(ix, &observation);
         match floors.applied {
             Some(floor) if floor.by != Convict::Committed || self.commits_convict() => {
                 self.against(ix, floor, &observation);

@@ -208,6 +208,15 @@ impl Entry {
             *range = (range.0.min(from), range.1.max(version.offset));
             unjudged.count += 1;
         }
+        // Of another partition than those that are held, or newer than the last of its own.
+        let coalesced = self.hole().filter(|_| unjudged.count > 0).map_or(&[][..], Hole::spans);
+        for (partition, first, last) in coalesced {
+            let from = done.get(partition).map_or(*first, |behind| (*behind).max(*first));
+            if from <= *last {
+                let range = unjudged.ranges.entry(*partition).or_insert((from, *last));
+                *range = (range.0.min(from), range.1.max(*last));
+            }
+        }
         unjudged
     }
 }

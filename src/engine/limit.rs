@@ -120,6 +120,21 @@ pub const SETTLE_AT_MOST: Duration = Duration::from_secs(600);
 /// A tap that is later than this is not measured as its usual delay: it is late, and judging waits.
 pub const TAP_DELAY_AT_MOST: Duration = Duration::from_secs(60);
 
+/// Columns that may be coerced; past it those that were met first make room.
+pub const COERCED_COLUMNS: usize = 256;
+
+/// Coercions of one column that are counted; more are left out.
+pub const COERCIONS_AT_ONCE: usize = 16;
+
+/// Keys that showed a coercion lately, so that one that is read again is counted once.
+pub const COERCED_KEYS: usize = 64;
+
+/// How long no row of a table is convicted while it is about to be compared otherwise.
+pub const COERCION_HOLDS: Duration = Duration::from_secs(30);
+
+/// Right rows after which a column is coerced no more.
+pub const RIGHTS_THAT_END: u32 = 200;
+
 /// A length of time that the user states, or that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Margin {

@@ -16,8 +16,8 @@
 //!
 //! The stages, by file: `chain` (versions of a key), `truncate` (of a table's keys), `replan` (of a table whose columns
 //! changed), `course`, `rewind` (of a source that was rewound) · `partition`, `horizon` (what was applied,
-//! what is settled) · `schedule`, `sample`, `lookup` (which keys to read) · `judge`, `suspect`, `recall` (forgotten
-//! images), `gate`, `cause` (verdicts) · `stall` ·
+//! what is settled) · `schedule`, `sample`, `lookup` (which keys to read) · `judge`, `suspect`, `recall` (forgotten images),
+//! `gate`, `coercion`, `cause` (verdicts) · `stall` ·
 //! `roster`, `patrol` (verified keys, looked at again) · `ack` (what may be committed) · `limit` (every bound) · `tally` (the
 //! read-only picture).
 
@@ -29,6 +29,7 @@ mod ack;
 mod cause;
 mod chain;
 mod classify;
+mod coercion;
 mod course;
 mod foreign;
 mod gate;
@@ -104,6 +105,7 @@ impl Engine {
             Input::Node(node) => self.reads_from(node),
             Input::Replanned { table, plan } => self.replanned(table, plan),
             Input::Recalled { id, found } => self.recalled(id, found),
+            Input::OpenColumn { table, index, finding } => self.open_column(table, index, *finding),
             Input::Tick => self.tick(),
         }
     }

@@ -22,7 +22,7 @@ type Plans = (PlanEpoch, PlanEpoch);
 pub(super) fn expected_row(finding: &Finding) -> Option<(Position, Arc<Row<'static>>)> {
     match &finding.subject {
         Subject::Row { expected, .. } => Some((expected.at, Arc::clone(expected.row.as_ref()?))),
-        Subject::Record { .. } | Subject::Table { .. } | Subject::Scope { .. } => None,
+        Subject::Record { .. } | Subject::Table { .. } | Subject::Column { .. } | Subject::Scope { .. } => None,
     }
 }
 
@@ -54,7 +54,9 @@ impl Engine {
                 None => self.leave_behind(ix, (before, plan)),
             }
         }
+        self.coercions.replanned(table);
         if kinship != Kinship::Fingerprints {
+            self.gate.replanned(table);
             // What is remembered of verified keys is of the columns before.
             self.patrol.roster.void_table(table);
             for partition in self.partitions.values_mut() {

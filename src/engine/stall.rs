@@ -262,11 +262,13 @@ impl Engine {
         let known = self.stated.groups.remove(&group);
         let since = match known.as_ref().map(|finding| &finding.subject) {
             Some(Subject::Table { since, .. }) => *since,
-            Some(Subject::Row { .. } | Subject::Record { .. } | Subject::Scope { .. }) | None => held.since,
+            Some(Subject::Row { .. } | Subject::Record { .. } | Subject::Column { .. } | Subject::Scope { .. })
+            | None => held.since,
         };
         let grown = match known.as_ref().map(|finding| &finding.subject) {
             Some(Subject::Table { count, .. }) => held.count > *count,
-            Some(Subject::Row { .. } | Subject::Record { .. } | Subject::Scope { .. }) | None => true,
+            Some(Subject::Row { .. } | Subject::Record { .. } | Subject::Column { .. } | Subject::Scope { .. })
+            | None => true,
         };
         let op = group.1.op();
         let never = self.gate.never_applied(group.0, op);

@@ -8,6 +8,7 @@ use crate::model::finding::Finding;
 use crate::model::{Op, PartitionId, TableId, Tick};
 
 use super::chain::{Content, Probe, Version};
+use super::coercion::Coercions;
 use super::event::{Images, Output, PlanEpoch};
 use super::foreign::Foreign;
 use super::gate::{Gate, Group, Statements};
@@ -99,6 +100,7 @@ pub struct Engine {
     /// The plan under which the versions of each table are held; those not named are under their first.
     pub(super) plans: BTreeMap<TableId, PlanEpoch>,
     pub(super) foreign: Foreign,
+    pub(super) coercions: Coercions,
     pub(super) letters: Letters,
     pub(super) patrol: Patrol,
     pub(super) recalls: Recalls,
@@ -137,6 +139,7 @@ impl Engine {
             several: BTreeSet::new(),
             plans: BTreeMap::new(),
             foreign: Foreign::default(),
+            coercions: Coercions::default(),
             letters: Letters::default(),
             recalls: Recalls::default(),
             counters: Counters::default(),

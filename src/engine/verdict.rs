@@ -1,7 +1,7 @@
 //! 6 ▸ A suspect becomes a finding, a finding heals: proof, statement, evidence.
 
-use crate::model::Row;
-use crate::model::finding::{Cause, ColumnDifference, Finding, NamedVersion, Observed, Proof, State, Subject};
+use crate::model::finding::{Cause, ColumnDifference, Finding, Kind, NamedVersion, Observed, Proof, State, Subject};
+use crate::model::{Row, TableId};
 
 use super::cause::cause;
 use super::chain::Version;
@@ -19,6 +19,9 @@ impl Engine {
     pub(super) fn convict(&mut self, ix: KeyIx, floor: Floor, observation: &Observation<'_>) {
         let Some(entry) = self.keys.get(ix) else { return };
         let Some(suspect) = entry.suspect() else { return };
+        if self.coercions.holds(entry.key.table(), self.now) {
+            return;
+        }
         let proof = self.proof(entry, suspect, floor, observation);
         let expected = proof.map_or(floor, |(_, floor)| floor);
         if self.awaits_images(ix, expected.arrival, observation) {
@@ -204,12 +207,13 @@ impl Engine {
         let seen = self.seen_version(&case);
         let kind = self.kind(&case, &seen);
         let letter = self.set_aside(&case, kind);
-        let proven = self.proven(entry, floor, expected);
+        let cause = cause(&self.history(&case, &seen, (kind, letter.as_ref()), suspect));
+        let proven = self.proven(entry, floor, expected) + &self.hazard(entry.key.table(), kind, cause);
         let image = self.images.image(expected.at(), &entry.key);
         let columns = image.as_ref().and_then(|image| image.row.as_deref()).map(|row| self.columns(&case, row));
         Some(Finding {
             kind,
-            cause: cause(&self.history(&case, &seen, (kind, letter.as_ref()), suspect)),
+            cause,
             state: if proof.is_some() { State::Open } else { State::Suspected },
             proof,
             subject: Subject::Row {
@@ -232,6 +236,14 @@ impl Engine {
             last_seen: observation.ended,
             observations: suspect.count,
         })
+    }
+
+    /// What may have made a row wrong that no rule names a cause of.
+    fn hazard(&self, table: TableId, kind: Kind, cause: Cause) -> String {
+        let may_be_of_another = matches!(kind, Kind::MissingRow | Kind::VanishedRow | Kind::DivergedRow);
+        let is_open = matches!(cause, Cause::Unknown | Cause::ForeignWrite);
+        let hazard = self.images.hazard(table).filter(|_| may_be_of_another && is_open);
+        hazard.map(|hazard| format!("; the target table is {hazard}")).unwrap_or_default()
     }
 
     fn proven(&self, entry: &Entry, floor: Floor, expected: &Version) -> String {

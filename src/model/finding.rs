@@ -249,6 +249,21 @@ pub enum Subject {
         /// Some of them.
         samples: Vec<Key>,
     },
+    /// One fact about a column of a table.
+    Column {
+        /// Table on the tap.
+        table: Arc<str>,
+        /// Column on the target.
+        column: Box<str>,
+        /// What is done to its values, as a sentence.
+        detail: String,
+        /// How many keys showed it lately.
+        count: u64,
+        /// Some of them.
+        samples: Vec<Key>,
+        /// The column of each of these: expected and observed.
+        columns: Vec<ColumnDifference>,
+    },
     /// One fact about a scope of the pipeline.
     Scope {
         /// The position it stands before, or begins at.

@@ -3,6 +3,7 @@
 pub mod calendar;
 pub mod cell;
 pub mod change;
+pub mod coercion;
 pub mod finding;
 pub mod key;
 pub mod position;
@@ -15,11 +16,12 @@ pub mod waymark;
 
 pub use cell::Cell;
 pub use change::{Change, Op, Reject};
+pub use coercion::Coercion;
 pub use key::{Key, TableId};
 pub use position::{PartitionId, Position};
 pub use record::{Batch, Record};
 pub use row::{Columns, Row, Typing};
 pub use schema::{Definition, Reference, SchemaId, Wanted};
-pub use table::{ColumnMeta, Dialect, TableMeta};
+pub use table::{ColumnMeta, Dialect, TableMeta, UniqueIndex};
 pub use time::{SourceTime, Tick, Wall};
 pub use waymark::Waymark;

@@ -46,7 +46,7 @@ impl Wall {
     /// How long after a commit at the source, between two clocks: zero where the source's is ahead.
     #[must_use]
     pub fn after(self, committed: SourceTime) -> Duration {
-        Duration::from_millis(u64::try_from(self.0 - committed.0).unwrap_or_default())
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(committed.0)).unwrap_or_default())
     }
 
     /// RFC 3339, UTC, milliseconds: `2026-11-22T10:00:01.000Z`.

@@ -6,7 +6,9 @@ use crate::model::finding::{Cause, Kind};
 /// happening again.
 #[must_use]
 pub fn advice(kind: Kind, cause: Cause) -> String {
-    let parts = [origin(cause), mend(kind), prevent(kind, cause)];
+    // Nothing is to be mended row by row where the column is what differs.
+    let mend = if cause == Cause::ColumnCoercion { "" } else { mend(kind) };
+    let parts = [origin(cause), mend, prevent(kind, cause)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -47,7 +49,7 @@ fn origin(cause: Cause) -> &'static str {
             "The sink rejected this record and put it on its dead-letter topic, where the reason stands."
         }
         Cause::ColumnCoercion => {
-            "The same column differs in the same way in most rows: the target's column type cannot hold what the source sends."
+            "The applier, or the target's column, changes the values of this column in the same way in row after row."
         }
         Cause::Unknown => "",
     }
@@ -149,7 +151,8 @@ fn prevent(kind: Kind, cause: Cause) -> &'static str {
         }
         Cause::RejectedRow => "Mend what the dead-letter record's headers name, then send the record again.",
         Cause::ColumnCoercion => {
-            "Widen the target's column, or declare the difference as intended under `tolerance` or `ignore`."
+            "Mend the column's type, the applier's converter or the trigger that does it and load the table again, or accept it \
+             under `coercions` in the table's rule, as the evidence shows."
         }
         Cause::Unknown => unknown_row(kind),
     }

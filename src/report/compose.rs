@@ -135,6 +135,16 @@ impl About {
                 samples: samples.iter().map(|key| named_key(key, &context.table(key.table()))).collect(),
                 ..About::default()
             },
+            Subject::Column { table, column, detail, count, samples, columns } => About {
+                table: Some(table.as_ref().to_owned()),
+                key_bytes: column.as_bytes().to_vec(),
+                columns: columns.iter().map(|column| difference(column, context.values())).collect(),
+                count: Some(*count),
+                detail: Some(detail.clone()),
+                target: samples.first().and_then(|key| other_name(&context.table(key.table()))),
+                samples: samples.iter().map(|key| named_key(key, &context.table(key.table()))).collect(),
+                ..About::default()
+            },
             Subject::Scope { at, detail } => About {
                 expected: at.map(|at| bare(at, None, context)),
                 detail: Some(detail.clone()),
@@ -156,7 +166,7 @@ impl About {
     }
 
     /// The first 128 bits of SHA-256 over schema, pipeline, table, key, topic, partition, offset and kind, each preceded
-    /// by its length as 64 bits. A table-level finding has its operation where the key would be; what is unknown is
+    /// by its length as 64 bits. A table-level finding has its operation where the key would be, a column's its name; what is unknown is
     /// empty. Indices of this process take no part.
     fn id(&self, pipeline: &str, kind: Kind) -> String {
         let mut hash = Sha256::new();
@@ -295,8 +305,21 @@ mod tests {
     }
 
     #[test]
+    fn a_column_has_one_id_wherever_it_was_seen_first() {
+        let context = Orders::default();
+        let document = Document::of(&sample::coerced_column(&context), &context);
+        insta::assert_snapshot!(serde_json::to_string(&document).unwrap(), @r#"{"schema":"afterimage.finding/1","id":"8889ad339c08e5ddf88ff6ec83abe44e","pipeline":"orders","table":"public.customers","key":null,"kind":"diverged_row","cause":"column_coercion","severity":"warning","state":"open","expected":null,"observed":null,"columns":[{"name":"name","expected":"a ","observed":"a"},{"name":"name","expected":"b  ","observed":"b"}],"versions_behind":0,"proof":null,"evidence":"applied watermark 3/1400 (kafka-group) is past 3/991","count":6,"samples":[{"id":1},{"id":2}],"detail":"values of `name` are written without the white space at their end","first_seen":"2026-11-22T10:00:38.000Z","last_seen":"2026-11-22T10:00:40.120Z","observations":2,"healed_at":null,"note":null}"#);
+        let mut later = sample::coerced_column(&context);
+        let Subject::Column { count, samples, .. } = &mut later.subject else { panic!("a column") };
+        (*count, *samples) = (40, Vec::new());
+        assert_eq!(Document::of(&later, &context).id, document.id);
+    }
+
+    #[test]
     fn every_shape_reads_back_as_it_was_written() {
-        for document in sample::documents() {
+        let context = Orders::default();
+        let column = Document::of(&sample::coerced_column(&context), &context);
+        for document in sample::documents().into_iter().chain([column]) {
             let text = serde_json::to_string(&document).unwrap();
             let back: Document = serde_json::from_str(&text).unwrap();
             assert_eq!(back, Document { extra: vec![], ..document });

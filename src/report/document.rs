@@ -2,7 +2,8 @@
 //!
 //! One shape serves every kind. A finding about a row has `key`, `expected`, `observed` and `columns`. One about a
 //! record (`undecodable`) has a null `key`, its position in `expected.at` and `reason`. One about a table
-//! (`mass_divergence`) has `expected.op`, `expected.at` where it begins, `count` and `samples`. One about a scope
+//! (`mass_divergence`) has `expected.op`, `expected.at` where it begins, `count` and `samples`. One about a column
+//! (`column_coercion`) has a null `expected`, `detail`, `count`, `samples` of keys, and in `columns` the column of each. One about a scope
 //! (`stalled`, `coverage_gap`, `evidence_unsound`, `judging_suspended`) has `detail`, and `expected.at` where a position
 //! is concerned. `schemas/finding.json` is generated from these types.
 

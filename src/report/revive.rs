@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::document::{At, Document, Matched, Observed as Seen, Place};
 use super::value::Values;
 use crate::model::change::SourcePlace;
-use crate::model::finding::{ColumnDifference, Finding, NamedVersion, Observed, Subject};
+use crate::model::finding::{Cause, ColumnDifference, Finding, NamedVersion, Observed, Subject};
 use crate::model::key::{decode, encode};
 use crate::model::position::PartitionName;
 use crate::model::{Cell, Columns, Key, PartitionId, Position, Row, SourceTime, TableId, Tick, Typing, Wall};
@@ -64,6 +64,39 @@ impl Document {
             state: self.state,
             proof: self.proof,
             subject: Subject::Row { key, expected: version, latest, observed, columns, versions_behind },
+            evidence: self.evidence.clone(),
+            first_seen: directory.tick(self.first_seen),
+            last_seen: directory.tick(self.last_seen),
+            observations: self.observations,
+        })
+    }
+}
+
+impl Document {
+    /// Whether it is about a column of a table.
+    #[must_use]
+    pub fn is_about_column(&self) -> bool {
+        self.cause == Cause::ColumnCoercion && self.key.is_none()
+    }
+
+    /// The finding about a column that this document was made of, without its samples of keys. `None` for any other.
+    #[must_use]
+    pub fn revive_column(&self, directory: &dyn Directory) -> Option<Finding> {
+        let columns: Vec<ColumnDifference> = self.columns.iter().filter_map(difference).collect();
+        let subject = Subject::Column {
+            table: self.table.as_deref()?.into(),
+            column: self.columns.first().filter(|_| self.is_about_column())?.name.as_str().into(),
+            detail: self.detail.clone()?,
+            count: self.count?,
+            samples: Vec::new(),
+            columns,
+        };
+        Some(Finding {
+            kind: self.kind,
+            cause: self.cause,
+            state: self.state,
+            proof: self.proof,
+            subject,
             evidence: self.evidence.clone(),
             first_seen: directory.tick(self.first_seen),
             last_seen: directory.tick(self.last_seen),
@@ -182,6 +215,16 @@ mod tests {
         fn tick(&self, at: Wall) -> Tick {
             Tick(u64::try_from(at.0 - sample::START).unwrap_or_default())
         }
+    }
+
+    #[test]
+    fn a_revived_column_is_the_same_fact() {
+        let before = Orders::default();
+        let document = Document::of(&sample::coerced_column(&before), &before);
+        let again = Document::of(&document.revive_column(&Restarted).unwrap(), &before);
+        assert_eq!((again.id, again.columns, again.detail), (document.id, document.columns, document.detail));
+        let row = Document::of(&sample::unapplied_delete(&before), &before);
+        assert!(row.revive_column(&Restarted).is_none() && document.key.is_none());
     }
 
     #[test]

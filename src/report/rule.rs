@@ -19,7 +19,7 @@ pub fn of(cause: Cause) -> &'static str {
         Cause::UpdateMerge => "an earlier update's row is there, or columns of several updates are mixed in one row",
         Cause::ForeignWrite => "the row holds content that no version ever had",
         Cause::RejectedRow => "the applier's dead-letter topic names the record",
-        Cause::ColumnCoercion => "every row of the table differs in the same column in the same way",
+        Cause::ColumnCoercion => "other rows of the table, three at least, differ in the same column in the same way",
         Cause::Unknown => "none of the rules fits what is known",
     }
 }

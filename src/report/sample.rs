@@ -139,6 +139,23 @@ pub(super) fn mass_divergence(context: &Orders) -> Finding {
     finding(Kind::MassDivergence, Cause::OpNotApplied, subject)
 }
 
+pub(super) fn coerced_column(context: &Orders) -> Finding {
+    let column = |expected: &str, observed: &str| ColumnDifference {
+        name: "name".into(),
+        expected: Some(expected.to_owned()),
+        observed: observed.to_owned(),
+    };
+    let subject = Subject::Column {
+        table: "public.customers".into(),
+        column: "name".into(),
+        detail: "values of `name` are written without the white space at their end".to_owned(),
+        count: 6,
+        samples: vec![key(context, 1), key(context, 2)],
+        columns: vec![column("a ", "a"), column("b  ", "b")],
+    };
+    finding(Kind::DivergedRow, Cause::ColumnCoercion, subject)
+}
+
 pub(crate) fn stalled() -> Finding {
     let subject = Subject::Scope { at: Some(at(120)), detail: "stands before 3/120 since 10:00:00".to_owned() };
     finding(Kind::Stalled, Cause::Unknown, subject)

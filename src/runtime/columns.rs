@@ -87,7 +87,8 @@ impl ColumnWatch {
         let Some(place) = self.tables.place_of(table) else { return Found::Nothing };
         let tap_name = self.tables.tap_name(table);
         let before = self.tables.mapped(&tap_name);
-        let made = self.rules.make(&self.target, (table, &tap_name, &place.topic), place.key.as_ref()).await;
+        let found = self.tables.coerced(table);
+        let made = self.rules.make(&self.target, (table, &tap_name, &place.topic), place.key.as_ref(), found).await;
         let mapped = match made {
             Ok(mapped) => mapped,
             Err(error) => {
@@ -95,8 +96,12 @@ impl ColumnWatch {
                 return Found::Nothing;
             }
         };
+        let mut is_of_target = true;
         let is_same = match (&before, &mapped) {
-            (Some(Mapped::Judged(before)), Mapped::Judged(now)) => before.plan.meta() == now.plan.meta(),
+            (Some(Mapped::Judged(before)), Mapped::Judged(now)) => {
+                is_of_target = before.plan.meta() != now.plan.meta();
+                !is_of_target && before.plan.rules() == now.plan.rules()
+            }
             (Some(Mapped::NotJudged(_)) | None, Mapped::NotJudged(_)) => true,
             (Some(Mapped::Judged(_)), Mapped::NotJudged(_)) => false,
             (Some(Mapped::NotJudged(_)) | None, Mapped::Judged(_)) => false,
@@ -106,7 +111,9 @@ impl ColumnWatch {
         }
         let (now, epoch) = self.tables.set(table, mapped);
         self.epoch.fetch_add(1, Ordering::Release);
-        tell::columns_changed(&self.pipeline, &tap_name, (before.as_ref(), &now));
+        if is_of_target {
+            tell::columns_changed(&self.pipeline, &tap_name, (before.as_ref(), &now));
+        }
         let _ = self.replies.send(Reply::Replanned(table, epoch)).await;
         Found::Changed
     }

@@ -242,6 +242,11 @@ impl Driver {
                     *paused = false;
                     true
                 }
+                Output::Coerced { table, column, coercion } => {
+                    self.tables.coerce(table, &column, coercion);
+                    tell::coerced(&self.pipeline, &self.tables.tap_name(table), &column, coercion);
+                    true
+                }
                 Output::Note(note) => self.note(note).await,
             };
             if !sent {

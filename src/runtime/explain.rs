@@ -259,7 +259,7 @@ async fn observe(args: &ExplainArgs, key_row: &Row<'_>, topic: &str) -> Result<(
     let target = Target::connect(settings::target(&args.pipeline.target)).await.map_err(|error| chain(&error))?;
     let name: Arc<str> = args.table.as_str().into();
     let rules = PlanRules::of(&args.pipeline);
-    let made = rules.make(&target, (TableId(0), &name, topic), Some(&key_row.columns)).await;
+    let made = rules.make(&target, (TableId(0), &name, topic), Some(&key_row.columns), BTreeMap::new()).await;
     let table = match made.map_err(|error| chain(&error))? {
         Mapped::Judged(table) => table,
         Mapped::NotJudged(why) => return Err(format!("the table is not judged: {why}")),

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use moka::sync::Cache;
 
-use crate::canon::Mask;
+use crate::canon::{Mask, Weighed};
 use crate::engine::event::{ColumnVerdict, Image, Images, Kinship, PlanEpoch, Verified};
-use crate::model::{Key, PartitionId, Position, Row, TableId};
+use crate::model::{Coercion, Key, PartitionId, Position, Row, TableId};
 use crate::tap::Partitions;
 
 use super::tables::Tables;
@@ -188,6 +188,10 @@ impl Images for TableVersions {
             .collect()
     }
 
+    fn weigh(&self, key: &Key, expected: &Row, observed: &Row, asked: &[(usize, Coercion)]) -> Vec<Weighed> {
+        self.tables.plan(key.table()).map(|plan| plan.weigh(expected, observed, asked)).unwrap_or_default()
+    }
+
     fn kinship(&self, table: TableId, from: PlanEpoch, to: PlanEpoch) -> Kinship {
         match self.tables.plan_at(table, from).zip(self.tables.plan_at(table, to)) {
             Some((from, to)) if to.extends(&from) => Kinship::Fingerprints,
@@ -208,6 +212,10 @@ impl Images for TableVersions {
 
     fn recall(&self, key: &Key) -> Option<Verified> {
         self.verified.get(&key.hash128())
+    }
+
+    fn hazard(&self, table: TableId) -> Option<String> {
+        self.tables.plan(table)?.hazard()
     }
 
     fn is_exact(&self, table: TableId) -> bool {

@@ -66,7 +66,7 @@ impl Counts {
         let beside = || self.beside.lock().unwrap_or_else(PoisonError::into_inner);
         match &finding.subject {
             Subject::Row { key, .. } => beside().contains(&key.hash128()),
-            Subject::Record { .. } | Subject::Table { .. } | Subject::Scope { .. } => false,
+            Subject::Record { .. } | Subject::Table { .. } | Subject::Column { .. } | Subject::Scope { .. } => false,
         }
     }
 
@@ -464,6 +464,7 @@ mod tests {
             name: "orders".into(),
             columns: vec![column],
             primary_key: vec![0],
+            unique: Vec::new(),
         };
         let (named, keys) = ((id, &TABLE.into(), Role::Rows), Columns::new(["id"]));
         let table = Table::plan(named, Arc::new(meta), &Rules::default(), Some(&keys), None);

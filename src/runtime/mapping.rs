@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use crate::canon::{Rules, Tolerance};
 use crate::config::{self, Evidence, Format, SentNulls, TableRule};
 use crate::engine::event::Role;
-use crate::model::{Columns, TableId, TableMeta, Tick};
+use crate::model::{Coercion, Columns, TableId, TableMeta, Tick};
 use crate::target::{Target, TargetError};
 
 use super::clock::Clock;
@@ -62,9 +62,10 @@ impl PlanRules {
         if self.heartbeats.iter().any(|name| name == tap_name) { Role::Heartbeat } else { Role::Rows }
     }
 
-    fn canon(&self, tap_name: &str) -> Rules {
+    /// The rules of a table; what was found out of its columns goes before what is written of them.
+    fn canon(&self, tap_name: &str, found: BTreeMap<String, Coercion>) -> Rules {
         let Some(rule) = rule_for(&self.rules, tap_name) else {
-            return Rules { empty_is_null: self.empty_is_null, ..Rules::default() };
+            return Rules { empty_is_null: self.empty_is_null, coerced: found, ..Rules::default() };
         };
         let tolerance = |tolerance: &config::Tolerance| match tolerance {
             config::Tolerance::Number(by) => Tolerance::Number(*by),
@@ -74,6 +75,7 @@ impl PlanRules {
             rename: rule.columns.clone(),
             ignore: rule.ignore.clone(),
             tolerance: rule.tolerance.iter().map(|(column, by)| (column.clone(), tolerance(by))).collect(),
+            coerced: rule.coercions.clone().into_iter().chain(found).collect(),
             key: rule.key.clone(),
             empty_is_null: self.empty_is_null,
         }
@@ -92,14 +94,15 @@ impl PlanRules {
         target: &Target,
         (id, tap_name, topic): (TableId, &Arc<str>, &str),
         record_key: Option<&Columns>,
+        found: BTreeMap<String, Coercion>,
     ) -> Result<Mapped, TargetError> {
         let meta = match self.locate(target, tap_name, topic).await? {
             Ok(meta) => Arc::new(meta),
             Err(why) => return Ok(Mapped::NotJudged(why.into())),
         };
         let role = self.role(tap_name);
-        let made =
-            Table::plan((id, tap_name, role), meta, &self.canon(tap_name), record_key, self.placeholder.as_deref());
+        let rules = self.canon(tap_name, found);
+        let made = Table::plan((id, tap_name, role), meta, &rules, record_key, self.placeholder.as_deref());
         Ok(match made {
             Ok(table) => Mapped::Judged(Arc::new(table)),
             Err(error) => Mapped::NotJudged(error.to_string().into()),
@@ -201,7 +204,7 @@ impl Mapper {
             Some(other @ Mapped::NotJudged(_)) if again.is_some_and(|again| self.clock.now() < again) => other,
             Some(Mapped::NotJudged(_)) | None => {
                 self.tables.place(id, Place { topic: topic.into(), key: record_key.cloned() });
-                let mapped = finder.find((id, tap_name, topic), record_key, self.clock);
+                let mapped = finder.find((id, tap_name, topic), record_key, (self.clock, self.tables.coerced(id)));
                 finder.again.insert(id, self.clock.now() + LOOK_AGAIN);
                 self.tables.set(id, mapped).0
             }
@@ -215,12 +218,13 @@ impl Finder {
         &self,
         (id, tap_name, topic): (TableId, &Arc<str>, &str),
         record_key: Option<&Columns>,
-        clock: Clock,
+        (clock, found): (Clock, BTreeMap<String, Coercion>),
     ) -> Mapped {
         let first = !self.again.contains_key(&id);
         let patience = clock.now() + if first { APPEARS_WITHIN } else { Duration::ZERO };
         let mapped = loop {
-            let made = self.handle.block_on(self.rules.make(&self.target, (id, tap_name, topic), record_key));
+            let made = self.rules.make(&self.target, (id, tap_name, topic), record_key, found.clone());
+            let made = self.handle.block_on(made);
             let stopped = self.stopped.load(Ordering::Relaxed);
             match made {
                 Ok(judged @ Mapped::Judged(_)) => break judged,

@@ -60,7 +60,9 @@ impl Restore {
     /// # Errors
     /// When the store does not answer.
     pub(super) async fn load(store: &Store, pipeline: &str) -> Result<Vec<Document>, StoreError> {
-        store.all_open((pipeline, About::Rows), |_| true, AT_MOST).await
+        let mut columns = store.all_open((pipeline, About::More), Document::is_about_column, AT_MOST).await?;
+        columns.extend(store.all_open((pipeline, About::Rows), |_| true, AT_MOST).await?);
+        Ok(columns)
     }
 
     /// With what was read.
@@ -75,9 +77,24 @@ impl Restore {
             .partition(|document| document.table.as_deref() == Some(&*table.tap_name));
         self.documents = rest;
         let names = Names { table, restore: self };
-        let revived = of_table.iter().filter_map(|document| Some((document, document.revive(&names)?)));
-        revived.filter_map(|(document, finding)| input(table, document, finding)).collect()
+        let (columns, rows): (Vec<_>, Vec<_>) = of_table.iter().partition(|document| document.key.is_none());
+        let columns = columns.into_iter().filter_map(|document| Some(column(table, document.revive_column(&names)?)));
+        let revived = rows.into_iter().filter_map(|document| Some((document, document.revive(&names)?)));
+        let rows = revived.filter_map(|(document, finding)| input(table, document, finding));
+        columns.chain(rows).collect()
     }
+}
+
+/// A column that is not compared, or by what a coercion leaves, is not what it was: its finding is accepted.
+fn column(table: &Table, finding: Finding) -> Input {
+    let plan = &table.plan;
+    let name = match &finding.subject {
+        Subject::Column { column, .. } => Some(column),
+        Subject::Row { .. } | Subject::Record { .. } | Subject::Table { .. } | Subject::Scope { .. } => None,
+    };
+    let is_it = |column: &str| name.is_some_and(|name| **name == *column) && !plan.rules().coerced.contains_key(column);
+    let index = plan.names().0.iter().position(|column| is_it(column)).filter(|index| plan.compares(*index));
+    Input::OpenColumn { table: table.id, index, finding: Box::new(finding) }
 }
 
 fn input(table: &Table, document: &Document, finding: Finding) -> Option<Input> {

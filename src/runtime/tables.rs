@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::canon::{Binding, Plan, Rules};
 use crate::engine::event::{PlanEpoch, Role};
-use crate::model::{Columns, TableId, TableMeta};
+use crate::model::{Coercion, Columns, TableId, TableMeta};
 
 /// Plans of one table that are remembered, so that what was told under an earlier one can be told anew. Batches wait for
 /// seconds, columns change in minutes.
@@ -83,6 +83,8 @@ struct Inner {
     /// The last plans of each table, oldest first.
     plans: BTreeMap<TableId, VecDeque<Arc<Table>>>,
     strangers: BTreeMap<TableId, Strangers>,
+    /// What the applier does to columns of each table, as far as that was found out.
+    coerced: BTreeMap<TableId, BTreeMap<String, Coercion>>,
     /// Tables whose columns are to be looked at soon.
     asked: BTreeSet<TableId>,
 }
@@ -98,7 +100,14 @@ impl Inner {
         let names = table.plan.names().0.iter().enumerate();
         let target = names.filter(|(index, name)| table.plan.compares(*index) && !carried(name));
         let target = target.map(|(_, name)| format!("{name} (no change carries it)"));
-        own.chain(tap).chain(target).collect()
+        let coerced = table
+            .plan
+            .rules()
+            .coerced
+            .iter()
+            .filter(|(column, _)| !table.plan.not_compared().iter().any(|left| *left.column == ***column));
+        let coerced = coerced.map(|(column, coercion)| format!("{column} (only what `{coercion}` leaves of it)"));
+        own.chain(tap).chain(target).chain(coerced).collect()
     }
 }
 
@@ -206,6 +215,18 @@ impl Tables {
             }
         }
         news
+    }
+
+    /// Notes what the applier does to a column: the table's plan is made anew soon.
+    pub(super) fn coerce(&self, id: TableId, column: &str, coercion: Coercion) {
+        let mut inner = self.write();
+        inner.coerced.entry(id).or_default().insert(column.to_owned(), coercion);
+        inner.asked.insert(id);
+    }
+
+    /// What was found out of what the applier does to the columns of a table.
+    pub(super) fn coerced(&self, id: TableId) -> BTreeMap<String, Coercion> {
+        self.read().coerced.get(&id).cloned().unwrap_or_default()
     }
 
     /// Takes one table whose columns are to be looked at soon.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::engine::event::Note;
-use crate::model::{SourceTime, TableMeta, Wall, Wanted};
+use crate::model::{Coercion, SourceTime, TableMeta, Wall, Wanted};
 use crate::registry::RegistryError;
 use crate::report::document::Document;
 use crate::tap::{Partitions, TapError};
@@ -164,6 +164,19 @@ pub(super) fn columns_changed(pipeline: &str, tap_name: &str, (before, now): (Op
     }
 }
 
+/// The applier changes a column in the same way in every row.
+pub(super) fn coerced(pipeline: &str, table: &str, column: &str, coercion: Coercion) {
+    let words = coercion.words();
+    let leaves = coercion.to_string();
+    tracing::warn!(
+        pipeline,
+        table,
+        column,
+        coercion = leaves,
+        "values of the column are {words}: it is compared by what that leaves"
+    );
+}
+
 /// What differs between two plans, column by column, as the target names them.
 fn changed(before: &Table, now: &Table) -> String {
     let (before, now) = (before.plan.meta(), now.plan.meta());
@@ -194,6 +207,9 @@ pub(super) fn mapped(pipeline: &str, tap_name: &str, mapped: &Mapped) {
             let left_out: Vec<String> = left_out.map(|column| format!("{} ({})", column.column, column.why)).collect();
             let target = table.target_name();
             tracing::info!(pipeline, table = tap_name, target, not_compared = left_out.join(", "), "table is judged");
+            if let Some(hazard) = table.plan.hazard() {
+                tracing::warn!(pipeline, table = tap_name, target, "the target table is {hazard}");
+            }
         }
         Mapped::NotJudged(why) => tracing::warn!(pipeline, table = tap_name, "table is not judged: {why}"),
     }

@@ -121,6 +121,9 @@ impl Places {
     }
 }
 
+/// The last moment that RFC 3339 can write: years have four digits.
+const LAST_WRITTEN: Wall = Wall(253_402_300_799_999);
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -129,7 +132,8 @@ impl fmt::Display for Place {
             Place::Stored => f.write_str("stored"),
             Place::Offset(offset) => write!(f, "{offset}"),
             Place::BeforeEnd(count) => write!(f, "-{count}"),
-            Place::Time(at) => f.write_str(&at.rfc3339()),
+            Place::Time(at) if *at <= LAST_WRITTEN => f.write_str(&at.rfc3339()),
+            Place::Time(at) => write!(f, "s@{}", at.0),
         }
     }
 }
@@ -185,9 +189,9 @@ fn time(text: &str) -> Result<Wall, PlaceError> {
     if is_number(text) {
         return text.parse().map(Wall).map_err(|_| PlaceError::Time(text.to_owned()));
     }
-    chrono::DateTime::parse_from_rfc3339(text)
-        .map(|at| Wall(at.timestamp_millis()))
-        .map_err(|_| PlaceError::Time(text.to_owned()))
+    // Kafka has no time before 1970: it takes negative ones for places.
+    let at = chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| Wall(at.timestamp_millis()));
+    at.filter(|at| at.0 >= 0).ok_or_else(|| PlaceError::Time(text.to_owned()))
 }
 
 fn since(duration: &str, now: Wall) -> Result<Place, PlaceError> {
@@ -261,6 +265,7 @@ mod tests {
             ("s@yesterday", "`yesterday` is no time: write milliseconds"),
             ("2026-11-22T10:00:00", "with a zone"),
             ("2026-13-22T10:00:00Z", "is no time"),
+            ("1969-12-31T23:59:59Z", "is no time"),
             ("last week", "`week` is no duration: write `last 2h`"),
         ];
         for (text, expected) in rows {

@@ -15,7 +15,7 @@ use super::reader::{Reader, read};
 use super::sql::{double_quoted, only_living, statement};
 use super::{Answer, AppliedRow, Ask, Options, Probe, TargetError, applied};
 use crate::model::calendar::{format_date, format_moment, format_time};
-use crate::model::{Cell, ColumnMeta, Dialect, Row, TableMeta, Typing};
+use crate::model::{Cell, ColumnMeta, Dialect, Row, TableMeta, Typing, UniqueIndex};
 
 /// A SQLite target.
 #[derive(Debug, Clone)]
@@ -119,7 +119,9 @@ async fn describe(conn: &mut SqliteConnection, table: &str) -> Result<Option<Tab
     const COLUMNS: &str = "SELECT s.name, c.name, lower(c.type), c.\"notnull\", c.pk FROM sqlite_schema s \
                            JOIN pragma_table_xinfo(s.name) c WHERE s.type IN ('table', 'view') AND s.name = ? \
                            AND c.hidden <> 1 ORDER BY c.cid";
-    let rows = sqlx::query(COLUMNS).bind(table).fetch_all(conn).await?;
+    const UNIQUE: &str = "SELECT l.name, coalesce(c.name, '(expression)') FROM pragma_index_list(?) l \
+                          JOIN pragma_index_info(l.name) c WHERE l.\"unique\" AND l.origin <> 'pk' ORDER BY l.name, c.seqno";
+    let rows = sqlx::query(COLUMNS).bind(table).fetch_all(&mut *conn).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let mut primary_key = Vec::new();
     let mut columns = Vec::with_capacity(rows.len());
@@ -137,12 +139,15 @@ async fn describe(conn: &mut SqliteConnection, table: &str) -> Result<Option<Tab
         });
     }
     primary_key.sort_unstable();
+    let indexed = sqlx::query(UNIQUE).bind(table).fetch_all(conn).await?;
+    let pairs = indexed.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
     Ok(Some(TableMeta {
         dialect: Dialect::Sqlite,
         schema: "".into(),
         name: first.try_get::<String, _>(0)?.into(),
         columns,
         primary_key: primary_key.into_iter().map(|(_, place)| place).collect(),
+        unique: UniqueIndex::all(pairs.collect::<Result<Vec<_>, sqlx::Error>>()?),
     }))
 }
 

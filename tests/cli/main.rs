@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 mod audit;
 mod broken;
+mod coerced;
 mod decode;
 mod demo;
 mod explain;

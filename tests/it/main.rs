@@ -24,6 +24,7 @@ mod wait;
 mod audit;
 mod avro;
 mod batch_applier;
+mod coerced;
 mod columns;
 mod deletes_off;
 mod disturbed;

@@ -112,6 +112,27 @@ async fn all_rows_of_a_key_are_found_where_nothing_makes_it_unique(bench: &Bench
     assert_eq!(answer.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2, 2]);
 }
 
+promise!(unique_indexes_besides_the_key_are_told);
+async fn unique_indexes_besides_the_key_are_told(bench: &Bench) {
+    bench
+        .execute("CREATE TABLE users (id integer PRIMARY KEY, tenant varchar(9), email varchar(9), code integer)")
+        .await;
+    bench.execute("CREATE UNIQUE INDEX by_email ON users (tenant, email)").await;
+    bench.execute("CREATE UNIQUE INDEX by_code ON users (code)").await;
+    bench.execute("CREATE INDEX by_tenant ON users (tenant)").await;
+    let target = bench.target().await;
+    let meta = describe(&target, "users").await;
+    let told: Vec<String> =
+        meta.unique.iter().map(|index| format!("{} {}", index.name, index.columns.join(","))).collect();
+    assert_eq!(told, ["by_code code", "by_email tenant,email"]);
+    let hazard = meta.hazard(&["id"]).expect("two of them");
+    assert!(hazard.starts_with("unique besides the key: `by_code` (code), `by_email` (tenant, email); "), "{hazard}");
+    let hazard = meta.hazard(&["email", "tenant"]).expect("one is the key");
+    assert!(hazard.starts_with("unique besides the key: `by_code` (code); "), "{hazard}");
+    bench.execute("CREATE TABLE plain (id integer PRIMARY KEY, code integer)").await;
+    assert_eq!(describe(&target, "plain").await.hazard(&["id"]), None);
+}
+
 promise!(dead_rows_count_as_absent);
 async fn dead_rows_count_as_absent(bench: &Bench) {
     bench.execute("CREATE TABLE users (id integer PRIMARY KEY, gone varchar(1), ordinal integer)").await;

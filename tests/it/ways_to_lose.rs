@@ -190,6 +190,30 @@ async fn counter_ids(database: &Database) -> BTreeSet<i32> {
     ids.expect("the table can be read").into_iter().collect()
 }
 
+/// MariaDB's upsert takes a row that any unique index finds: debezium/dbz#2403.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upsert_that_meets_another_unique_index_writes_the_row_of_another_key() {
+    let pipeline = Plan::new("lost_unique", Dialect::MariaDb).start().await;
+    pipeline.target.execute("ALTER TABLE counters ADD UNIQUE INDEX by_note (note)").await;
+    let sidecar = Sidecar::run(&judging(&pipeline, &verdict::committed(&pipeline))).await;
+    insert_counters(&pipeline, 0..10).await;
+    pipeline.write("INSERT INTO counters VALUES (20, 77, 'n3')", 1).await;
+    insert_counters(&pipeline, 10..13).await;
+    pipeline.wait_applied().await;
+    let are_there = |findings: &[Value]| findings.len() == 2;
+    let mut findings = sidecar.wait_findings("both rows are found", verdict::LIMIT, are_there).await;
+    findings.sort_by_key(|finding| finding["key"]["id"].as_i64());
+    let told = |finding: &Value| {
+        (finding["kind"].clone(), finding["key"]["id"].clone(), finding["observed"]["row"]["total"].clone())
+    };
+    assert_eq!(told(&findings[0]), (json!("diverged_row"), json!(3), json!(77)), "{findings:#?}");
+    assert_eq!(told(&findings[1]), (json!("missing_row"), json!(20), Value::Null), "{findings:#?}");
+    for finding in &findings {
+        let evidence = finding["evidence"].as_str().expect("a sentence");
+        assert!(evidence.contains("the target table is unique besides the key: `by_note` (note); "), "{evidence}");
+    }
+}
+
 async fn insert_counters(pipeline: &Pipeline, ids: Range<i32>) {
     let records = i64::from(ids.end - ids.start);
     let rows: Vec<_> = ids.map(|id| format!("({id}, 0, 'n{id}')")).collect();

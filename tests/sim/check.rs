@@ -276,6 +276,7 @@ impl Check {
                     self.groups.entry(table.to_string()).or_insert(finding.first_seen.0);
                 }
             },
+            Subject::Column { detail, .. } => self.violated(format!("{now}: a column without a reason: {detail}")),
             Subject::Scope { at, detail } => match finding.kind {
                 Kind::Stalled | Kind::JudgingSuspended => {}
                 Kind::CoverageGap if self.gaps => {}

@@ -17,7 +17,14 @@ fn column(name: &str, declared: &str) -> ColumnMeta {
 
 fn meta(dialect: Dialect, declared: &str) -> Arc<TableMeta> {
     let columns = vec![column("id", "bigint"), column("v", declared)];
-    Arc::new(TableMeta { dialect, schema: "s".into(), name: "t".into(), columns, primary_key: vec![0] })
+    Arc::new(TableMeta {
+        dialect,
+        schema: "s".into(),
+        name: "t".into(),
+        columns,
+        primary_key: vec![0],
+        unique: Vec::new(),
+    })
 }
 
 fn plan(dialect: Dialect, declared: &str, rules: &Rules) -> Plan {
@@ -377,6 +384,7 @@ fn a_partial_row_is_summed_over_what_it_says() {
         name: "t".into(),
         columns,
         primary_key: vec![0],
+        unique: Vec::new(),
     });
     let plan = Plan::new(TableId(1), meta, &Rules::default(), None).expect("a plan");
     assert_eq!(plan.not_compared(), [NotCompared { column: "gone".into(), why: "type `box` is not covered".into() }]);
@@ -399,8 +407,14 @@ fn a_partial_row_is_summed_over_what_it_says() {
 #[test]
 fn equal_values_in_two_columns_do_not_cancel() {
     let columns = vec![column("id", "integer"), column("a", "text"), column("b", "text")];
-    let meta =
-        TableMeta { dialect: Dialect::Postgres, schema: "s".into(), name: "t".into(), columns, primary_key: vec![0] };
+    let meta = TableMeta {
+        dialect: Dialect::Postgres,
+        schema: "s".into(),
+        name: "t".into(),
+        columns,
+        primary_key: vec![0],
+        unique: Vec::new(),
+    };
     let plan = Plan::new(TableId(1), Arc::new(meta), &Rules::default(), None).expect("a plan");
     let of = |a: &str, b: &str| {
         let row = Row::new(plan.names().clone(), vec![Cell::Int(1), Cell::text(a), Cell::text(b)], Typing::Declared);
@@ -418,6 +432,7 @@ fn keys_are_canonical_and_their_faults_named() {
         name: "t".into(),
         columns,
         primary_key: vec![1, 0],
+        unique: Vec::new(),
     });
     let rules = Rules { rename: BTreeMap::from([("number".to_owned(), "no".to_owned())]), ..Rules::default() };
     let plan = Plan::new(TableId(7), meta, &rules, None).expect("a plan");
@@ -447,7 +462,8 @@ fn columns_whose_names_avro_does_not_allow() {
     let names = ["order-no", "2nd", "a b", "a.b", "plain"];
     let columns = names.iter().map(|name| column(name, "text")).collect();
     let (schema, name) = ("s".into(), "t".into());
-    let meta = TableMeta { dialect: Dialect::Postgres, schema, name, columns, primary_key: vec![0] };
+    let meta =
+        TableMeta { dialect: Dialect::Postgres, schema, name, columns, primary_key: vec![0], unique: Vec::new() };
     let keys = ["order_no".to_owned()];
     let plan = Plan::new(TableId(7), Arc::new(meta), &Rules::default(), Some(&keys)).expect("a plan");
     assert_eq!(plan.key_places(), [0]);
@@ -462,7 +478,14 @@ fn columns_whose_names_avro_does_not_allow() {
 fn a_plan_says_what_it_lacks() {
     let make = |declared: &str, rules: Rules, key: Option<&[String]>, primary_key: Vec<usize>| {
         let columns = vec![column("id", declared), column("v", "text")];
-        let meta = TableMeta { dialect: Dialect::Postgres, schema: "s".into(), name: "t".into(), columns, primary_key };
+        let meta = TableMeta {
+            dialect: Dialect::Postgres,
+            schema: "s".into(),
+            name: "t".into(),
+            columns,
+            primary_key,
+            unique: Vec::new(),
+        };
         Plan::new(TableId(1), Arc::new(meta), &rules, key).expect_err("no plan").to_string()
     };
     let named = |names: &[&str]| Rules { key: names.iter().map(ToString::to_string).collect(), ..Rules::default() };
@@ -515,8 +538,7 @@ proptest! {
             column("n", "numeric(30,4)"), column("t", "text"), column("at", "timestamp(3) without time zone"),
         ];
         let meta = TableMeta {
-            dialect: Dialect::Postgres, schema: "s".into(), name: "t".into(), columns, primary_key: vec![0, 1, 2],
-        };
+            dialect: Dialect::Postgres, schema: "s".into(), name: "t".into(), columns, primary_key: vec![0, 1, 2], unique: Vec::new() };
         let plan = Plan::new(TableId(3), Arc::new(meta), &Rules::default(), None).expect("a plan");
         let cells = vec![Cell::Int(number), Cell::text(&text), Cell::Local(secs, 123_456_789)];
         let key = plan.key(&Row::new(plan.names().clone(), cells, Typing::Declared)).expect("a key");

@@ -48,6 +48,9 @@ pub(super) fn check(raw: &mut RawConfig, written: &Node, failed: &[Path], proble
     let web = checker.web(&raw.web);
     for (name, pipeline) in &mut raw.pipelines {
         pipeline.tap.fill(name);
+        if !checker.is_written(&Path::of(["pipelines", name, "tap", "from"])) {
+            pipeline.tap.begin();
+        }
     }
     let mut pipelines = Vec::new();
     for (name, pipeline) in &raw.pipelines {

@@ -104,6 +104,7 @@ impl Checker<'_> {
             ignore: raw.ignore.0.iter().map(|name| name.0.clone()).collect(),
             columns: raw.columns.clone(),
             tolerance: raw.tolerance.clone(),
+            coercions: raw.coercions.clone(),
             severity: raw.severity.iter().map(|(kind, severity)| (kind.0, severity.0)).collect(),
         })
     }

@@ -7,6 +7,7 @@ use crate::config::evidence::Evidence;
 use crate::config::position::{Bound, Place, Start};
 use crate::config::raw::{RawConfig, RawDecode, RawPipeline, RawTap, RawTopic};
 use crate::config::tree::Path;
+use crate::config::unit::OneOrMany;
 use crate::config::word::{Format, RegistryIds, TapType};
 use crate::config::{Decode, FilePath, FileTap, KafkaTap, Registry, SentNulls, Tap, Topic};
 
@@ -29,6 +30,13 @@ impl RawTap {
     pub(super) fn fill(&mut self, pipeline: &str) {
         if self.kind == Some(TapType::Kafka) && self.group.is_none() {
             self.group = Some(format!("afterimage-{pipeline}"));
+        }
+    }
+
+    /// Begins where taps of its kind begin when nobody says where.
+    pub(super) fn begin(&mut self) {
+        if self.kind == Some(TapType::File) {
+            self.from = OneOrMany(vec![Place { partition: None, start: Start::Beginning }]);
         }
     }
 }
@@ -85,14 +93,10 @@ impl Checker<'_> {
             );
         }
         let file = if file == "-" { FilePath::Stdin } else { FilePath::Path(PathBuf::from(file)) };
-        let from_key = path.key("from");
-        if !self.is_written(&from_key) {
-            return Some(FileTap { path: file, from: Start::Beginning.into() });
-        }
         let from = self.from(path, &raw.from.0)?;
         if from.everywhere == Some(Start::Stored) || from.pinned.values().any(|start| *start == Start::Stored) {
             self.wrong(
-                &from_key,
+                &path.key("from"),
                 "`stored` is not for files, of which nothing is stored: expected `beginning`, an offset or a time",
             );
         }

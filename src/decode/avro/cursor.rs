@@ -5,17 +5,24 @@ use crate::decode::frame::Break;
 /// Values that are walked over beyond what the bytes themselves could hold: types of no bytes are no work for ever.
 const SPARE_STEPS: usize = 65_536;
 
+/// The longest texts written of all values of a datum, beyond what its bytes themselves could hold: names of fields and symbols
+/// stand in the schema, and may come again and again; and a number of one digit may be declared to have many thousands.
+const SPARE_ROOM: usize = 16 << 20;
+
 /// A place in a datum.
 #[derive(Debug)]
 pub(in crate::decode) struct Cursor<'a> {
     rest: &'a [u8],
     length: usize,
     steps: usize,
+    room: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(in crate::decode) fn new(bytes: &'a [u8]) -> Cursor<'a> {
-        Cursor { rest: bytes, length: bytes.len(), steps: bytes.len().saturating_add(SPARE_STEPS) }
+        let length = bytes.len();
+        let (steps, room) = (length.saturating_add(SPARE_STEPS), length.saturating_mul(2).saturating_add(SPARE_ROOM));
+        Cursor { rest: bytes, length, steps, room }
     }
 
     /// What is wrong here.
@@ -27,6 +34,20 @@ impl<'a> Cursor<'a> {
     /// Counts a value that is walked over.
     pub(in crate::decode) fn step(&mut self) -> Result<(), Break> {
         self.steps = self.steps.checked_sub(1).ok_or_else(|| self.broken("more values than the bytes could hold"))?;
+        Ok(())
+    }
+
+    /// Whether a text of this length may be written.
+    #[inline]
+    pub(in crate::decode) fn fits(&self, length: usize) -> Result<(), Break> {
+        if length <= self.room { Ok(()) } else { Err(self.broken("values that take more than 16 MiB to write")) }
+    }
+
+    /// Counts what was written, or otherwise became more than its bytes.
+    #[inline]
+    pub(in crate::decode) fn spend(&mut self, length: usize) -> Result<(), Break> {
+        self.fits(length)?;
+        self.room -= length;
         Ok(())
     }
 

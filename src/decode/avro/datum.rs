@@ -8,9 +8,6 @@ use crate::decode::written::{show, write_base64, write_float, write_text};
 /// Nesting beyond which a datum is refused: the same as of JSON.
 const MAX_DEPTH: usize = 127;
 
-/// The longest text written of one value: names of fields and symbols stand in the schema, and may come again and again.
-const MAX_WRITTEN: usize = 16 << 20;
-
 const TOO_DEEP: &str = "values nested deeper than 127 levels";
 
 impl Schema {
@@ -54,6 +51,7 @@ impl Schema {
     pub(in crate::decode) fn written(&self, node: NodeId, cursor: &mut Cursor<'_>) -> Result<String, Break> {
         let mut out = String::new();
         self.write_at(node, cursor, &mut out, 0)?;
+        cursor.spend(out.len())?;
         Ok(out)
     }
 
@@ -62,9 +60,7 @@ impl Schema {
         if depth > MAX_DEPTH {
             return Err(cursor.broken(TOO_DEEP));
         }
-        if out.len() > MAX_WRITTEN {
-            return Err(cursor.broken("a value that takes more than 16 MiB to write"));
-        }
+        cursor.fits(out.len())?;
         match self.shape(node) {
             Shape::Null => out.push_str("null"),
             Shape::Boolean => out.push_str(if cursor.boolean()? { "true" } else { "false" }),

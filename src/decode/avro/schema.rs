@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use serde_json::{Map, Value};
 
+use crate::decode::frame::LONGEST_NAME;
 use crate::decode::json;
 use crate::model::Definition;
 
@@ -143,7 +144,9 @@ impl Reading {
             "enum" => {
                 let symbols = list(object, "symbols")?;
                 let symbols = symbols.iter().map(|symbol| symbol.as_str().map(Into::into));
-                let symbols = symbols.collect::<Option<Box<[_]>>>().ok_or("a symbol of an enum that is no text")?;
+                let symbols =
+                    symbols.collect::<Option<Box<[Box<str>]>>>().ok_or("a symbol of an enum that is no text")?;
+                symbols.iter().try_for_each(|symbol| fits(symbol))?;
                 self.count(symbols.len())?;
                 self.define(object, namespace, Shape::Enum(symbols))
             }
@@ -176,6 +179,7 @@ impl Reading {
             let name = field.get("name").and_then(Value::as_str).ok_or("a field without `name`")?;
             let kind = field.get("type").ok_or_else(|| format!("field `{name}` without `type`"))?;
             self.count(1)?;
+            fits(name)?;
             fields.push(Field { name: name.into(), node: self.node(kind, namespace)? });
         }
         if json::repeated(fields.iter().map(|field| &*field.name)) {
@@ -193,6 +197,7 @@ impl Reading {
         let name = object.get("name").and_then(Value::as_str).ok_or("a named type without `name`")?;
         let namespace = object.get("namespace").and_then(Value::as_str).unwrap_or(namespace);
         let full_name = qualified(name, namespace);
+        fits(&full_name)?;
         let mut notes = notes(object).unwrap_or_default();
         notes.full_name = Some(full_name.clone());
         let id = self.push(shape, Some(notes))?;
@@ -228,6 +233,10 @@ impl Reading {
         self.fields += fields;
         if self.nodes.len() + self.fields >= MAX_PARTS { Err(too_large()) } else { Ok(()) }
     }
+}
+
+fn fits(name: &str) -> Result<(), String> {
+    if name.len() > LONGEST_NAME { Err(format!("a name of more than {LONGEST_NAME} bytes")) } else { Ok(()) }
 }
 
 fn too_large() -> String {

@@ -19,6 +19,7 @@ use super::json;
 use super::keys::Keys;
 use super::memo::{Shapes, Tables, recall, remember};
 use super::mysql::{Logged, Old, Seen};
+use super::row;
 use super::{Options, Understood};
 use crate::model::change::{KeyChange, SourcePlace, TableName};
 use crate::model::{Change, Op, Reject, Row, SourceTime, Typing};
@@ -103,6 +104,7 @@ impl Canal {
         let rule = self.keys.of(table);
         let own = written.pk_names.as_deref().unwrap_or_default();
         let mut changes = Vec::with_capacity(rows.len());
+        let mut long = 0;
         for (index, raw) in rows.iter().enumerate() {
             let seen = recall(&mut self.seen, table);
             let values = (&*types, Typing::Declared);
@@ -111,6 +113,10 @@ impl Canal {
             let old = olds.get(index).map(|old| old.get()).filter(|old| *old != "null");
             let old = old.map(|old| Seen::default().read(old, values, &mut self.shapes));
             let old = old.transpose().map_err(|reason| format!("row {index} of `old`: {reason}"))?;
+            long += [Some(&row), old.as_ref()].into_iter().flatten().map(row::long_numbers).sum::<usize>();
+            if long > row::MAX_LONG_NUMBERS {
+                return Err(row::NUMBERS_TOO_LONG.to_owned());
+            }
             let logged = Logged {
                 table: TableName::clone(table),
                 op,

@@ -9,7 +9,7 @@ use crate::decode::avro::{Cursor, NO_BRANCH, NodeId, Notes, Schema, Shape};
 use crate::decode::decimal;
 use crate::decode::frame::Break;
 use crate::decode::json::{self, Flaw, Scalar};
-use crate::decode::row::Marks;
+use crate::decode::row::{Marks, too_wide};
 use crate::model::{Cell, Columns, Row, Typing};
 
 /// How rows of one record type are read.
@@ -82,7 +82,7 @@ impl AvroRows {
         cursor: &mut Cursor<'a>,
     ) -> Result<WireRow<'a>, Break> {
         let mut cells = Vec::with_capacity(self.columns.len());
-        let (mut marked, mut flaw) = (Vec::new(), None);
+        let (mut marked, mut flaw) = (Vec::new(), too_wide(self.columns.len()));
         for (index, column) in self.columns.iter().enumerate() {
             match column.read(schema, marks, cursor)? {
                 Ok(cell) => {
@@ -135,8 +135,8 @@ impl Column {
             Wire::Boolean => of(Scalar::Bool(cursor.boolean()?)),
             Wire::Float => Ok(Cell::Float32(cursor.float()?)),
             Wire::Double => Ok(Cell::Float64(cursor.double()?)),
-            Wire::Bytes => bytes(kind, marks, cursor.bytes()?),
-            Wire::Fixed(size) => bytes(kind, marks, cursor.fixed(*size)?),
+            Wire::Bytes => bytes(kind, marks, cursor, Cursor::bytes)?,
+            Wire::Fixed(size) => bytes(kind, marks, cursor, |cursor| cursor.fixed(*size))?,
             Wire::Symbol => {
                 let Shape::Enum(symbols) = schema.shape(*node) else { return Ok(Err(kind.mistyped())) };
                 let symbol = &symbols[cursor.choice(symbols.len(), NO_BRANCH)?];
@@ -157,8 +157,19 @@ impl Column {
     }
 }
 
-fn bytes(kind: &Kind, marks: &Marks, bytes: &[u8]) -> Result<Cell<'static>, Flaw> {
-    if marks.hold_bytes(bytes) { Ok(Cell::NotSent) } else { kind.bytes(bytes) }
+fn bytes<'a>(
+    kind: &Kind,
+    marks: &Marks,
+    cursor: &mut Cursor<'a>,
+    take: impl Fn(&mut Cursor<'a>) -> Result<&'a [u8], Break>,
+) -> Result<Result<Cell<'static>, Flaw>, Break> {
+    let bytes = take(cursor)?;
+    if marks.hold_bytes(bytes) {
+        return Ok(Ok(Cell::NotSent));
+    }
+    let read = kind.bytes(bytes);
+    cursor.spend(read.as_ref().map_or(0, Cell::weight))?;
+    Ok(read)
 }
 
 fn any_scale(schema: &Schema, node: NodeId, cursor: &mut Cursor<'_>) -> Result<Result<Cell<'static>, Flaw>, Break> {
@@ -171,10 +182,12 @@ fn any_scale(schema: &Schema, node: NodeId, cursor: &mut Cursor<'_>) -> Result<R
             _ => schema.skip(field.node, cursor)?,
         }
     }
-    Ok(match scale.zip(unscaled) {
+    let read = match scale.zip(unscaled) {
         Some((scale, unscaled)) => decimal::from_twos_complement(unscaled, scale).map(Cell::Decimal),
         None => Err(Kind::VariableScaleDecimal.mistyped()),
-    })
+    };
+    cursor.spend(read.as_ref().map_or(0, Cell::weight))?;
+    Ok(read)
 }
 
 impl Branch {

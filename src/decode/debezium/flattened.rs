@@ -343,7 +343,7 @@ impl Told {
 fn table_of(source: &Source<'_, &Cell<'_>>, topic: &str, tables: &mut Tables) -> TableName {
     let mut parts = topic.rsplit('.');
     let (last, before) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let told = source.get(Field::Table).and_then(Said::inside);
+    let told = source.get(Field::Table).and_then(Said::inside).filter(|table| !table.is_empty());
     let schema = [Field::Schema, Field::Db].into_iter().find_map(|field| source.get(field)?.inside());
     match (told, schema) {
         (Some(table), Some(schema)) => tables.named(schema, table),

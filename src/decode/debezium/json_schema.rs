@@ -7,13 +7,11 @@ use serde_json::{Map, Value};
 
 use super::schema::{Node, Schema};
 use crate::decode::json;
+use crate::decode::row::MAX_COLUMNS;
 use crate::model::Definition;
 
 /// The most references that are followed for one type.
 const MAX_HOPS: usize = 32;
-
-/// The most columns of a row. PostgreSQL stops at 1,600, MySQL at 4,096.
-const MAX_COLUMNS: usize = 16_384;
 
 /// Reads a schema and what it refers to; nothing where it names no types of Connect's.
 ///

@@ -1,6 +1,7 @@
 //! Rows in Protobuf: each column read by its type. Connect's converters write only the types that are Connect's own; of
 //! Debezium's, numbers and texts are left, and the target says what they are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cells::Kind;
@@ -10,8 +11,10 @@ use super::schema::Declared;
 use crate::decode::decimal;
 use crate::decode::frame::Break;
 use crate::decode::json::{self, Flaw};
-use crate::decode::protobuf::{Cursor, EnumId, Field, MessageId, Presence, Scalar, Schema, Type, WRONG_WIRE, Wire};
-use crate::decode::row::Marks;
+use crate::decode::protobuf::{
+    Cursor, EnumId, Field, MAX_WRITTEN, MessageId, Presence, Scalar, Schema, TOO_LONG, Type, WRONG_WIRE, Wire,
+};
+use crate::decode::row::{Marks, too_wide};
 use crate::model::calendar::{civil_from_days, days_from_civil};
 use crate::model::{Cell, Columns, Row, Typing};
 
@@ -107,7 +110,13 @@ impl ProtobufRows {
         let mut cells: Vec<Cell<'a>> = Vec::with_capacity(self.columns.len());
         let absent = message.fields.iter().zip(&self.columns);
         cells.extend(absent.map(|(field, column)| column.absent(schema, field.presence, zeros)));
-        let (mut lists, mut flaw, mut likely) = (Vec::new(), None, 0);
+        let (mut lists, mut flaw, mut likely) = (BTreeMap::new(), too_wide(self.columns.len()), 0);
+        let mut room = cursor.rest().len().saturating_mul(2).saturating_add(MAX_WRITTEN);
+        let mut spend = |length: usize| {
+            let left = room.checked_sub(length);
+            room = left.unwrap_or_default();
+            left.is_some()
+        };
         while !cursor.is_at_end() {
             let (number, wire) = cursor.tag()?;
             let Some(at) = message.field(number, likely) else {
@@ -118,7 +127,12 @@ impl ProtobufRows {
             let (column, field) = (self.columns[at], &message.fields[at]);
             let cell = match column {
                 Column::List => {
-                    schema.write_items(field, wire, cursor, list(&mut lists, at), 0)?;
+                    let items: &mut String = lists.entry(at).or_default();
+                    let before = items.len();
+                    schema.write_items(field, wire, cursor, items, 0)?;
+                    if !spend(items.len() - before) {
+                        return Err(cursor.broken(TOO_LONG));
+                    }
                     continue;
                 }
                 Column::Scalar(scalar) if wire == Wire::of(scalar) => scalar_cell(scalar, marks, cursor)?,
@@ -132,7 +146,8 @@ impl ProtobufRows {
                 }
             };
             match cell {
-                Ok(cell) => cells[at] = cell,
+                Ok(cell) if spend(cell.weight()) => cells[at] = cell,
+                Ok(_) => return Err(cursor.broken(TOO_LONG)),
                 Err(wrong) => drop(flaw.get_or_insert_with(|| format!("column `{}`: {wrong}", field.name))),
             }
         }
@@ -143,15 +158,6 @@ impl ProtobufRows {
         let marked = marked.map(|(index, _)| index as u16).collect();
         Ok(WireRow { row: Row::new(Arc::clone(&self.names), cells, Typing::Bare), marked, flaw })
     }
-}
-
-/// The items of a list so far.
-fn list(lists: &mut Vec<(usize, String)>, at: usize) -> &mut String {
-    let known = lists.iter().position(|(known, _)| *known == at).unwrap_or(lists.len());
-    if known == lists.len() {
-        lists.push((at, String::new()));
-    }
-    &mut lists[known].1
 }
 
 /// A list or a map.

@@ -56,7 +56,12 @@ impl Dms {
             return Err(other("it has no `metadata` with a `record-type`".to_owned()));
         };
         let name = |field| metadata.text(field).unwrap_or_default();
-        let table = self.names.named(&name("schema-name"), &name("table-name"));
+        let table = name("table-name");
+        if table.is_empty() && record_type == "data" {
+            let reason = "dms record: `metadata` has no `table-name`".to_owned();
+            return Err(Unread::Broken(Reject { reason, table: None }));
+        }
+        let table = self.names.named(&name("schema-name"), &table);
         let message = Message { table: &table, fields: &fields, metadata: &metadata };
         match &*record_type {
             "data" => self.data(options, record, &message),

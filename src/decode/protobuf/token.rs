@@ -1,5 +1,9 @@
 //! The words of a schema file.
 
+use crate::decode::frame::LONGEST_NAME;
+
+const TOO_LONG: &str = "a name of more than 1024 bytes";
+
 /// A word, as far as a reader of types needs it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token<'t> {
@@ -59,6 +63,7 @@ impl<'t> Tokens<'t> {
     /// Takes a word that must be next.
     pub(super) fn word(&mut self) -> Result<&'t str, String> {
         match self.take()? {
+            Some(Token::Word(word)) if word.len() > LONGEST_NAME => Err(self.wrong(TOO_LONG)),
             Some(Token::Word(word)) => Ok(word),
             Some(Token::Text(_) | Token::Mark(_)) | None => Err(self.wrong("a name is missing")),
         }
@@ -70,6 +75,9 @@ impl<'t> Tokens<'t> {
         while let Some(Token::Text(more)) = self.peek() {
             text.push_str(more);
             self.take()?;
+        }
+        if text.len() > LONGEST_NAME {
+            return Err(self.wrong(TOO_LONG));
         }
         Ok(text)
     }

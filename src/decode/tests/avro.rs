@@ -241,6 +241,11 @@ fn hostile_schemas_end() {
     let nulls = json!({"type": "array", "items": "null"});
     let many = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
     for (column, bytes, expected) in [
+        (
+            json!({"type": "enum", "name": "W", "symbols": ["n".repeat(1_025)]}),
+            &[0][..],
+            "its schema 1 cannot be read: a name of more than 1024 bytes",
+        ),
         (endless.clone(), &[][..], "values nested deeper than 127 levels"),
         (json!({"type": "array", "items": endless}), &[2], "values nested deeper than 127 levels"),
         (nulls, &many, "more values than the bytes could hold"),
@@ -258,6 +263,29 @@ fn hostile_schemas_end() {
         let record = [registry.frame(&around(column)), bytes.to_vec()].concat();
         let told = registry.told("t", None, Some(&record), &[]);
         assert!(told.starts_with(&format!("reject: debezium record: {expected}")), "{told}");
+    }
+}
+
+/// Two bytes of each list stand for a megabyte of text, two of each number for a hundred thousand digits.
+#[test]
+fn few_bytes_do_not_become_gigabytes() {
+    let source = json!({"type": "record", "name": "S", "fields": []});
+    let named = json!({"type": "record", "name": "N", "fields": [{"name": "n".repeat(1_000), "type": "null"}]});
+    let list = |items: &Value| json!({"type": "array", "items": items});
+    let number = json!({"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 140_000});
+    for (first, more, bytes) in [(list(&named), list(&json!("N")), &[0x60, 0][..]), (number.clone(), number, &[2, 1])] {
+        let column =
+            |index: usize| json!({"name": format!("f{index}"), "type": if index == 0 { &first } else { &more }});
+        let row = json!({"type": "record", "name": "V", "fields": (0..2_000).map(column).collect::<Vec<_>>()});
+        let schema = json!({"type": "record", "name": "E", "fields": [
+            {"name": "after", "type": row}, {"name": "source", "type": source}, {"name": "op", "type": "string"}]});
+        let mut registry = Registry::default();
+        let record = [registry.frame(&schema), bytes.repeat(2_000), b"\x02c".to_vec()].concat();
+        let told = registry.told("t", None, Some(&record), &[]);
+        assert!(
+            told.starts_with("reject: debezium record: values that take more than 16 MiB to write, at byte"),
+            "{told}"
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whatever the bytes, decoding ends, says something, and quotes no values.
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -84,6 +85,102 @@ fn a_record_of_a_megabyte() {
         reason(&Options::default(), &[], deep_schema.as_bytes())
             .starts_with("reject: debezium record: the record's schema")
     );
+}
+
+/// An envelope around one column's value.
+fn around(value: &str) -> Vec<u8> {
+    row(&format!(r#""id":1,"v":{value}"#))
+}
+
+fn row(columns: &str) -> Vec<u8> {
+    let source = r#"{"connector":"mysql","db":"d","table":"t"}"#;
+    format!(r#"{{"op":"c","after":{{{columns}}},"source":{source}}}"#).into_bytes()
+}
+
+#[test]
+fn what_is_wrong_is_said_so_that_a_person_understands() {
+    let nested = ["[".repeat(128), "]".repeat(128)].concat();
+    let many = |count: usize, value: &str| {
+        row(&(0..count).map(|index| format!(r#""c{index}":{value}"#)).collect::<Vec<_>>().join(","))
+    };
+    let long = row(&format!(r#""{}":1e999999"#, "n".repeat(100_000)));
+    let unnamed = br#"{"data":{"id":1},"metadata":{"record-type":"data","operation":"insert","schema-name":"s"}}"#;
+    let cut = format!("debezium record: column `{}… (d.t)", "n".repeat(500 - "debezium record: column `".len()));
+    for (value, expected) in [
+        (around("NaN"), "not JSON: expected value at line 1 column 31"),
+        (around("-Infinity"), "not JSON: invalid number at line 1 column 32"),
+        (around("01"), "not JSON: invalid number at line 1 column 32"),
+        (around("1e999999"), "debezium record: column `v`: the number has more digits than any database holds (d.t)"),
+        (around("\"\\ud800\""), "debezium record: column `v`: the value is not a text of valid Unicode (d.t)"),
+        (
+            around("\"a\u{1}b\""),
+            "not JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1 column 32",
+        ),
+        (around("\"a\"} {\"b\":\"c\""), "not JSON: expected `,` or `}` at line 1 column 36"),
+        (around(&nested), "debezium record: column `v`: the value is nested deeper than 127 levels (d.t)"),
+        (row(r#""id":1,"id":2"#), "debezium record: the row has a column twice (d.t)"),
+        (
+            br#"{"op":"c","op":"d","after":{"id":1},"source":{"connector":"mysql","db":"d","table":"t"}}"#.to_vec(),
+            "a field comes twice in one object, at line 1 column 88",
+        ),
+        (
+            br#"{"op":"c","after":{"id":1},"source":{"connector":"mysql","db":"d","table":"t","table":"u"}}"#.to_vec(),
+            "a field comes twice in one object, at line 1 column 85",
+        ),
+        (
+            br#"{"op":"c","after":{"id":1},"source":{"connector":"mysql","db":"d","table":""}}"#.to_vec(),
+            "debezium record: the `source` names no table",
+        ),
+        ([around("1"), around("1")].concat(), "not JSON: trailing characters at line 1 column 86"),
+        ([&b"\xef\xbb\xbf"[..], &around("1")].concat(), "not JSON: expected value at line 1 column 1"),
+        (
+            around("\"\u{0}\""),
+            "not JSON: control character (\\u0000-\\u001F) found while parsing a string at line 1 column 31",
+        ),
+        (many(4_000, "1e147455"), "debezium record: its numbers take more than 16 MiB to write (d.t)"),
+        (many(20_000, "1"), "debezium record: the row has more than 5000 columns (d.t)"),
+        (
+            row("\"a\\u000ab\":1e999999"),
+            "debezium record: column `a\u{fffd}b`: the number has more digits than any database holds (d.t)",
+        ),
+        (long, &cut),
+        (unnamed.to_vec(), "dms record: `metadata` has no `table-name`"),
+    ] {
+        assert_eq!(reason(&Options::default(), &[], &value), format!("reject: {expected}"));
+    }
+    let rows = format!("[{}]", vec![r#"{"id":1e140000}"#; 10_000].join(","));
+    let canal = format!(r#"{{"data":{rows},"database":"d","table":"t","isDdl":false,"es":1,"type":"INSERT"}}"#);
+    assert_eq!(
+        reason(&Options::default(), &[], canal.as_bytes()),
+        "reject: canal record: its numbers take more than 16 MiB to write (d.t)"
+    );
+}
+
+/// Values of every recorded row, each in turn of every wrong kind: whatever is said of it, it is not said.
+#[test]
+fn no_reason_quotes_a_value() {
+    const SECRET: &str = "s3cr3t";
+    let wrong = [json!(SECRET), json!([SECRET]), json!({ SECRET: SECRET }), json!({"scale": 1, "value": SECRET})];
+    let mut rejects = 0;
+    for event in recorded() {
+        let Some(payload) = event.payload.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
+            continue;
+        };
+        let inside = if payload.get("payload").is_some() { "/payload" } else { "" };
+        for image in ["before", "after"].map(|image| format!("{inside}/{image}")) {
+            let columns = payload.pointer(&image).and_then(Value::as_object).into_iter().flatten();
+            for (column, wrong) in columns.flat_map(|(column, _)| wrong.iter().map(move |wrong| (column, wrong))) {
+                let mut spoilt = payload.clone();
+                spoilt.pointer_mut(&image).expect("an image")[column] = wrong.clone();
+                let told = reason(&Options::default(), &[], spoilt.to_string().as_bytes());
+                if told.starts_with("reject") {
+                    assert!(!told.contains(SECRET), "{told}");
+                    rejects += 1;
+                }
+            }
+        }
+    }
+    assert!(rejects > 100, "only {rejects} rejects");
 }
 
 fn recorded() -> Vec<Recorded> {

@@ -480,6 +480,31 @@ fn hostile_messages_end() {
     }
 }
 
+/// Two bytes of each item stand for a thousand of text.
+#[test]
+fn few_bytes_do_not_become_gigabytes() {
+    let columns: Vec<String> = (1..=1_000).map(|number| format!("repeated N f{number} = {number};")).collect();
+    let (columns, name) = (columns.concat(), "n".repeat(1_000));
+    let text = format!(
+        "syntax = 'proto3'; message E {{ optional string op = 1; R after = 2; R source = 3; }}
+        message R {{ {columns} }} message N {{ W w = 1; }} enum W {{ {name} = 0; }}"
+    );
+    let mut row = Vec::new();
+    for number in 1..=1_000 {
+        (0..20).for_each(|_| sized(number, &[], &mut row));
+    }
+    let mut registry = Registry::default();
+    let mut record = [registry.begin("PROTOBUF", &text), vec![0]].concat();
+    sized(1, b"c", &mut record);
+    sized(2, &row, &mut record);
+    let told = registry.told("t", None, Some(&record), &[]);
+    assert!(told.starts_with("reject: debezium record: values that take more than 16 MiB to write, at byte"), "{told}");
+    let longer = format!("message {} {{}}", "n".repeat(1_025));
+    let record = registry.begin("PROTOBUF", &longer);
+    let told = registry.told("t", None, Some(&record), &[]);
+    assert_eq!(told, "reject: debezium record: its schema 2 cannot be read: a name of more than 1024 bytes, at line 1");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
 

@@ -17,6 +17,7 @@
 //! | `held up N` `let go` | an open transaction holds partition 0 before offset N, of 100 more; none does |
 //! | `load` | rows of a full load come in partition 0 |
 //! | `another log` | partition 0 ends before what was to be read next; partition 1 is what follows |
+//! | `tens` | rows may be weighed: for numbers cut to tens, and for zeros |
 //! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are gone from cache and log |
 //! | `forget` `mute` `told` | the cache is empty, the log is not; questions for images wait; those that wait are answered, and later ones are |
 //! | `replan` `replan keys` | the table has other columns from now on (and other keys): nothing hashes as before |
@@ -43,6 +44,7 @@ use crate::model::finding::{Finding, Subject};
 use crate::model::waymark::{Form, Place, Server};
 use crate::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick, Typing, Waymark};
 
+use super::said;
 use super::shelf::{Shared, hashes, hashes_by, number, parse, row, values};
 
 const ROWS: TableId = TableId(0);
@@ -193,6 +195,13 @@ impl Bench {
         }
     }
 
+    /// The same, with what was said of a column.
+    pub(super) fn restart_beside(&mut self, column: &Finding, index: Option<usize>) {
+        self.restart(&[]);
+        self.said.clear();
+        self.give(Input::OpenColumn { table: ROWS, index, finding: Box::new(column.clone()) });
+    }
+
     pub(super) fn run(&mut self, script: &str) {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -242,7 +251,7 @@ impl Bench {
                 self.step(&["revoke"]);
                 self.step(&["assign", "0@1"]);
             }
-            ["tolerance" | "forget" | "mute" | "told"] | ["no", "images"] => self.step_of_images(words[0]),
+            ["tens" | "tolerance" | "forget" | "mute" | "told"] | ["no", "images"] => self.step_of_images(words[0]),
             ["partial", key, value] => self.partial(key, number(value) as i64),
             ["assign", place] => {
                 let (next, partition) = place.split_once('@').unwrap_or((place, "0"));
@@ -272,6 +281,7 @@ impl Bench {
 
     fn step_of_images(&mut self, word: &str) {
         match word {
+            "tens" => self.images.0.lock().unwrap().tens = true,
             "tolerance" => self.images.0.lock().unwrap().tolerance = true,
             "no" => self.images.lose(),
             "forget" => self.images.forget(),
@@ -552,6 +562,7 @@ impl Bench {
             Output::Rewind { to, .. } => self.rewinds.push(to),
             Output::Pause => self.paused = true,
             Output::Resume => self.paused = false,
+            Output::Coerced { column, coercion, .. } => self.notes.push(format!("{column} is {coercion}")),
             Output::Note(note) => self.notes.push(format!("{note:?}")),
         }
     }
@@ -561,22 +572,6 @@ impl Bench {
 pub(super) fn check(mut bench: Bench, script: &str, expected: &[&str]) {
     bench.run(script);
     assert_eq!(bench.said, expected, "{script}");
-}
-
-fn said(finding: &Finding) -> String {
-    let (state, kind) = (finding.state, finding.kind);
-    match &finding.subject {
-        Subject::Row { expected, .. } => {
-            let proof = finding.proof.map(|proof| format!(" {proof}")).unwrap_or_default();
-            format!("{state} {kind} {}{proof} @{}", finding.cause, expected.at.offset)
-        }
-        Subject::Record { at, .. } => format!("{state} {kind} @{}", at.offset),
-        Subject::Table { op, .. } => format!("{state} {kind} {} {}", finding.cause, op.map_or("", Op::word)),
-        Subject::Scope { at, .. } => {
-            let at = at.map(|at| format!(" @{}", at.offset)).unwrap_or_default();
-            format!("{state} {kind}{at}")
-        }
-    }
 }
 
 /// `K` or `K@P`.

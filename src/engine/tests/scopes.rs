@@ -139,7 +139,7 @@ fn verdicts_wait_for_the_end_of_a_full_load() {
 fn said_of(bench: &Bench) -> String {
     match &bench.findings[0].subject {
         Subject::Scope { detail, .. } => detail.clone(),
-        other @ (Subject::Row { .. } | Subject::Record { .. } | Subject::Table { .. }) => {
+        other @ (Subject::Row { .. } | Subject::Record { .. } | Subject::Table { .. } | Subject::Column { .. }) => {
             panic!("no finding about a scope: {other:?}")
         }
     }

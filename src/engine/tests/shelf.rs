@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use crate::canon::{Compared, Mask, ObservedHashes};
+use crate::canon::{Compared, Mask, ObservedHashes, Weighed, Weight};
 use crate::engine::event::{ColumnVerdict, Image, Images, Kinship, PlanEpoch, Recall, Verified};
-use crate::model::{Cell, Columns, Key, PartitionId, Position, Row, TableId, Typing};
+use crate::model::{Cell, Coercion, Columns, Key, PartitionId, Position, Row, TableId, Typing};
 
 pub(super) type Values = (i64, i64);
 
@@ -18,6 +18,8 @@ pub(super) struct Shelf {
     log: BTreeMap<(Position, Key), Image>,
     verified: BTreeMap<Key, Verified>,
     pub(super) tolerance: bool,
+    /// The applier may write tens only.
+    pub(super) tens: bool,
     /// The first plan whose keys are those of now.
     pub(super) keys_since: u32,
     /// A plan that only compares more than the one before.
@@ -79,6 +81,32 @@ impl Images for Shared {
             placeholder: false,
         };
         pairs.filter(|(_, ((_, expected), _))| **expected != Cell::NotSent).map(verdict).collect()
+    }
+
+    fn weigh(&self, _: &Key, expected: &Row, observed: &Row, asked: &[(usize, Coercion)]) -> Vec<Weighed> {
+        let int = |row: &Row, index: usize| if let Cell::Int(int) = row.cells[index] { Some(int) } else { None };
+        let made = |coercion: Coercion, was: i64| if coercion == Coercion::Nulled { 0 } else { was / 10 * 10 };
+        let weigh = |index: usize| {
+            let (was, is) = (int(expected, index)?, int(observed, index)?);
+            let shown = |coercion: &Coercion| was != is && made(*coercion, was) == is;
+            let weight = |coercion: Coercion| match (shown(&coercion), made(coercion, was) == was) {
+                (true, _) => Weight::Shown,
+                (false, false) => Weight::Contrary,
+                (false, true) => Weight::Silent,
+            };
+            let asked = asked.iter().filter(|(column, _)| *column == index);
+            Some(Weighed {
+                index,
+                name: ["a", "b"][index].into(),
+                differs: was != is,
+                explained: [Coercion::Digits(0), Coercion::Nulled].into_iter().filter(shown).collect(),
+                asked: asked.map(|(_, coercion)| (*coercion, weight(*coercion))).collect(),
+                value: was as u64,
+                expected: was.to_string(),
+                observed: is.to_string(),
+            })
+        };
+        if self.0.lock().unwrap().tens { (0..2).filter_map(weigh).collect() } else { Vec::new() }
     }
 
     fn is_exact(&self, _: TableId) -> bool {

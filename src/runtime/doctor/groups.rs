@@ -163,7 +163,7 @@ impl Look {
 
 /// How long ago something was, by the clocks of two machines.
 pub(super) fn age(now: Wall, at: i64) -> Duration {
-    Duration::from_millis(u64::try_from(now.0 - at).unwrap_or_default())
+    Duration::from_millis(u64::try_from(now.0.saturating_sub(at)).unwrap_or_default())
 }
 
 /// The names most like it, and those that it is a part of: `orders` for `connect-orders`.

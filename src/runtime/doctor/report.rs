@@ -63,6 +63,8 @@ pub(super) struct TableReport {
     pub(super) key: Vec<String>,
     pub(super) compared: usize,
     pub(super) not_compared: Vec<String>,
+    /// What an upsert does that meets another unique index.
+    pub(super) hazard: Option<String>,
     pub(super) permissions: Option<String>,
     pub(super) not_judged: Option<String>,
 }
@@ -144,6 +146,7 @@ impl TableReport {
             }],
         )?;
         told(out, "", self.not_compared.iter().map(|column| format!("not compared: {column}")))?;
+        told(out, "", &self.hazard)?;
         told(out, "", &self.permissions)
     }
 }

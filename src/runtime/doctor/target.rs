@@ -43,7 +43,7 @@ pub(super) async fn examine(pipeline: &Pipeline, sample: &Sample, report: &mut R
     let tables = Tables::default();
     for (name, seen) in &sample.tables {
         let place = (tables.id(name), name, &*seen.topic);
-        match rules.make(&examined.target, place, seen.key.as_deref()).await {
+        match rules.make(&examined.target, place, seen.key.as_deref(), BTreeMap::new()).await {
             Ok(mapped) => examined.table(name, seen, &mapped, report).await,
             Err(error) => report.problems.push(chain(&error)),
         }
@@ -195,6 +195,7 @@ fn table_report(name: &str, seen: &SeenTable, table: &Table) -> TableReport {
         key: table.plan.key_names().map(str::to_owned).collect(),
         compared: table.plan.names().0.len(),
         not_compared,
+        hazard: table.plan.hazard(),
         permissions: None,
         not_judged: None,
     }

@@ -4,7 +4,7 @@ use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{Executor as _, Row as _};
 
 use super::grants;
-use crate::model::{ColumnMeta, Dialect, TableMeta};
+use crate::model::{ColumnMeta, Dialect, TableMeta, UniqueIndex};
 use crate::target::mapping::TableRef;
 
 const COLUMNS: &str = "
@@ -16,6 +16,12 @@ LEFT JOIN information_schema.STATISTICS s
  AND s.INDEX_NAME = 'PRIMARY'
 WHERE c.TABLE_SCHEMA = COALESCE(?, DATABASE()) AND c.TABLE_NAME = ?
 ORDER BY c.ORDINAL_POSITION";
+
+/// Schema, table. An index over an expression has no column there.
+const UNIQUE: &str = "
+SELECT CAST(INDEX_NAME AS CHAR), CAST(COALESCE(COLUMN_NAME, '(expression)') AS CHAR) FROM information_schema.STATISTICS
+WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND NON_UNIQUE = 0 AND INDEX_NAME <> 'PRIMARY'
+ORDER BY INDEX_NAME, SEQ_IN_INDEX";
 
 /// A URL that names a database means that database: the server may hold the source's as well.
 const NAMED: &str = "
@@ -30,7 +36,7 @@ pub(super) async fn describe(
     schema: Option<&str>,
     table: &str,
 ) -> Result<Option<TableMeta>, sqlx::Error> {
-    let rows = sqlx::query(COLUMNS).bind(schema).bind(table).fetch_all(conn).await?;
+    let rows = sqlx::query(COLUMNS).bind(schema).bind(table).fetch_all(&mut *conn).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let mut primary_key = Vec::new();
     let mut columns = Vec::with_capacity(rows.len());
@@ -42,12 +48,16 @@ pub(super) async fn describe(
         columns.push(column(row)?);
     }
     primary_key.sort_unstable();
+    let (schema, name): (String, String) = (first.try_get(0)?, first.try_get(1)?);
+    let indexed = sqlx::query(UNIQUE).bind(&schema).bind(&name).fetch_all(conn).await?;
+    let pairs = indexed.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
     Ok(Some(TableMeta {
         dialect: Dialect::Mysql,
-        schema: first.try_get::<String, _>(0)?.into(),
-        name: first.try_get::<String, _>(1)?.into(),
+        schema: schema.into(),
+        name: name.into(),
         columns,
         primary_key: primary_key.into_iter().map(|(_, place)| place).collect(),
+        unique: UniqueIndex::all(pairs.collect::<Result<Vec<_>, sqlx::Error>>()?),
     }))
 }
 

@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use crate::model::{ColumnMeta, Dialect, TableMeta};
+use crate::model::{ColumnMeta, Dialect, TableMeta, UniqueIndex};
 use crate::target::mapping::TableRef;
 use crate::target::{Pooler, RowSecurity};
 
@@ -29,6 +29,16 @@ LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation AND c.collname <> 
 LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum";
+
+/// One row for each column of an index, in its order.
+const UNIQUE: &str = "
+SELECT x.relname::text, COALESCE(a.attname::text, '(expression)')
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
+WHERE i.indrelid = $1::oid AND i.indisunique AND NOT i.indisprimary AND k.place <= i.indnkeyatts
+ORDER BY x.relname, k.place";
 
 /// Tables, partitioned tables, views and foreign tables; without a schema, the one that the search path finds.
 const TABLE: &str = "
@@ -71,12 +81,15 @@ pub(super) async fn describe(
         columns.push(column(row)?);
     }
     primary_key.sort_unstable();
+    let indexed = sqlx::query(UNIQUE).persistent(pooler.keeps_statements()).bind(oid).fetch_all(&mut *conn).await?;
+    let pairs = indexed.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
     Ok(Some(TableMeta {
         dialect: Dialect::Postgres,
         schema: found.try_get::<String, _>(1)?.into(),
         name: found.try_get::<String, _>(2)?.into(),
         columns,
         primary_key: primary_key.into_iter().map(|(_, place)| place).collect(),
+        unique: UniqueIndex::all(pairs.collect::<Result<Vec<_>, sqlx::Error>>()?),
     }))
 }
 
