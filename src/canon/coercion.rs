@@ -3,13 +3,10 @@
 use std::borrow::Cow;
 
 use super::number;
+use super::temporal::{ZONE_STEP_SECS, as_nanos, may_be_zone};
 use super::value::Canonical;
 use crate::model::calendar::{DAY_SECONDS, NANOS};
 use crate::model::coercion::{Coercion, MOST_DIGITS, MOST_FRACTION_DIGITS, PLAIN};
-
-/// Zones lie on quarters of an hour, at most 14 hours from UTC.
-const ZONE_STEP_SECS: i64 = 900;
-const WIDEST_ZONE_SECS: u64 = 14 * 3600;
 
 /// Coercions that are kept of those that explain one difference.
 const AT_ONCE: usize = 8;
@@ -115,27 +112,18 @@ impl Coercion {
     }
 
     fn time(self, value: &Canonical<'_>) -> Option<Canonical<'static>> {
-        match value {
-            Canonical::Local(secs, nanos) => {
-                parts(self.nanos(whole(*secs, *nanos))?).map(|(secs, nanos)| Canonical::Local(secs, nanos))
-            }
-            Canonical::Instant(secs, nanos) => {
-                parts(self.nanos(whole(*secs, *nanos))?).map(|(secs, nanos)| Canonical::Instant(secs, nanos))
-            }
-            Canonical::Time(nanos) => i64::try_from(self.nanos(i128::from(*nanos))?).ok().map(Canonical::Time),
+        if let Canonical::Date(_) = value {
             // Hours that a zone shifts a day by leave nothing of it.
-            Canonical::Date(_) => (self == Coercion::Shifted).then_some(Canonical::Date(0)),
-            Canonical::Null
-            | Canonical::Bool(_)
-            | Canonical::Int(_)
-            | Canonical::Decimal(_)
-            | Canonical::Float(_)
-            | Canonical::Text(_)
-            | Canonical::Bytes(_)
-            | Canonical::Infinity(_)
-            | Canonical::Uuid(_)
-            | Canonical::Json(_) => None,
+            return (self == Coercion::Shifted).then_some(Canonical::Date(0));
         }
+        let left = self.nanos(as_nanos(value)?)?;
+        if let Canonical::Time(_) = value {
+            return i64::try_from(left).ok().map(Canonical::Time);
+        }
+        let secs = i64::try_from(left.div_euclid(i128::from(NANOS))).ok()?;
+        let nanos = u32::try_from(left.rem_euclid(i128::from(NANOS))).ok()?;
+        let is_local = matches!(value, Canonical::Local(..));
+        Some(if is_local { Canonical::Local(secs, nanos) } else { Canonical::Instant(secs, nanos) })
     }
 
     /// What it leaves of nanoseconds since 1970, or since midnight.
@@ -193,20 +181,11 @@ impl Coercion {
     }
 }
 
-fn whole(secs: i64, nanos: u32) -> i128 {
-    i128::from(secs) * i128::from(NANOS) + i128::from(nanos)
-}
-
-fn parts(nanos: i128) -> Option<(i64, u32)> {
-    let secs = i64::try_from(nanos.div_euclid(i128::from(NANOS))).ok()?;
-    Some((secs, u32::try_from(nanos.rem_euclid(i128::from(NANOS))).ok()?))
-}
-
 /// Whether two times lie apart as the same one does in two zones.
 fn is_zone_apart(wanted: &Canonical<'_>, seen: &Canonical<'_>) -> bool {
     match (wanted, seen) {
         (Canonical::Local(wanted, _), Canonical::Local(seen, _))
-        | (Canonical::Instant(wanted, _), Canonical::Instant(seen, _)) => wanted.abs_diff(*seen) <= WIDEST_ZONE_SECS,
+        | (Canonical::Instant(wanted, _), Canonical::Instant(seen, _)) => may_be_zone(seen.saturating_sub(*wanted)),
         (Canonical::Time(_), Canonical::Time(_)) => true,
         (Canonical::Date(wanted), Canonical::Date(seen)) => wanted.abs_diff(*seen) == 1,
         (_, _) => false,

@@ -8,15 +8,12 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use super::form::{Form, Scale, Zone};
 use super::read::{plain_float, uuid};
-use super::temporal::{Unit, cut, infinite_moment, moment_at, time_at};
+use super::temporal::{Unit, WIDEST_ZONE_SECS, as_nanos, cut, infinite_moment, may_be_zone, moment_at, time_at};
 use super::value::{Canonical, Reading, nothing, temporal};
 use super::{Compared, Tolerance, compound, json, number};
 use crate::model::calendar::{self, NANOS};
 use crate::model::{Cell, Typing};
 
-/// Zones lie on quarters of an hour, at most 14 hours from UTC.
-const ZONE_STEP_SECS: i64 = 900;
-const WIDEST_ZONE_SECS: i64 = 14 * 3600;
 /// PostgreSQL converts a double to numeric with 15 significant digits (DBL_DIG).
 const DOUBLE_DIGITS: usize = 15;
 /// Widest scale tried before an unscaled number is called different: PostgreSQL's and MySQL's largest useful ones.
@@ -144,27 +141,6 @@ fn as_float(value: &Canonical<'_>) -> Option<f64> {
         | Canonical::Time(_)
         | Canonical::Local(..)
         | Canonical::Instant(..)
-        | Canonical::Infinity(_)
-        | Canonical::Uuid(_)
-        | Canonical::Json(_) => None,
-    }
-}
-
-fn as_nanos(value: &Canonical<'_>) -> Option<i128> {
-    let nanos = i128::from(NANOS);
-    match value {
-        Canonical::Date(days) => Some(i128::from(*days) * i128::from(calendar::DAY_SECONDS) * nanos),
-        Canonical::Time(of_day) => Some(i128::from(*of_day)),
-        Canonical::Local(secs, rest) | Canonical::Instant(secs, rest) => {
-            Some(i128::from(*secs) * nanos + i128::from(*rest))
-        }
-        Canonical::Null
-        | Canonical::Bool(_)
-        | Canonical::Int(_)
-        | Canonical::Decimal(_)
-        | Canonical::Float(_)
-        | Canonical::Text(_)
-        | Canonical::Bytes(_)
         | Canonical::Infinity(_)
         | Canonical::Uuid(_)
         | Canonical::Json(_) => None,
@@ -337,7 +313,7 @@ fn may_be_another_zone(
         return false;
     };
     let offset = seen_secs.saturating_sub(secs);
-    mixed && nanos == *seen_nanos && offset % ZONE_STEP_SECS == 0 && offset.abs() <= WIDEST_ZONE_SECS
+    mixed && nanos == *seen_nanos && may_be_zone(offset)
 }
 
 /// Whether it is the text of a moment whose offset is as wanted.

@@ -23,6 +23,10 @@ macro_rules! untimely {
     };
 }
 
+/// Zones lie on quarters of an hour, at most 14 hours from UTC.
+pub(super) const ZONE_STEP_SECS: i64 = 900;
+pub(super) const WIDEST_ZONE_SECS: i64 = 14 * 3600;
+
 const DAY_NANOS: i64 = DAY_SECONDS * NANOS;
 /// Debezium's stand-ins for PostgreSQL's infinite dates: days of java.time.LocalDate's extremes after overflow.
 const INFINITE_DATES: [(i64, i8); 2] = [(-2_147_472_692, 1), (-2_147_472_691, -1)];
@@ -191,4 +195,31 @@ pub(super) fn moment_at(secs: i64, nanos: u32, digits: u8, zone: Zone) -> Canoni
 pub(super) fn cut(nanos: i64, digits: u8) -> i64 {
     let unit = 10i64.pow(9 - u32::from(digits));
     nanos / unit * unit
+}
+
+/// Whether two clocks that lie so far apart may show one moment in two zones.
+pub(super) fn may_be_zone(offset_secs: i64) -> bool {
+    offset_secs % ZONE_STEP_SECS == 0 && offset_secs.abs() <= WIDEST_ZONE_SECS
+}
+
+/// Nanoseconds since 1970, or since midnight; `None` for what is no time.
+pub(super) fn as_nanos(value: &Canonical<'_>) -> Option<i128> {
+    let nanos = i128::from(NANOS);
+    match value {
+        Canonical::Date(days) => Some(i128::from(*days) * i128::from(calendar::DAY_SECONDS) * nanos),
+        Canonical::Time(of_day) => Some(i128::from(*of_day)),
+        Canonical::Local(secs, rest) | Canonical::Instant(secs, rest) => {
+            Some(i128::from(*secs) * nanos + i128::from(*rest))
+        }
+        Canonical::Null
+        | Canonical::Bool(_)
+        | Canonical::Int(_)
+        | Canonical::Decimal(_)
+        | Canonical::Float(_)
+        | Canonical::Text(_)
+        | Canonical::Bytes(_)
+        | Canonical::Infinity(_)
+        | Canonical::Uuid(_)
+        | Canonical::Json(_) => None,
+    }
 }

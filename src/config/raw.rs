@@ -19,7 +19,7 @@ use super::word::{
 };
 use super::{Patrol, Tolerance};
 use crate::model::Coercion;
-use crate::model::coercion::NoCoercion;
+use crate::model::coercion::{NoCoercion, WORDS};
 use crate::model::finding::{Kind, Severity};
 
 /// Where findings are kept when nothing is said: beside where the command runs, so that a first try needs no database.
@@ -488,9 +488,7 @@ impl Scalar for Patrol {
 
 impl Scalar for Coercion {
     fn expected() -> String {
-        "a coercion: line_feeds, trimmed_end, trimmed, cut:N, lower, upper, bmp, latin1, ascii, empty_null, null_zero, \
-         rounded:K, digits:K, single, fraction_rounded:K, fraction:K, midnight, shifted, nulled or any"
-            .into()
+        format!("a coercion: {WORDS}")
     }
 
     fn parse(text: &str) -> Result<Self, String> {

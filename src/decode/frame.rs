@@ -34,6 +34,42 @@ pub(in crate::decode) enum Message<'a> {
 /// databases stop at 64 characters for columns, and at 255 for the words of an enumeration.
 pub(in crate::decode) const LONGEST_NAME: usize = 1_024;
 
+/// What is said of a longer one.
+pub(in crate::decode) const NAME_TOO_LONG: &str = "a name of more than 1024 bytes";
+
+/// The longest text written of one value, and of all values of a record beyond what its bytes themselves could hold: names of
+/// fields and symbols stand in the schema, and may come again and again; and a number of one digit may be declared to have many
+/// thousands.
+pub(in crate::decode) const MOST_WRITTEN: usize = 16 << 20;
+
+/// What is said of values that are longer.
+pub(in crate::decode) const TOO_LONG: &str = "values that take more than 16 MiB to write";
+
+/// What the values of a record may still take.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::decode) struct Room(usize);
+
+impl Room {
+    /// For a record of so many bytes.
+    pub(in crate::decode) fn of(bytes: usize) -> Room {
+        Room(bytes.saturating_mul(2).saturating_add(MOST_WRITTEN))
+    }
+
+    /// Whether there is room for so many bytes.
+    #[inline]
+    pub(in crate::decode) fn fits(self, length: usize) -> bool {
+        length <= self.0
+    }
+
+    /// Takes so many bytes of it, if they fit.
+    #[inline]
+    pub(in crate::decode) fn spend(&mut self, length: usize) -> bool {
+        let fits = self.fits(length);
+        self.0 = self.0.saturating_sub(length);
+        fits
+    }
+}
+
 /// Why bytes are not what their schema says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::decode) struct Break {

@@ -9,6 +9,7 @@
 //! (NULL, zero) counts only where the key's past is known.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 
 use crate::canon::{Weighed, Weight};
 use crate::model::finding::{Cause, ColumnDifference, Finding, Kind, Subject};
@@ -97,6 +98,10 @@ struct Column {
     samples: VecDeque<(Key, ColumnDifference)>,
 }
 
+fn columns_of(table: TableId) -> RangeInclusive<(TableId, usize)> {
+    (table, 0)..=(table, usize::MAX)
+}
+
 /// The columns that may be coerced, and those that are.
 #[derive(Debug, Default)]
 pub(super) struct Coercions {
@@ -116,12 +121,12 @@ impl Coercions {
     }
 
     fn concerns(&self, table: TableId) -> bool {
-        let of = (table, 0)..=(table, usize::MAX);
-        self.columns.range(of.clone()).next().is_some() || self.inherited.range(of).next().is_some()
+        self.columns.range(columns_of(table)).next().is_some()
+            || self.inherited.range(columns_of(table)).next().is_some()
     }
 
     fn asked(&self, table: TableId) -> Vec<(usize, Coercion)> {
-        let columns = self.columns.range((table, 0)..=(table, usize::MAX));
+        let columns = self.columns.range(columns_of(table));
         columns.flat_map(|((_, index), column)| column.tallies.keys().map(|coercion| (*index, *coercion))).collect()
     }
 
@@ -148,7 +153,6 @@ impl Coercions {
 
     /// The coercion that is proven of some column of a table, if one is.
     fn proven(&self, table: TableId) -> Option<(usize, Coercion)> {
-        let of = self.columns.range((table, 0)..=(table, usize::MAX));
         let best = |column: &Column| {
             let proven = column.tallies.iter().filter(|(coercion, tally)| tally.convicts(**coercion));
             let best = proven.max_by_key(|(_, tally)| {
@@ -156,7 +160,7 @@ impl Coercions {
             });
             best.map(|(coercion, _)| *coercion)
         };
-        of.filter_map(|((_, index), column)| Some((*index, best(column)?))).next()
+        self.columns.range(columns_of(table)).find_map(|((_, index), column)| Some((*index, best(column)?)))
     }
 }
 

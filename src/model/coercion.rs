@@ -76,12 +76,13 @@ pub enum Coercion {
 
 /// A word that names no coercion.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is no coercion: write one of line_feeds, trimmed_end, trimmed, cut:N, lower, upper, bmp, latin1, ascii, empty_null, \
-     null_zero, rounded:K, digits:K, single, fraction_rounded:K, fraction:K (K up to 12; behind the second up to 8), midnight, \
-     shifted, nulled, any"
-)]
+#[error("`{0}` is no coercion: write one of {WORDS}")]
 pub struct NoCoercion(pub String);
+
+/// Every way to write one.
+pub const WORDS: &str = "line_feeds, trimmed_end, trimmed, cut:N, lower, upper, bmp, latin1, ascii, empty_null, \
+     null_zero, rounded:K, digits:K, single, fraction_rounded:K, fraction:K (K up to 12; behind the second up to 8), midnight, \
+     shifted, nulled, any";
 
 impl fmt::Display for Coercion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,27 +189,7 @@ impl Coercion {
     /// Different expected values that must show it: of some coercions there is but one.
     #[must_use]
     pub fn values_wanted(self) -> usize {
-        match self {
-            Coercion::EmptyNull | Coercion::NullZero => 1,
-            Coercion::LineFeeds
-            | Coercion::TrimmedEnd
-            | Coercion::Trimmed
-            | Coercion::Bmp
-            | Coercion::Latin1
-            | Coercion::Ascii
-            | Coercion::Cut(_)
-            | Coercion::Lower
-            | Coercion::Upper
-            | Coercion::Single
-            | Coercion::Rounded(_)
-            | Coercion::Digits(_)
-            | Coercion::FractionRounded(_)
-            | Coercion::Fraction(_)
-            | Coercion::Midnight
-            | Coercion::Shifted
-            | Coercion::Nulled
-            | Coercion::Any => 3,
-        }
+        if matches!(self, Coercion::EmptyNull | Coercion::NullZero) { 1 } else { 3 }
     }
 }
 

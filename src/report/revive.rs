@@ -58,17 +58,8 @@ impl Document {
         let observed = Observed { row: seen, at: directory.tick(*at), matches: matches.as_ref().and_then(matched) };
         let columns = self.columns.iter().filter_map(difference).collect();
         let versions_behind = self.versions_behind;
-        Some(Finding {
-            kind: self.kind,
-            cause: self.cause,
-            state: self.state,
-            proof: self.proof,
-            subject: Subject::Row { key, expected: version, latest, observed, columns, versions_behind },
-            evidence: self.evidence.clone(),
-            first_seen: directory.tick(self.first_seen),
-            last_seen: directory.tick(self.last_seen),
-            observations: self.observations,
-        })
+        let subject = Subject::Row { key, expected: version, latest, observed, columns, versions_behind };
+        Some(self.about(subject, directory))
     }
 }
 
@@ -91,7 +82,11 @@ impl Document {
             samples: Vec::new(),
             columns,
         };
-        Some(Finding {
+        Some(self.about(subject, directory))
+    }
+
+    fn about(&self, subject: Subject, directory: &dyn Directory) -> Finding {
+        Finding {
             kind: self.kind,
             cause: self.cause,
             state: self.state,
@@ -101,7 +96,7 @@ impl Document {
             first_seen: directory.tick(self.first_seen),
             last_seen: directory.tick(self.last_seen),
             observations: self.observations,
-        })
+        }
     }
 }
 

@@ -96,11 +96,9 @@ impl ColumnWatch {
                 return Found::Nothing;
             }
         };
-        let mut is_of_target = true;
         let is_same = match (&before, &mapped) {
             (Some(Mapped::Judged(before)), Mapped::Judged(now)) => {
-                is_of_target = before.plan.meta() != now.plan.meta();
-                !is_of_target && before.plan.rules() == now.plan.rules()
+                before.plan.meta() == now.plan.meta() && before.plan.rules() == now.plan.rules()
             }
             (Some(Mapped::NotJudged(_)) | None, Mapped::NotJudged(_)) => true,
             (Some(Mapped::Judged(_)), Mapped::NotJudged(_)) => false,
@@ -111,9 +109,7 @@ impl ColumnWatch {
         }
         let (now, epoch) = self.tables.set(table, mapped);
         self.epoch.fetch_add(1, Ordering::Release);
-        if is_of_target {
-            tell::columns_changed(&self.pipeline, &tap_name, (before.as_ref(), &now));
-        }
+        tell::columns_changed(&self.pipeline, &tap_name, (before.as_ref(), &now));
         let _ = self.replies.send(Reply::Replanned(table, epoch)).await;
         Found::Changed
     }

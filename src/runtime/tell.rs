@@ -148,6 +148,8 @@ pub(super) fn carried(pipeline: &str, table: &Table, news: &News) {
 /// A table is not on the target as it was.
 pub(super) fn columns_changed(pipeline: &str, tap_name: &str, (before, now): (Option<&Mapped>, &Mapped)) {
     let columns = match (before, now) {
+        // What is done to a column is told when it is found out.
+        (Some(Mapped::Judged(before)), Mapped::Judged(now)) if before.plan.meta() == now.plan.meta() => return,
         (Some(Mapped::Judged(before)), Mapped::Judged(now)) => changed(before, now),
         (Some(Mapped::NotJudged(_)) | None, Mapped::Judged(_)) | (_, Mapped::NotJudged(_)) => String::new(),
     };

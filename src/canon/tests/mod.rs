@@ -16,15 +16,11 @@ fn column(name: &str, declared: &str) -> ColumnMeta {
 }
 
 fn meta(dialect: Dialect, declared: &str) -> Arc<TableMeta> {
-    let columns = vec![column("id", "bigint"), column("v", declared)];
-    Arc::new(TableMeta {
-        dialect,
-        schema: "s".into(),
-        name: "t".into(),
-        columns,
-        primary_key: vec![0],
-        unique: Vec::new(),
-    })
+    table(dialect, vec![column("id", "bigint"), column("v", declared)], vec![0])
+}
+
+fn table(dialect: Dialect, columns: Vec<ColumnMeta>, primary_key: Vec<usize>) -> Arc<TableMeta> {
+    Arc::new(TableMeta { dialect, schema: "s".into(), name: "t".into(), columns, primary_key, unique: Vec::new() })
 }
 
 fn plan(dialect: Dialect, declared: &str, rules: &Rules) -> Plan {
@@ -378,14 +374,7 @@ fn the_marker_is_told_even_where_the_tap_sent_nothing() {
 #[test]
 fn a_partial_row_is_summed_over_what_it_says() {
     let columns = vec![column("id", "integer"), column("a", "text"), column("b", "text"), column("gone", "box")];
-    let meta = Arc::new(TableMeta {
-        dialect: Dialect::Postgres,
-        schema: "s".into(),
-        name: "t".into(),
-        columns,
-        primary_key: vec![0],
-        unique: Vec::new(),
-    });
+    let meta = table(Dialect::Postgres, columns, vec![0]);
     let plan = Plan::new(TableId(1), meta, &Rules::default(), None).expect("a plan");
     assert_eq!(plan.not_compared(), [NotCompared { column: "gone".into(), why: "type `box` is not covered".into() }]);
     let shape = Arc::new(Columns::new(["id", "a", "b", "unknown"]));
@@ -407,15 +396,8 @@ fn a_partial_row_is_summed_over_what_it_says() {
 #[test]
 fn equal_values_in_two_columns_do_not_cancel() {
     let columns = vec![column("id", "integer"), column("a", "text"), column("b", "text")];
-    let meta = TableMeta {
-        dialect: Dialect::Postgres,
-        schema: "s".into(),
-        name: "t".into(),
-        columns,
-        primary_key: vec![0],
-        unique: Vec::new(),
-    };
-    let plan = Plan::new(TableId(1), Arc::new(meta), &Rules::default(), None).expect("a plan");
+    let meta = table(Dialect::Postgres, columns, vec![0]);
+    let plan = Plan::new(TableId(1), meta, &Rules::default(), None).expect("a plan");
     let of = |a: &str, b: &str| {
         let row = Row::new(plan.names().clone(), vec![Cell::Int(1), Cell::text(a), Cell::text(b)], Typing::Declared);
         plan.expect(&plan.bind(&row.columns, row.typing), &row).fingerprint
@@ -426,14 +408,7 @@ fn equal_values_in_two_columns_do_not_cancel() {
 #[test]
 fn keys_are_canonical_and_their_faults_named() {
     let columns = vec![column("tenant", "character(4)"), column("no", "numeric(10,2)"), column("v", "text")];
-    let meta = Arc::new(TableMeta {
-        dialect: Dialect::Postgres,
-        schema: "s".into(),
-        name: "t".into(),
-        columns,
-        primary_key: vec![1, 0],
-        unique: Vec::new(),
-    });
+    let meta = table(Dialect::Postgres, columns, vec![1, 0]);
     let rules = Rules { rename: BTreeMap::from([("number".to_owned(), "no".to_owned())]), ..Rules::default() };
     let plan = Plan::new(TableId(7), meta, &rules, None).expect("a plan");
     assert_eq!(plan.key_places(), [1, 0]);
@@ -461,11 +436,9 @@ fn keys_are_canonical_and_their_faults_named() {
 fn columns_whose_names_avro_does_not_allow() {
     let names = ["order-no", "2nd", "a b", "a.b", "plain"];
     let columns = names.iter().map(|name| column(name, "text")).collect();
-    let (schema, name) = ("s".into(), "t".into());
-    let meta =
-        TableMeta { dialect: Dialect::Postgres, schema, name, columns, primary_key: vec![0], unique: Vec::new() };
+    let meta = table(Dialect::Postgres, columns, vec![0]);
     let keys = ["order_no".to_owned()];
-    let plan = Plan::new(TableId(7), Arc::new(meta), &Rules::default(), Some(&keys)).expect("a plan");
+    let plan = Plan::new(TableId(7), meta, &Rules::default(), Some(&keys)).expect("a plan");
     assert_eq!(plan.key_places(), [0]);
     // Two columns could be meant by `a_b`: neither is.
     for (tap, place) in [("order_no", Some(0)), ("_2nd", Some(1)), ("a_b", None), ("a b", Some(2)), ("plain", Some(4))]
@@ -478,15 +451,8 @@ fn columns_whose_names_avro_does_not_allow() {
 fn a_plan_says_what_it_lacks() {
     let make = |declared: &str, rules: Rules, key: Option<&[String]>, primary_key: Vec<usize>| {
         let columns = vec![column("id", declared), column("v", "text")];
-        let meta = TableMeta {
-            dialect: Dialect::Postgres,
-            schema: "s".into(),
-            name: "t".into(),
-            columns,
-            primary_key,
-            unique: Vec::new(),
-        };
-        Plan::new(TableId(1), Arc::new(meta), &rules, key).expect_err("no plan").to_string()
+        let meta = table(Dialect::Postgres, columns, primary_key);
+        Plan::new(TableId(1), meta, &rules, key).expect_err("no plan").to_string()
     };
     let named = |names: &[&str]| Rules { key: names.iter().map(ToString::to_string).collect(), ..Rules::default() };
     assert!(make("bigint", Rules::default(), None, vec![]).starts_with("table `s.t` has no primary key"));
@@ -537,9 +503,8 @@ proptest! {
         let columns = vec![
             column("n", "numeric(30,4)"), column("t", "text"), column("at", "timestamp(3) without time zone"),
         ];
-        let meta = TableMeta {
-            dialect: Dialect::Postgres, schema: "s".into(), name: "t".into(), columns, primary_key: vec![0, 1, 2], unique: Vec::new() };
-        let plan = Plan::new(TableId(3), Arc::new(meta), &Rules::default(), None).expect("a plan");
+        let meta = table(Dialect::Postgres, columns, vec![0, 1, 2]);
+        let plan = Plan::new(TableId(3), meta, &Rules::default(), None).expect("a plan");
         let cells = vec![Cell::Int(number), Cell::text(&text), Cell::Local(secs, 123_456_789)];
         let key = plan.key(&Row::new(plan.names().clone(), cells, Typing::Declared)).expect("a key");
         let again = plan.key(&Row::new(plan.names().clone(), key.cells(), Typing::Declared));

@@ -1,13 +1,9 @@
 //! Avro's binary encoding, read value by value. No length is believed that the bytes at hand do not bear out.
 
-use crate::decode::frame::Break;
+use crate::decode::frame::{Break, Room, TOO_LONG};
 
 /// Values that are walked over beyond what the bytes themselves could hold: types of no bytes are no work for ever.
 const SPARE_STEPS: usize = 65_536;
-
-/// The longest texts written of all values of a datum, beyond what its bytes themselves could hold: names of fields and symbols
-/// stand in the schema, and may come again and again; and a number of one digit may be declared to have many thousands.
-const SPARE_ROOM: usize = 16 << 20;
 
 /// A place in a datum.
 #[derive(Debug)]
@@ -15,14 +11,13 @@ pub(in crate::decode) struct Cursor<'a> {
     rest: &'a [u8],
     length: usize,
     steps: usize,
-    room: usize,
+    room: Room,
 }
 
 impl<'a> Cursor<'a> {
     pub(in crate::decode) fn new(bytes: &'a [u8]) -> Cursor<'a> {
         let length = bytes.len();
-        let (steps, room) = (length.saturating_add(SPARE_STEPS), length.saturating_mul(2).saturating_add(SPARE_ROOM));
-        Cursor { rest: bytes, length, steps, room }
+        Cursor { rest: bytes, length, steps: length.saturating_add(SPARE_STEPS), room: Room::of(length) }
     }
 
     /// What is wrong here.
@@ -40,15 +35,13 @@ impl<'a> Cursor<'a> {
     /// Whether a text of this length may be written.
     #[inline]
     pub(in crate::decode) fn fits(&self, length: usize) -> Result<(), Break> {
-        if length <= self.room { Ok(()) } else { Err(self.broken("values that take more than 16 MiB to write")) }
+        if self.room.fits(length) { Ok(()) } else { Err(self.broken(TOO_LONG)) }
     }
 
     /// Counts what was written, or otherwise became more than its bytes.
     #[inline]
     pub(in crate::decode) fn spend(&mut self, length: usize) -> Result<(), Break> {
-        self.fits(length)?;
-        self.room -= length;
-        Ok(())
+        if self.room.spend(length) { Ok(()) } else { Err(self.broken(TOO_LONG)) }
     }
 
     /// The end: nothing may follow.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use serde_json::{Map, Value};
 
-use crate::decode::frame::LONGEST_NAME;
+use crate::decode::frame::{LONGEST_NAME, NAME_TOO_LONG};
 use crate::decode::json;
 use crate::model::Definition;
 
@@ -236,7 +236,7 @@ impl Reading {
 }
 
 fn fits(name: &str) -> Result<(), String> {
-    if name.len() > LONGEST_NAME { Err(format!("a name of more than {LONGEST_NAME} bytes")) } else { Ok(()) }
+    if name.len() > LONGEST_NAME { Err(NAME_TOO_LONG.to_owned()) } else { Ok(()) }
 }
 
 fn too_large() -> String {

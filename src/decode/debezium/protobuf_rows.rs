@@ -9,11 +9,9 @@ use super::framed::WireRow;
 use super::protobuf::wrapped;
 use super::schema::Declared;
 use crate::decode::decimal;
-use crate::decode::frame::Break;
+use crate::decode::frame::{Break, Room, TOO_LONG};
 use crate::decode::json::{self, Flaw};
-use crate::decode::protobuf::{
-    Cursor, EnumId, Field, MAX_WRITTEN, MessageId, Presence, Scalar, Schema, TOO_LONG, Type, WRONG_WIRE, Wire,
-};
+use crate::decode::protobuf::{Cursor, EnumId, Field, MessageId, Presence, Scalar, Schema, Type, WRONG_WIRE, Wire};
 use crate::decode::row::{Marks, too_wide};
 use crate::model::calendar::{civil_from_days, days_from_civil};
 use crate::model::{Cell, Columns, Row, Typing};
@@ -111,12 +109,7 @@ impl ProtobufRows {
         let absent = message.fields.iter().zip(&self.columns);
         cells.extend(absent.map(|(field, column)| column.absent(schema, field.presence, zeros)));
         let (mut lists, mut flaw, mut likely) = (BTreeMap::new(), too_wide(self.columns.len()), 0);
-        let mut room = cursor.rest().len().saturating_mul(2).saturating_add(MAX_WRITTEN);
-        let mut spend = |length: usize| {
-            let left = room.checked_sub(length);
-            room = left.unwrap_or_default();
-            left.is_some()
-        };
+        let mut room = Room::of(cursor.rest().len());
         while !cursor.is_at_end() {
             let (number, wire) = cursor.tag()?;
             let Some(at) = message.field(number, likely) else {
@@ -130,7 +123,7 @@ impl ProtobufRows {
                     let items: &mut String = lists.entry(at).or_default();
                     let before = items.len();
                     schema.write_items(field, wire, cursor, items, 0)?;
-                    if !spend(items.len() - before) {
+                    if !room.spend(items.len() - before) {
                         return Err(cursor.broken(TOO_LONG));
                     }
                     continue;
@@ -146,7 +139,7 @@ impl ProtobufRows {
                 }
             };
             match cell {
-                Ok(cell) if spend(cell.weight()) => cells[at] = cell,
+                Ok(cell) if room.spend(cell.weight()) => cells[at] = cell,
                 Ok(_) => return Err(cursor.broken(TOO_LONG)),
                 Err(wrong) => drop(flaw.get_or_insert_with(|| format!("column `{}`: {wrong}", field.name))),
             }

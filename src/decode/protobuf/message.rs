@@ -2,18 +2,11 @@
 
 use super::cursor::{Cursor, Wire};
 use super::schema::{Field, Integer, Message, MessageId, Presence, Scalar, Schema, Type};
-use crate::decode::frame::Break;
+use crate::decode::frame::{Break, MOST_WRITTEN, TOO_LONG};
 use crate::decode::written::{show, write_base64, write_float, write_text};
 
 /// Nesting beyond which a message is refused: the same as of JSON.
 const MAX_DEPTH: usize = 127;
-
-/// The longest texts written of one value, and of all values of a row beyond what their bytes could hold: names of fields stand
-/// in the schema, and may come again and again.
-pub(in crate::decode) const MAX_WRITTEN: usize = 16 << 20;
-
-/// What is said of values that are longer.
-pub(in crate::decode) const TOO_LONG: &str = "values that take more than 16 MiB to write";
 
 /// What is said of a field that its type could not have written.
 pub(in crate::decode) const WRONG_WIRE: &str = "a field whose bytes lie otherwise than its type's";
@@ -31,7 +24,7 @@ impl Schema {
         if depth > MAX_DEPTH {
             return Err(cursor.broken("values nested deeper than 127 levels"));
         }
-        if out.len() > MAX_WRITTEN {
+        if out.len() > MOST_WRITTEN {
             return Err(cursor.broken(TOO_LONG));
         }
         match (field.kind, field.key) {

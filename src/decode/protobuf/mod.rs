@@ -12,5 +12,5 @@ mod schema;
 mod token;
 
 pub(in crate::decode) use self::cursor::{Cursor, Wire};
-pub(in crate::decode) use self::message::{MAX_WRITTEN, TOO_LONG, WRONG_WIRE};
+pub(in crate::decode) use self::message::WRONG_WIRE;
 pub(in crate::decode) use self::schema::{EnumId, Field, MessageId, Presence, Scalar, Schema, Type};

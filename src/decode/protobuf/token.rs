@@ -1,8 +1,6 @@
 //! The words of a schema file.
 
-use crate::decode::frame::LONGEST_NAME;
-
-const TOO_LONG: &str = "a name of more than 1024 bytes";
+use crate::decode::frame::{LONGEST_NAME, NAME_TOO_LONG};
 
 /// A word, as far as a reader of types needs it.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +61,7 @@ impl<'t> Tokens<'t> {
     /// Takes a word that must be next.
     pub(super) fn word(&mut self) -> Result<&'t str, String> {
         match self.take()? {
-            Some(Token::Word(word)) if word.len() > LONGEST_NAME => Err(self.wrong(TOO_LONG)),
+            Some(Token::Word(word)) if word.len() > LONGEST_NAME => Err(self.wrong(NAME_TOO_LONG)),
             Some(Token::Word(word)) => Ok(word),
             Some(Token::Text(_) | Token::Mark(_)) | None => Err(self.wrong("a name is missing")),
         }
@@ -77,7 +75,7 @@ impl<'t> Tokens<'t> {
             self.take()?;
         }
         if text.len() > LONGEST_NAME {
-            return Err(self.wrong(TOO_LONG));
+            return Err(self.wrong(NAME_TOO_LONG));
         }
         Ok(text)
     }

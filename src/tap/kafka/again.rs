@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::assign::{self, Bounds};
 use super::client::{self, Brokers};
+use super::roster::append;
 use crate::model::position::PartitionName;
 use crate::model::{Batch, PartitionId, Position};
 use crate::tap::outlet::{BATCH_BYTES, Signal};
@@ -172,10 +173,7 @@ impl Round {
         }
         if wanted.offsets.front() == Some(&offset) {
             wanted.offsets.pop_front();
-            let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-            let headers = headers.map(|header| (header.key.as_bytes(), header.value));
-            let place = (wanted.id, offset, message.timestamp().to_millis());
-            self.batch.push(place, message.key(), message.payload(), headers);
+            append(message, (wanted.id, offset), &mut self.batch);
         }
         let goes_on = wanted.offsets.front().is_some_and(|next| next - offset <= NEAR);
         if wanted.offsets.is_empty() {

@@ -8,8 +8,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 use super::assign;
-use crate::model::PartitionId;
 use crate::model::position::PartitionName;
+use crate::model::{Batch, PartitionId};
 use crate::tap::TapEvent;
 use crate::tap::outlet::Outlet;
 
@@ -78,10 +78,7 @@ impl Roster {
             return outlet.event(TapEvent::Reached { partition, next });
         }
         row.next = offset + 1;
-        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-        let headers = headers.map(|header| (header.key.as_bytes(), header.value));
-        let place = (row.id, offset, message.timestamp().to_millis());
-        outlet.open().push(place, message.key(), message.payload(), headers);
+        append(message, (row.id, offset), outlet.open());
         outlet.appended();
     }
 
@@ -134,4 +131,12 @@ impl Troubles {
     pub(super) fn over(&mut self) {
         self.0.clear();
     }
+}
+
+/// Appends a record to a batch.
+pub(super) fn append(message: &BorrowedMessage<'_>, (partition, offset): (PartitionId, u64), batch: &mut Batch) {
+    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+    let headers = headers.map(|header| (header.key.as_bytes(), header.value));
+    let place = (partition, offset, message.timestamp().to_millis());
+    batch.push(place, message.key(), message.payload(), headers);
 }
