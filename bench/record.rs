@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use afterimage::canon::{Binding, Plan, Rules};
-use afterimage::engine::event::{ColumnVerdict, Image, Images, PlanEpoch, Role, Tracked, Verified};
+use afterimage::engine::event::{Carried, ColumnVerdict, Image, Images, PlanEpoch, Role, Tracked, Verified};
 use afterimage::model::{
     Batch, Change, ColumnMeta, Columns, Dialect, Key, Op, PartitionId, Position, Row, TableId, TableMeta,
 };
@@ -130,6 +130,7 @@ impl Tracker {
             committed_at: change.committed_at,
             appended_at: None,
             key_change: change.key_change,
+            carried: Carried::Always,
             role: Role::Rows,
             plan: PlanEpoch::default(),
         }

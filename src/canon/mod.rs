@@ -11,6 +11,7 @@
 
 mod coercion;
 mod compound;
+mod condition;
 mod fingerprint;
 mod fit;
 mod form;
@@ -29,6 +30,7 @@ mod weigh;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use condition::{Filter, Meets};
 pub use fingerprint::{Binding, ColumnComparison};
 pub use fit::Misfit;
 pub use plan::{KeyError, NotCompared, Plan, PlanError, UNAVAILABLE_VALUE};

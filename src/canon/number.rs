@@ -4,6 +4,7 @@
 //! or trailing zeros. Text that is canonical already is borrowed.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use super::value::Canonical;
 
@@ -37,6 +38,35 @@ pub(super) fn cut(text: &str, places: usize) -> Option<Canonical<'static>> {
     let end = text.trim_end_matches('0').len();
     let whole = if parts.fraction.is_empty() { text } else { &text[..end - kept] };
     decimal(whole, None).map(Canonical::into_owned)
+}
+
+/// Which of two canonical numbers is greater, `NaN` the greatest of all. `None` is text that is no number.
+pub(super) fn order(left: &str, right: &str) -> Option<Ordering> {
+    let rank = |text: &str| match text {
+        "-Infinity" => 0,
+        "Infinity" => 2,
+        "NaN" => 3,
+        _ => 1,
+    };
+    if (rank(left), rank(right)) != (1, 1) {
+        return Some(rank(left).cmp(&rank(right)));
+    }
+    let (left, right) = (Parts::of(left)?, Parts::of(right)?);
+    let magnitude = |one: &Parts<'_>, other: &Parts<'_>| {
+        let whole = one.whole.len().cmp(&other.whole.len()).then_with(|| one.whole.cmp(other.whole));
+        whole.then_with(|| one.fraction.cmp(other.fraction))
+    };
+    Some(match (left.negative, right.negative) {
+        (false, false) => magnitude(&left, &right),
+        (true, true) => magnitude(&right, &left),
+        (negative, _) => {
+            if negative {
+                Ordering::Less
+            } else {
+                Ordering::Greater
+            }
+        }
+    })
 }
 
 /// The canonical number of a float, by its shortest decimal rendering.

@@ -385,6 +385,11 @@ impl Plan {
         self.columns.iter().position(|column| column.place == place)
     }
 
+    /// The form of the column that a tap column stands for.
+    pub(super) fn form_of_tap(&self, tap_name: &str) -> Option<&Form> {
+        self.index_of_tap(tap_name).map(|index| &self.columns[index].form)
+    }
+
     /// The place in the table of the column that a tap column stands for.
     pub(super) fn place_of_tap(&self, tap_name: &str) -> Option<usize> {
         place_of(&self.meta, &self.rules, tap_name)

@@ -7,6 +7,7 @@
 //! Nothing here opens a connection: what only the tap or the target can tell is found out by `doctor`, and by `run`.
 
 pub mod check;
+mod condition;
 pub mod evidence;
 mod expand;
 mod file;
@@ -37,8 +38,8 @@ pub use self::unit::Auto;
 pub use self::word::{
     AlertType, Applier, Commits, Disclosure, Format, Order, Pooler, RegistryIds, Schedule, TapType, TargetType,
 };
-use crate::model::Coercion;
 use crate::model::finding::{Kind, Severity};
+use crate::model::{Coercion, Condition};
 
 /// A whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -325,6 +326,8 @@ pub struct TableRule {
     pub tolerance: BTreeMap<String, Tolerance>,
     /// What the applier does to the values of a target column on purpose.
     pub coercions: BTreeMap<String, Coercion>,
+    /// The rows that the applier is meant to carry; `None`: all.
+    pub carried: Option<Condition>,
     /// Severities that differ from the usual ones.
     pub severity: BTreeMap<Kind, Severity>,
 }

@@ -346,7 +346,7 @@ pub struct RawTable {
     /// By target column: what the applier does to its values on purpose (`trimmed_end`, `fraction:0`, …). They are compared by
     /// what that leaves of them.
     pub coercions: BTreeMap<String, Coercion>,
-    /// Rows the applier is meant to carry.
+    /// Rows the applier is meant to carry: a condition on the tap's columns, as SQL has it (`region = 'eu' and not archived`).
     #[serde(rename = "where")]
     pub row_filter: String,
     /// By kind of finding: a severity other than the usual one.

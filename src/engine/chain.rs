@@ -38,6 +38,7 @@ pub(super) struct MaskId(pub(super) u32);
 const KEY_CHANGE_OLD: u8 = 2;
 const KEY_CHANGE_NEW: u8 = 4;
 const LATE: u8 = 8;
+const LEFT_OUT: u8 = 16;
 
 /// What is not a position, an operation or a fingerprint.
 pub(super) struct Marks {
@@ -45,6 +46,8 @@ pub(super) struct Marks {
     pub(super) key_change: KeyChange,
     /// It came to the tap later than the applier may have had it.
     pub(super) late: bool,
+    /// The applier is not meant to carry the row any more.
+    pub(super) left_out: bool,
 }
 
 impl Version {
@@ -63,7 +66,7 @@ impl Version {
             arrival: Arrival(0),
             partition: at.partition,
             op,
-            flags: key_change | if marks.late { LATE } else { 0 },
+            flags: key_change | if marks.late { LATE } else { 0 } | if marks.left_out { LEFT_OUT } else { 0 },
         }
     }
 
@@ -106,6 +109,11 @@ impl Version {
     /// Its place on the tap says nothing about when the applier had it.
     pub(super) fn is_late(&self) -> bool {
         self.flags & LATE != 0
+    }
+
+    /// The applier may have dropped it, or have taken the row away for it: it demands nothing.
+    pub(super) fn is_left_out(&self) -> bool {
+        self.flags & LEFT_OUT != 0
     }
 
     pub(super) fn in_key_change(&self) -> bool {
@@ -385,6 +393,11 @@ impl Chain {
         self.versions().partition_point(|version| version.arrival <= arrival).checked_sub(1)
     }
 
+    /// Where the newest version stands, of those up to an index, that the applier is meant to carry.
+    pub(super) fn demanded(&self, index: usize) -> Option<usize> {
+        self.versions()[..=index].iter().rposition(|version| !version.is_left_out())
+    }
+
     /// Appends a version and gives back its arrival.
     pub(super) fn push(&mut self, mut version: Version) -> Arrival {
         version.arrival = Arrival(self.newest().arrival.0.wrapping_add(1));
@@ -494,7 +507,8 @@ mod tests {
             (Some(i64::MIN), None),
             (None, None),
         ] {
-            let marks = Marks { committed_at: ms.map(SourceTime), key_change: KeyChange::No, late: false };
+            let marks =
+                Marks { committed_at: ms.map(SourceTime), key_change: KeyChange::No, late: false, left_out: false };
             let at = Position { partition: PartitionId(0), offset: 1 };
             let version = Version::new(at, 0, Op::Update, (u128::MAX, MaskId(0)), &marks);
             assert_eq!(version.committed_at(), kept.map(SourceTime));
@@ -503,7 +517,7 @@ mod tests {
     }
 
     fn chain(versions: u64) -> Chain {
-        let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false };
+        let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false, left_out: false };
         let version = |offset| {
             let at = Position { partition: PartitionId(0), offset };
             Version::new(at, offset, Op::Update, (u128::from(offset), MaskId(0)), &marks)
@@ -542,7 +556,7 @@ mod tests {
         for offset in 1..50_000u64 {
             let (at, content) = (Position { partition: PartitionId(0), offset }, u128::from(offset) << 32 | 0x5eed);
             let content = xxhash_rust::xxh3::xxh3_128(&content.to_le_bytes());
-            let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false };
+            let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false, left_out: false };
             chain.push(Version::new(at, offset, Op::Update, (content, mask), &marks));
             if chain.len() > 64 {
                 assert!(chain.coalesce(&mut hole).is_some());

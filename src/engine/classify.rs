@@ -47,24 +47,31 @@ impl Engine {
         let (index, content) = (case.index, &case.observation.content);
         let versions = &case.entry.chain.versions()[..=index];
         let probe = self.probe(content);
-        let ops = |from: usize| versions[from..].iter().map(|version| version.op).collect::<Vec<_>>();
-        if let Some(at) = versions[..index].iter().rposition(|version| probe.fits(version)) {
+        let demanded = |from: usize| versions[from..].iter().filter(|version| !version.is_left_out());
+        let ops = |from: usize| demanded(from).map(|version| version.op).collect::<Vec<_>>();
+        let is_it = |version: &Version| !version.is_left_out() && probe.fits(version);
+        if let Some(at) = versions[..index].iter().rposition(is_it) {
             return SeenVersion {
                 named: Some(versions[at]),
                 since: ops(at + 1),
-                behind: count(index - at),
+                behind: count(demanded(at + 1).count()),
                 coalesced: false,
             };
         }
         match case.entry.base() {
             Base::Version(version) if probe.fits(&version) => {
-                return SeenVersion { named: Some(version), since: ops(0), behind: count(index + 1), coalesced: false };
+                return SeenVersion {
+                    named: Some(version),
+                    since: ops(0),
+                    behind: count(demanded(0).count()),
+                    coalesced: false,
+                };
             }
             Base::Version(_) | Base::Content(..) | Base::Absent | Base::Left(..) | Base::Unknown => {}
         }
         let remembered = case.verified.as_ref().is_some_and(|verified| is_earlier(verified, content));
         let coalesced = self.may_be_coalesced(case.entry, content, Arrival(0));
-        let behind = if remembered { count(index + 2) } else { 0 };
+        let behind = if remembered { count(demanded(0).count() + 1) } else { 0 };
         SeenVersion { named: None, since: ops(0), behind, coalesced }
     }
 

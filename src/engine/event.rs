@@ -37,10 +37,28 @@ pub struct Tracked {
     pub appended_at: Option<i64>,
     /// One half of a key change.
     pub key_change: KeyChange,
+    /// Whether the applier is meant to carry it.
+    pub carried: Carried,
     /// What its table is for.
     pub role: Role,
     /// The plan of its table that made its fingerprints.
     pub plan: PlanEpoch,
+}
+
+/// Whether the applier is meant to carry a change, by the row that it leaves (of a delete: the one that it removes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Carried {
+    /// It carries all rows of the table.
+    #[default]
+    Always,
+    /// It carries some rows of the table, and this is one of them.
+    Within,
+    /// This is none of them any more, or may never have been: the applier drops the change, or takes the row away for it.
+    Leaves,
+    /// This is none of them, and was none before.
+    Outside,
+    /// The change does not tell.
+    Untold,
 }
 
 /// What a table is for.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::finding::{Cause, Finding, Kind, Proof, Subject};
 use crate::model::{Op, TableId};
 
-use super::chain::Base;
+use super::chain::{Base, Version};
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx};
 use super::state::Engine;
@@ -89,7 +89,9 @@ impl Engine {
             Base::Version(version) => version.op != Op::Update || self.masks.get(version.mask).has(column),
             Base::Unknown | Base::Left(..) | Base::Content(..) => false,
         };
-        if entry.hole().is_some() || self.may_lack_a_version(entry, base) {
+        // An applier that carries what it is not meant to wrote a row of which nothing is kept.
+        let left_out = entry.chain.versions().iter().any(Version::is_left_out);
+        if left_out || entry.hole().is_some() || self.may_lack_a_version(entry, base) {
             return false;
         }
         let known = self.beside_known(entry, row);

@@ -8,9 +8,10 @@ use crate::model::finding::{Finding, Kind, Subject};
 use crate::model::{Op, PartitionId, Position, TableId};
 
 use super::chain::{Arrival, Base, Chain, Content, Marks, MaskId, Version};
-use super::event::{Note, Output, Role, Seen, Tracked, Verified};
+use super::event::{Carried, Note, Output, Role, Seen, Tracked, Verified};
 use super::horizon::Back;
 use super::keys::{Entry, KeyIx, More, Reported, Unjudged};
+use super::left_out::{UNTOLD, demanding};
 use super::limit::{HEARTBEAT_VERSIONS, Order, TAP_DELAY_AT_MOST};
 use super::replan::expected_row;
 use super::rewind::{Line, REWOUND};
@@ -30,7 +31,7 @@ impl Engine {
         self.counters.changes += 1;
         self.guard_memory_between_polls();
         let line = self.follow(&change);
-        let Some(change) = self.under_plan(change, None) else { return };
+        let Some(change) = self.under_plan(demanding(change), None) else { return };
         let change = match (line, change.role) {
             (Line::Current, _) => change,
             (Line::Doubtful, _) => Tracked { order: 0, ..change },
@@ -44,6 +45,11 @@ impl Engine {
         if self.may_be_truncated(&change) {
             self.leave_change(&change, TRUNCATED);
             return;
+        }
+        match change.carried {
+            Carried::Leaves | Carried::Outside => return self.left_out(&change),
+            Carried::Untold => return self.leave_change(&change, UNTOLD),
+            Carried::Within | Carried::Always => {}
         }
         let version = self.version(&change);
         match self.keys.find(&change.key) {
@@ -68,13 +74,14 @@ impl Engine {
         }
     }
 
-    fn version(&mut self, change: &Tracked) -> Version {
+    pub(super) fn version(&mut self, change: &Tracked) -> Version {
         let order = match self.options.order {
             Order::Partition | Order::Key => change.at.offset,
             Order::Table | Order::Pipeline => self.source_order(change),
         };
         let late = self.is_late(change);
-        let marks = Marks { committed_at: change.committed_at, key_change: change.key_change, late };
+        let left_out = matches!(change.carried, Carried::Leaves | Carried::Outside);
+        let marks = Marks { committed_at: change.committed_at, key_change: change.key_change, late, left_out };
         let mask = self.masks.id(&change.mask);
         Version::new(change.at, order, change.op, (change.fingerprint, mask), &marks)
     }
@@ -156,7 +163,9 @@ impl Engine {
     }
 
     fn base_of(&mut self, change: &Tracked, version: &Version) -> Base {
+        let within = change.carried != Carried::Always;
         if let Some(verified) = self.images.recall(&change.key)
+            && (verified.seen || !within)
             && verified.at.partition == version.partition
             && verified.at.offset < version.offset
             && self.partitions.get(&version.partition).is_some_and(|known| verified.at.offset >= known.unbroken_since)
@@ -172,6 +181,8 @@ impl Engine {
             },
             // A row that was not tracked when its table was truncated may still be as it was before.
             (Op::Insert, _) if self.is_truncating(change.key.table()) => Base::Unknown,
+            // A row that the applier did not carry any more may have stayed as it was.
+            (Op::Insert, _) if within && self.left.contains(&change.key.table()) => Base::Unknown,
             (Op::Insert, _) => Base::Absent,
             (Op::Read | Op::Update | Op::Delete | Op::Truncate, Some(before)) => Base::Content(before, version.mask),
             (Op::Read | Op::Update | Op::Delete | Op::Truncate, None) => Base::Unknown,
@@ -455,6 +466,6 @@ impl Engine {
 const REJECTED_TABLES: usize = 256;
 
 fn recalled(verified: &Verified, mask: MaskId) -> Version {
-    let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false };
+    let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false, left_out: false };
     Version::new(verified.at, 0, verified.op, (verified.fingerprint, mask), &marks)
 }

@@ -74,7 +74,9 @@ impl Engine {
             self.schedule_rest(ix);
             return;
         };
-        match self.standing(entry, index, observation) {
+        let standing = self.standing(entry, index, observation);
+        let index = entry.chain.demanded(index).unwrap_or(index);
+        match standing {
             Standing::Allowed => {
                 self.counters.right += 1;
                 self.right(ix, floor, observation);
@@ -138,7 +140,12 @@ impl Engine {
     /// Nothing proves what had to be there: the row may still be verified by what is settled, and tells what differs now.
     fn unproven(&mut self, ix: KeyIx, observation: &Observation<'_>) {
         let Some(entry) = self.keys.get(ix) else { return };
-        let newest = self.probe(&observation.content).fits(entry.chain.newest());
+        let last = entry.chain.len() - 1;
+        let newest = if entry.chain.newest().is_left_out() {
+            self.standing(entry, last, observation) == Standing::Allowed
+        } else {
+            self.probe(&observation.content).fits(entry.chain.newest())
+        };
         let settled = observation.floors.settled.and_then(|settled| {
             let index = entry.chain.at_or_before(settled)?;
             let version = entry.chain.versions()[index];
@@ -168,9 +175,12 @@ impl Engine {
         let Some(entry) = self.keys.get_mut(ix) else { return };
         let table = entry.key.table();
         let first = !entry.is_applied(floor.arrival);
+        let left_out = entry.chain.find(floor.arrival).is_some_and(Version::is_left_out);
         let more = entry.more();
         more.applied_to = more.applied_to.max(Some(floor.arrival));
-        more.seen_best = more.seen_best.max(Some(floor.arrival));
+        if !left_out {
+            more.seen_best = more.seen_best.max(Some(floor.arrival));
+        }
         (more.differs, more.asking) = (false, None);
         if first {
             self.judged_first(floor, (table, op), Standing::Allowed);
@@ -221,7 +231,8 @@ impl Engine {
         if entry.unordered_to().is_some_and(|to| settled < to) {
             return;
         }
-        self.counters.superseded += index as u64;
+        let is_news = |version: &&Version| !entry.is_done(version.arrival) && !version.is_left_out();
+        self.counters.superseded += entry.chain.versions()[..index].iter().filter(is_news).count() as u64;
         let more = entry.more();
         more.unclear = 0;
         if more.settled_to.is_none_or(|to| to < settled) {
@@ -234,7 +245,11 @@ impl Engine {
         }
         let probe = self.probe(&observation.content);
         let seen = entry.chain.versions()[index..].iter().position(|version| probe.fits(version));
-        if let Some((key, verified)) = self.known_at(ix, index, index + seen.unwrap_or(0)) {
+        let at = index + seen.unwrap_or(0);
+        if entry.chain.versions()[index].is_left_out() || entry.chain.versions()[at].is_left_out() {
+            let (key, at) = (entry.key.clone(), entry.chain.versions()[at].at());
+            self.forget_verified(&key, at);
+        } else if let Some((key, verified)) = self.known_at(ix, index, at) {
             self.images.remember(&key, verified);
         }
         if let Some(entry) = self.pass(ix, settled) {
@@ -255,19 +270,22 @@ impl Engine {
         let entry = self.keys.get_mut(ix)?;
         let newest = entry.chain.newest().arrival;
         let index = entry.chain.at_or_before(settled)?;
-        let base = index.checked_sub(1).map(|last| entry.chain.versions()[last]);
-        let dropped = entry.chain.drop_first(index);
+        // What is left out below a version that is demanded says nothing of what stood there.
+        let oldest = entry.chain.demanded(index).unwrap_or(index);
+        let passed = entry.chain.versions()[oldest].arrival;
+        let base = oldest.checked_sub(1).map(|last| entry.chain.versions()[last]);
+        let dropped = entry.chain.drop_first(oldest);
         self.memory.versions -= dropped;
         let more = entry.more();
         more.settled_to = more.settled_to.max(Some(settled));
         if let Some(base) = base {
-            more.base = Base::Version(base);
+            more.base = if base.is_left_out() { Base::Unknown } else { Base::Version(base) };
         }
-        if more.hole.as_mut().is_some_and(|hole| hole.pass(settled)) {
+        if more.hole.as_mut().is_some_and(|hole| hole.pass(passed)) {
             // What stood there before may have been any of the versions that are forgotten with it.
             more.base = Base::Unknown;
         }
-        more.hole = more.hole.take().filter(|hole| hole.newest > settled);
+        more.hole = more.hole.take().filter(|hole| hole.newest > passed);
         let open = more.reported.is_some() || more.suspect.is_some();
         if settled >= newest && !open { self.forget(ix) } else { None }
     }
@@ -339,13 +357,15 @@ impl Engine {
 
     fn wrong(&mut self, ix: KeyIx, floor: Floor, index: usize, observation: &Observation<'_>) {
         let Some(entry) = self.keys.get(ix) else { return };
-        let op = entry.chain.versions()[index].op;
-        let table = entry.key.table();
+        let expected = entry.chain.versions()[index];
+        let (op, table) = (expected.op, entry.key.table());
+        let (reached, floor) =
+            (floor, Floor { partition: expected.partition, arrival: expected.arrival, by: floor.by });
         let same_finding = entry.reported().is_some_and(|reported| {
             floor.arrival <= reported.floor && reported.content.as_ref() == Some(&observation.content)
         });
         if same_finding {
-            self.still_there(ix, floor, observation);
+            self.still_there(ix, reached, observation);
             return;
         }
         if entry.blind().is_some_and(|blind| floor.arrival <= blind) {
@@ -355,10 +375,9 @@ impl Engine {
         let first = !entry.is_applied(floor.arrival) && entry.suspect().is_none();
         let wrong_when_settled = observation.floors.settled.is_some_and(|settled| {
             let index = entry.chain.at_or_before(settled);
-            index.is_some_and(|index| {
-                self.standing(entry, index, observation) == Standing::Wrong
-                    && !self.may_be_rejected(entry, index, observation)
-            })
+            let demanded = index.and_then(|index| entry.chain.demanded(index));
+            index.is_some_and(|index| self.standing(entry, index, observation) == Standing::Wrong)
+                && demanded.is_some_and(|index| !self.may_be_rejected(entry, index, observation))
         });
         if first {
             self.judged_first(floor, (table, op), Standing::Wrong);

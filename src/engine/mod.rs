@@ -37,6 +37,7 @@ mod horizon;
 mod ingest;
 mod judge;
 mod keys;
+mod left_out;
 mod letters;
 mod lookup;
 mod masks;

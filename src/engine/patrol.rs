@@ -69,7 +69,7 @@ impl Engine {
         // A truncate is no change of this key: nothing tells when another of its table undoes what was seen.
         let several = entry.more().unordered.is_some()
             || known.as_ref().is_some_and(|known| known.version.partition != newest.partition);
-        if several || newest.op == Op::Truncate || entry.role != Role::Rows {
+        if several || newest.op == Op::Truncate || newest.is_left_out() || entry.role != Role::Rows {
             return;
         }
         let version = self.as_read(newest, &observation.content);

@@ -207,7 +207,7 @@ mod tests {
 
     fn version(partition: u16) -> Version {
         let at = Position { partition: PartitionId(partition), offset: 0 };
-        let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false };
+        let marks = Marks { committed_at: None, key_change: KeyChange::No, late: false, left_out: false };
         Version::new(at, 0, Op::Insert, (1, MaskId(0)), &marks)
     }
 

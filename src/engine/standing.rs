@@ -90,10 +90,13 @@ impl Engine {
         let content = &observation.content;
         let probe = self.probe(content);
         let versions = entry.chain.versions();
-        let allowed: Vec<usize> = (0..versions.len()).filter(|index| is_allowed(entry, floor, *index)).collect();
+        let Some(demanded) = entry.chain.demanded(floor) else { return self.standing_undemanded(entry, observation) };
+        let allowed: Vec<usize> =
+            (0..versions.len()).filter(|index| is_allowed(entry, (demanded, floor), *index)).collect();
         let (mut unknown, mut forgotten) = (false, false);
         for index in allowed.iter().filter(|index| !content.has_placeholder() && probe.fits(&versions[**index])) {
             match self.rest(entry, *index, observation) {
+                Rest::Fits if is_overtaken(entry, *index, floor) => unknown = true,
                 Rest::Fits => return Standing::Allowed,
                 Rest::Unknown => unknown = true,
                 Rest::Forgotten => forgotten = true,
@@ -106,7 +109,7 @@ impl Engine {
         if unknown {
             return Standing::Unclear("columns it did not carry may have been written by changes that are not known");
         }
-        let since = if is_ordered(entry, floor) { versions[floor].arrival } else { Arrival(0) };
+        let since = if is_ordered(entry, demanded) { versions[demanded].arrival } else { Arrival(0) };
         if self.may_be_coalesced(entry, content, since) {
             return Standing::Unclear("the row may be one of the versions that were coalesced");
         }
@@ -288,12 +291,21 @@ fn is_ordered(entry: &Entry, floor: usize) -> bool {
     entry.unordered_to().is_none_or(|to| entry.chain.versions()[floor].arrival > to)
 }
 
-/// From the floor on every version is allowed; without an order among partitions, the newest of each.
-fn is_allowed(entry: &Entry, floor: usize, index: usize) -> bool {
+/// From the one that is demanded at the floor on every version is allowed; without an order among partitions, the newest of each.
+fn is_allowed(entry: &Entry, (demanded, floor): (usize, usize), index: usize) -> bool {
     let versions = entry.chain.versions();
-    if is_ordered(entry, floor) {
-        return index >= floor;
+    if is_ordered(entry, demanded) {
+        return index >= demanded;
     }
     let of = versions[index].partition;
-    index >= floor || !versions[index + 1..=floor].iter().any(|later: &Version| later.partition == of)
+    let overtakes = |later: &Version| later.partition == of && !later.is_left_out();
+    index >= floor || !versions[index + 1..=floor].iter().any(overtakes)
+}
+
+/// Whether a version between this one and the floor was coalesced, and may have been demanded.
+fn is_overtaken(entry: &Entry, index: usize, floor: usize) -> bool {
+    let versions = entry.chain.versions();
+    index < floor
+        && entry.hole().is_some()
+        && versions[floor].arrival.0.wrapping_sub(versions[index].arrival.0) as usize != floor - index
 }

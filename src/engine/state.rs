@@ -93,6 +93,8 @@ pub struct Engine {
     pub(super) memory: Memory,
     pub(super) measures: Measures,
     pub(super) truncates: Truncates,
+    /// Tables of which some row left those that the applier carries: another may have, and stand on the target as it was.
+    pub(super) left: BTreeSet<TableId>,
     /// Connectors whose source was rewound.
     pub(super) rewound: BTreeMap<u64, Rewound>,
     /// Connectors under whose name several sources write.
@@ -135,6 +137,7 @@ impl Engine {
             memory: Memory::default(),
             measures: Measures::default(),
             truncates: Truncates::new(),
+            left: BTreeSet::new(),
             rewound: BTreeMap::new(),
             several: BTreeSet::new(),
             plans: BTreeMap::new(),

@@ -39,6 +39,8 @@ pub struct Counters {
     pub transient: u64,
     /// Versions left without a verdict.
     pub unverifiable: u64,
+    /// Changes of rows that the applier is not meant to carry.
+    pub left_out: u64,
     /// Versions coalesced to stay inside a bound.
     pub coalesced: u64,
     /// Reads whose row could not be compared at all.

@@ -77,7 +77,7 @@ impl Engine {
     fn truncated(&mut self, change: &Tracked) -> Version {
         let order = if self.is_wide() { self.source_order(change) } else { change.at.offset };
         let late = self.is_late(change);
-        let marks = Marks { committed_at: change.committed_at, key_change: KeyChange::No, late };
+        let marks = Marks { committed_at: change.committed_at, key_change: KeyChange::No, late, left_out: false };
         let mask = self.masks.id(&change.mask);
         Version::new(change.at, order, Op::Truncate, (0, mask), &marks)
     }

@@ -17,6 +17,9 @@ impl Engine {
             self.heartbeat_lost(ix);
             return;
         };
+        if versions[first].is_left_out() {
+            return;
+        }
         let seen_last = entry.more.as_ref().and_then(|more| more.seen_last);
         let at = self.shown_at(entry, content);
         let stepped_back = seen_last.is_some_and(|seen| at < seen);
@@ -59,8 +62,8 @@ impl Engine {
     fn shown_at(&self, entry: &Entry, content: &Content) -> Arrival {
         let since = entry.more.as_ref().and_then(|more| more.seen_last).unwrap_or(Arrival(0));
         let probe = self.probe(content);
-        let fitting =
-            || entry.chain.versions().iter().filter(|version| probe.fits(version)).map(|version| version.arrival);
+        let shown = |version: &&Version| !version.is_left_out() && probe.fits(version);
+        let fitting = || entry.chain.versions().iter().filter(shown).map(|version| version.arrival);
         match fitting().find(|arrival| *arrival >= since) {
             Some(arrival) => arrival,
             None if self.may_be_coalesced(entry, content, since) => since,

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::canon::{Binding, Expected, Mask};
+use crate::canon::{Binding, Expected, Filter, Mask, Meets};
 use crate::decode::Understood;
 use crate::engine::Input;
-use crate::engine::event::{Image, Tracked};
+use crate::engine::event::{Carried, Image, Tracked};
 use crate::model::{Batch, Change, Columns, Key, Op, PartitionId, Position, Record, Row, TableId, Typing};
 use crate::tap::Partitions;
 
@@ -193,6 +193,21 @@ impl Decoded {
     }
 }
 
+/// Whether the applier is meant to carry a change. A delete that does not tell what it removes has to be carried: nothing
+/// tells the applier more.
+pub(super) fn carried(filter: &Filter, change: &Change<'_>) -> Carried {
+    let was = || change.before.as_ref().map_or(Meets::Unknown, |before| filter.met_by(before, None));
+    let Some(after) = &change.after else {
+        return if was() == Meets::No { Carried::Outside } else { Carried::Within };
+    };
+    match filter.met_by(after, change.before.as_ref()) {
+        Meets::Yes => Carried::Within,
+        Meets::No if change.op == Op::Insert || was() == Meets::No => Carried::Outside,
+        Meets::No => Carried::Leaves,
+        Meets::Unknown => Carried::Untold,
+    }
+}
+
 pub(super) fn key_of(table: &Table, change: &Change<'_>) -> Result<Key, String> {
     if change.op == Op::Truncate {
         return Ok(Key::new(table.id, &[]));
@@ -221,6 +236,8 @@ impl Bindings {
     }
 
     fn tracked(&mut self, table: &Arc<Table>, place: &Place<'_>, key: Key, change: Change<'_>) -> (Tracked, Image) {
+        let filter = table.filter.as_deref().filter(|_| change.op != Op::Truncate);
+        let carried = filter.map_or(Carried::Always, |filter| carried(filter, &change));
         let after = change.after.as_ref().map(|row| self.expected(table, (row, Side::After), None));
         let beside = change.after.as_ref().zip(after.as_ref());
         let before = change.before.as_ref().map(|row| self.expected(table, (row, Side::Before), beside));
@@ -229,7 +246,10 @@ impl Bindings {
             (None, Some(before)) => (0, before.mask.clone()),
             (None, None) => (0, Mask::default()),
         };
-        let before = before.filter(|before| before.mask == mask).map(|before| before.fingerprint);
+        let was_carried =
+            |filter: &Filter| change.before.as_ref().is_some_and(|row| filter.met_by(row, None) == Meets::Yes);
+        let before = before.filter(|before| before.mask == mask && filter.is_none_or(was_carried));
+        let before = before.map(|before| before.fingerprint);
         let image = Image { row: change.after.map(|row| Arc::new(row.into_owned())), source: change.source };
         let tracked = Tracked {
             key,
@@ -243,6 +263,7 @@ impl Bindings {
             committed_at: change.committed_at,
             appended_at: place.appended,
             key_change: change.key_change,
+            carried,
             role: table.role,
             plan: table.epoch,
         };

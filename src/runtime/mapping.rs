@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use crate::canon::{Rules, Tolerance};
 use crate::config::{self, Evidence, Format, SentNulls, TableRule};
 use crate::engine::event::Role;
-use crate::model::{Coercion, Columns, TableId, TableMeta, Tick};
+use crate::model::{Coercion, Columns, Condition, TableId, TableMeta, Tick};
 use crate::target::{Target, TargetError};
 
 use super::clock::Clock;
@@ -81,6 +81,12 @@ impl PlanRules {
         }
     }
 
+    /// The rows of a table that the applier carries; a heartbeat it does.
+    fn carried(&self, tap_name: &str) -> Option<&Condition> {
+        let rule = rule_for(&self.rules, tap_name).filter(|_| self.role(tap_name) == Role::Rows);
+        rule.and_then(|rule| rule.carried.as_ref())
+    }
+
     fn target_of(&self, tap_name: &str) -> Option<&str> {
         rule_for(&self.rules, tap_name).and_then(|rule| rule.target.as_deref())
     }
@@ -104,7 +110,7 @@ impl PlanRules {
         let rules = self.canon(tap_name, found);
         let made = Table::plan((id, tap_name, role), meta, &rules, record_key, self.placeholder.as_deref());
         Ok(match made {
-            Ok(table) => Mapped::Judged(Arc::new(table)),
+            Ok(table) => Mapped::Judged(Arc::new(table.carrying(self.carried(tap_name)))),
             Err(error) => Mapped::NotJudged(error.to_string().into()),
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::canon::Mask;
 use crate::engine::Input;
-use crate::engine::event::{Seen, Tracked};
+use crate::engine::event::{Carried, Seen, Tracked};
 use crate::model::change::KeyChange;
 use crate::model::finding::{Finding, Kind, Observed, Subject};
 use crate::model::position::PartitionName;
@@ -108,6 +108,7 @@ fn input(table: &Table, document: &Document, finding: Finding) -> Option<Input> 
         None => (0, Mask::default()),
     };
     let tracked = Tracked {
+        carried: Carried::Always,
         key: key.clone(),
         at: expected.at,
         order: 0,

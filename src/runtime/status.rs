@@ -242,6 +242,7 @@ fn gauges(pipeline: &str, picture: &Picture, tally: &Tally) {
 
 fn checks(pipeline: &str, counters: &Counters) {
     event::ChangesSuperseded { pipeline, total: counters.superseded }.emit();
+    event::ChangesLeftOut { pipeline, total: counters.left_out }.emit();
     event::ImagesRecalled { pipeline, found: counters.recalled, gone: counters.not_recalled }.emit();
     let judged = counters.right + counters.wrong + counters.failed_reads;
     let results = [
@@ -273,6 +274,7 @@ fn pipeline_status(pipeline: &Pipeline, picture: &Picture, tally: &Tally) -> Pip
         rejects: tally.counters.rejects,
         matched: tally.counters.matched,
         superseded: tally.counters.superseded,
+        left_out: tally.counters.left_out,
         transient: tally.counters.transient,
         unverifiable: tally.counters.unverifiable,
         images_recalled: tally.counters.recalled,

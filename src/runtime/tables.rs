@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::canon::{Binding, Plan, Rules};
+use crate::canon::{Binding, Filter, Plan, Rules};
 use crate::engine::event::{PlanEpoch, Role};
-use crate::model::{Coercion, Columns, TableId, TableMeta};
+use crate::model::{Coercion, Columns, Condition, TableId, TableMeta};
 
 /// Plans of one table that are remembered, so that what was told under an earlier one can be told anew. Batches wait for
 /// seconds, columns change in minutes.
@@ -28,6 +28,8 @@ pub(super) struct Table {
     pub(super) key_columns: Vec<usize>,
     /// Which of the table's plans this is.
     pub(super) epoch: PlanEpoch,
+    /// The rows that the applier is meant to carry; `None`: all.
+    pub(super) filter: Option<Arc<Filter>>,
 }
 
 /// How a tap table is looked for on the target.
@@ -305,7 +307,13 @@ impl Table {
         }
         let (columns, key_columns) = (plan.columns_to_read(), plan.key_places());
         let (tap_name, plan, epoch) = (Arc::clone(tap_name), Arc::new(plan), PlanEpoch::default());
-        Ok(Table { id, tap_name, role, plan, columns, key_columns, epoch })
+        Ok(Table { id, tap_name, role, plan, columns, key_columns, epoch, filter: None })
+    }
+
+    /// The same table, of which the applier carries the rows that meet a condition.
+    pub(super) fn carrying(self, condition: Option<&Condition>) -> Table {
+        let filter = condition.map(|condition| Arc::new(Filter::new(condition.clone(), &self.plan)));
+        Table { filter, ..self }
     }
 
     /// The target table's name, for people.

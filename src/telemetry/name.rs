@@ -33,6 +33,8 @@ names! {
     counter EVENT_DECODE_ERRORS = "afterimage_event_decode_errors_total", Count, "Records that decode to no change.";
     counter EVENTS_SUPERSEDED = "afterimage_events_superseded_total", Count,
         "Changes never seen themselves, whose newer version matched.";
+    counter EVENTS_LEFT_OUT = "afterimage_events_left_out_total", Count,
+        "Changes of rows that the applier is not meant to carry.";
     gauge KEYS_PENDING = "afterimage_keys_pending", Count, "Keys with versions that have no verdict yet.";
     gauge PENDING_OLDEST_AGE = "afterimage_pending_oldest_age_seconds", Seconds,
         "Age of the oldest change without a verdict.";

@@ -102,6 +102,8 @@ pub struct PipelineStatus {
     pub matched: u64,
     /// Changes that were never seen themselves, whose newer version matched.
     pub superseded: u64,
+    /// Changes of rows that the applier is not meant to carry (`where`).
+    pub left_out: u64,
     /// Losses that healed before proof was possible.
     pub transient: u64,
     /// Changes that ended without a verdict.

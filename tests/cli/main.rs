@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 mod audit;
 mod broken;
+mod carried;
 mod coerced;
 mod decode;
 mod demo;

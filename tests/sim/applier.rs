@@ -337,7 +337,7 @@ impl Applier {
         let fresh = worker.next.max(worker.done)..end.max(worker.done);
         for index in &worker.queue[fresh] {
             let change = &source.changes[*index];
-            source.keys_of(*index).into_iter().for_each(|key| self.truth.done(*index, key));
+            source.keys_of(*index).into_iter().for_each(|key| self.truth.done(source, *index, key));
             worker.lags.push((now, now.saturating_sub(change.append)));
         }
         let again = end < worker.done;
@@ -409,7 +409,11 @@ impl Applier {
         let mut wrong = Vec::new();
         let mut groups: BTreeMap<(u64, u8), Vec<(KeyId, Put)>> = BTreeMap::new();
         for key in order {
-            let changes = &of[&key];
+            let changes: Vec<usize> = of[&key].iter().copied().filter(|index| source.carries(*index)).collect();
+            let changes = &changes[..];
+            if changes.is_empty() {
+                continue;
+            }
             let special = key >= source.keys;
             let right = net(source, changes);
             let (put, label) = match self.wronged(plan, source, changes) {
@@ -478,8 +482,9 @@ impl Applier {
 fn net(source: &Source, changes: &[usize]) -> Put {
     let last = &source.changes[changes[changes.len() - 1]];
     let sent = changes.iter().fold(0, |bits, index| bits | source.changes[*index].sent);
+    let left = source.left_by(changes[changes.len() - 1]);
     let updates = changes.iter().all(|index| source.changes[*index].op == Op::Update);
-    match last.row {
+    match left {
         _ if last.is_truncate() => Put::Table,
         Some(row) if updates && sent != ALL => Put::Columns(row, sent),
         row => Put::Row(row),

@@ -428,7 +428,7 @@ impl Check {
         let fits_later = source.by_key[key as usize]
             .iter()
             .filter(|later| **later >= index && source.changes[**later].append <= read.ended)
-            .any(|later| source.changes[*later].row == read.row);
+            .any(|later| source.left_by(*later) == read.row);
         if fits_later {
             self.violated(format!(
                 "{now}: the row read is the version expected, or a later one: {}",
@@ -439,9 +439,7 @@ impl Check {
         // Of a row that no known version fits it may be all there is to say that it is none of the newer ones.
         let ever = *versions_behind == 0 || was_ever(source, key, read.row.as_ref());
         let once = self.reads[key as usize].iter().take_while(|earlier| earlier.ended < read.ended).any(|earlier| {
-            source.by_key[key as usize]
-                .iter()
-                .any(|known| *known >= index && source.changes[*known].fits(earlier.row.as_ref()))
+            source.by_key[key as usize].iter().any(|known| *known >= index && source.fits(*known, earlier.row.as_ref()))
         });
         let right = match (finding.kind, read.row) {
             (Kind::MissingRow, None) => !gone,
@@ -468,7 +466,8 @@ impl Check {
         for index in &log[place(from)..place(to).max(place(from))] {
             let change = &source.changes[*index];
             let listed = self.is_listed(change);
-            if change.heartbeat || change.is_truncate() || change.unreadable || listed {
+            let undemanded = source.is_left_out(*index);
+            if change.heartbeat || change.is_truncate() || change.unreadable || listed || undemanded {
                 continue;
             }
             if !truth.is_done(*index) && !self.misled {
@@ -478,6 +477,7 @@ impl Check {
                 loss.change == Some(*index)
                     && loss.found.is_none()
                     && !loss.label.is_anothers()
+                    && !loss.undemanded
                     && loss.start + SECOND + self.behind < now
                     && !loss.masked(source, now)
             };

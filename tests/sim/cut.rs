@@ -34,11 +34,13 @@ pub(crate) enum Part {
     Evidence,
     Replans,
     Rewinds,
+    Leaving,
 }
 
 impl Part {
-    const ALL: [Part; 23] = [
+    const ALL: [Part; 24] = [
         Part::Rewinds,
+        Part::Leaving,
         Part::Replans,
         Part::Evidence,
         Part::Damages,
@@ -88,6 +90,7 @@ impl Part {
             Part::Evidence => "evidence",
             Part::Replans => "replans",
             Part::Rewinds => "rewinds",
+            Part::Leaving => "leaving",
         }
     }
 
@@ -115,7 +118,40 @@ impl Part {
             Part::Evidence => plan.with_its_own_evidence(),
             Part::Replans => plan.replans = 0,
             Part::Rewinds => plan.rewind = None,
+            Part::Leaving => plan.leaving = None,
             Part::Caps => (plan.options.versions_per_key, plan.options.memory) = (512, 1 << 30),
+        }
+    }
+}
+
+/// What a scenario has whether or not it was drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forced {
+    /// The source is rewound.
+    Rewound,
+    /// The applier carries some rows alone.
+    Leaving,
+}
+
+impl Forced {
+    const ALL: [Forced; 2] = [Forced::Rewound, Forced::Leaving];
+
+    fn word(self) -> &'static str {
+        match self {
+            Forced::Rewound => "rewound=yes",
+            Forced::Leaving => "leaving=yes",
+        }
+    }
+
+    fn upon(self, plan: Plan) -> Plan {
+        let seed = plan.seed;
+        match self {
+            Forced::Rewound if plan.rewind.is_none() => plan.rewound(&mut Rng::new(seed ^ 0x52_45_57_44), 1.0),
+            Forced::Leaving if plan.leaving.is_none() => {
+                let whole = Plan { partial: 0.0, rewind: None, ..plan };
+                whole.carrying(&mut Rng::new(seed ^ 0x43_41_52_52), 1.0)
+            }
+            Forced::Rewound | Forced::Leaving => plan,
         }
     }
 }
@@ -126,8 +162,7 @@ pub(crate) struct Cut {
     pub(crate) keys: Option<u32>,
     pub(crate) changes: Option<usize>,
     pub(crate) without: Vec<Part>,
-    /// The source is rewound, whether or not it was drawn.
-    pub(crate) rewinds: bool,
+    pub(crate) forced: Vec<Forced>,
 }
 
 impl Cut {
@@ -144,8 +179,7 @@ impl Cut {
                 self.without
                     .extend(parts.split(',').filter_map(|part| Part::ALL.into_iter().find(|of| of.word() == part)));
             }
-            ("rewound", "yes") => self.rewinds = true,
-            (_, _) => return None,
+            (_, _) => self.forced.push(Forced::ALL.into_iter().find(|forced| forced.word() == word)?),
         }
         Some(())
     }
@@ -158,8 +192,8 @@ impl Cut {
         if let Some(changes) = self.changes {
             words += &format!(" changes={changes}");
         }
-        if self.rewinds {
-            words += " rewound=yes";
+        for forced in &self.forced {
+            words += &format!(" {}", forced.word());
         }
         if !self.without.is_empty() {
             let parts: Vec<&str> = self.without.iter().map(|part| part.word()).collect();
@@ -170,8 +204,8 @@ impl Cut {
 
     pub(crate) fn plan(&self, seed: u64) -> Plan {
         let mut plan = Plan::of(seed);
-        if self.rewinds && plan.rewind.is_none() {
-            plan = plan.rewound(&mut Rng::new(seed ^ 0x52_45_57_44), 1.0);
+        for forced in &self.forced {
+            plan = forced.upon(plan);
         }
         plan.keys = self.keys.unwrap_or(plan.keys);
         plan.changes = self.changes.unwrap_or(plan.changes);

@@ -39,6 +39,7 @@ pub(crate) fn choose(
             && !check.is_open(key)
             && applier.truth.standing(key).is_none()
             && !change.is_truncate()
+            && !source.is_left_out(last)
             && source.by_key[key as usize].iter().all(is_on_tap);
         let row = applier.truth.row(source, key);
         let damaged = another(source, key, row, rng);
@@ -154,6 +155,8 @@ impl Check {
             || worker.restarts.iter().any(|at| at + plan.reach >= loss.start && *at <= until)
             || plan.truncates > 0.0
             || plan.options.memory < 1 << 20
+            // Few rows are judged where most changes are left out, so the group gate waits for more.
+            || plan.leaving.is_some()
             || plan.mode == Mode::Inferred && self.is_unsound()
             || plan.mode == Mode::Inferred
                 && !has_witnesses(plan, source, change, (loss.start, until), &self.interruptions)

@@ -6,13 +6,16 @@
 //! `-- hunt --seconds N --seed S` runs the kept seeds once and fresh ones from S on, and ends at the first that fails.
 //! `-- times --seeds N --seed S` measures times to detect in worlds that nothing disturbs.
 //! `-- refused --seeds N --seed S` runs appliers of which a group of statements is refused for minutes.
-//! `-- rewound --seeds N --seed S` runs worlds whose source is rewound, each of them.
+//! `-- rewound --seeds N --seed S` runs worlds whose source is rewound, each of them; `-- leaving …` those whose applier carries
+//! some rows alone.
 //! `-- seed N` runs one seed and tells what happened, `-- seed N KEY` tells the story of a key; `keys=N`, `changes=N` and
-//! `without=PART,…` cut the scenario down; `rewound=yes` rewinds its source whether or not it was drawn.
+//! `without=PART,…` cut the scenario down; `rewound=yes` rewinds its source, and
+//! `leaving=yes` leaves rows out, whether or not it was drawn.
 #![allow(clippy::print_stdout, reason = "a simulator tells what it ran")]
 
 mod applier;
 mod calm;
+mod carried;
 mod check;
 mod cut;
 mod damage;
@@ -31,7 +34,7 @@ mod world;
 use std::time::{Duration, Instant};
 
 use check::{Outcome, Property, Violation};
-use cut::Cut;
+use cut::{Cut, Forced};
 use plan::Plan;
 use record::Record;
 use settings::Settings;
@@ -72,7 +75,8 @@ fn main() {
             hunt(option(rest, "--seed").unwrap_or(1), seconds)
         }
         ["refused", rest @ ..] => refused(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(4)),
-        ["rewound", rest @ ..] => rewound(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(200)),
+        ["rewound", rest @ ..] => forced(Forced::Rewound, rest),
+        ["leaving", rest @ ..] => forced(Forced::Leaving, rest),
         ["ahead", rest @ ..] => ahead(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(2)),
         ["times", rest @ ..] => {
             times(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(4), rest.last().copied())
@@ -245,12 +249,14 @@ fn refused(first: u64, seeds: u64) -> bool {
     record.count(Property::NoFalseFinding) == 0
 }
 
-/// Worlds whose source is rewound, each of them.
-fn rewound(first: u64, seeds: u64) -> bool {
+/// Worlds of one kind, whether or not it was drawn.
+fn forced(forced: Forced, words: &[&str]) -> bool {
+    let first = option(words, "--seed").unwrap_or(1);
+    let seeds = option(words, "--seeds").unwrap_or(200);
     let mut record = Record::of(first);
     let mut failures = 0;
     for seed in first..first + seeds {
-        let cut = Cut { rewinds: true, ..Cut::default() };
+        let cut = Cut { forced: vec![forced], ..Cut::default() };
         let outcome = world::run(&cut.plan(seed));
         record.add(&cut.plan(seed), &outcome);
         if outcome.violations.iter().all(is_late) {

@@ -67,6 +67,8 @@ pub(crate) struct Loss {
     pub(crate) end: u64,
     /// It ended because a window was applied again.
     pub(crate) reapplied: bool,
+    /// It began with a change that demands nothing, whatever it did.
+    pub(crate) undemanded: bool,
     /// When a finding said so.
     pub(crate) found: Option<u64>,
 }
@@ -78,21 +80,20 @@ impl Loss {
 
     /// A version on its way, or one that says too little, equals the lost row: nothing can tell them apart.
     pub(crate) fn masked(&self, source: &Source, until: u64) -> bool {
-        source.by_key[self.key as usize]
-            .iter()
-            .map(|index| (*index, &source.changes[*index]))
-            .skip_while(|(index, _)| Some(*index) < self.change)
-            .any(|(_, change)| {
-                change.append <= until && self.contents.iter().any(|content| change.fits(content.as_ref()))
-            })
+        source.by_key[self.key as usize].iter().skip_while(|index| Some(**index) < self.change).any(|index| {
+            let fits = |content: &Option<Cells>| source.fits(*index, content.as_ref());
+            source.changes[*index].append <= until && self.contents.iter().any(fits)
+        })
     }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     pub(crate) losses: Vec<Loss>,
-    /// The newest completed change of each key.
+    /// The newest completed change of each key, of those that the applier carries.
     pub(crate) expected: Vec<Option<usize>>,
+    /// Behind it another was left out: no row is right too.
+    left_out: Vec<bool>,
     /// What is written now was written before.
     pub(crate) again: bool,
     /// Keys that a batch got wrong and right again before it was complete.
@@ -115,6 +116,7 @@ impl Truth {
         let keys = source.by_key.len();
         Truth {
             expected: vec![None; keys],
+            left_out: vec![false; keys],
             done: vec![false; source.changes.len()],
             open: vec![None; keys],
             label: vec![None; keys],
@@ -127,9 +129,19 @@ impl Truth {
         self.done[index]
     }
 
-    pub(crate) fn done(&mut self, index: usize, key: KeyId) {
+    pub(crate) fn done(&mut self, source: &Source, index: usize, key: KeyId) {
         self.done[index] = true;
-        self.expected[key as usize] = Some(index);
+        let left_out = source.is_left_out(index);
+        self.left_out[key as usize] = left_out;
+        if !left_out {
+            self.expected[key as usize] = Some(index);
+        }
+    }
+
+    /// Whether a row is what has to stand there by what is completed.
+    fn is_right(&self, source: &Source, key: KeyId, row: Option<Cells>) -> bool {
+        let nothing = self.left_out[key as usize] && row.is_none();
+        nothing || self.row(source, key) == row
     }
 
     pub(crate) fn was_done(&mut self, index: usize) {
@@ -184,7 +196,7 @@ impl Truth {
         self.again = false;
         self.written(source, key, Put::Row(new), new, now);
         self.label[key as usize] = Some(label);
-        if self.row(source, key) != new {
+        if !self.is_right(source, key, new) {
             self.open(key, new, (usize::MAX, now));
         }
     }
@@ -200,7 +212,7 @@ impl Truth {
         if self.expected[at].is_none() {
             return;
         }
-        let right = self.row(source, key) == row;
+        let right = self.is_right(source, key, row);
         match self.open[at] {
             None if !right && key < source.keys => self.open(key, row, (worker, now)),
             Some(loss) if right => {
@@ -227,6 +239,7 @@ impl Truth {
             start,
             end: u64::MAX,
             reapplied: false,
+            undemanded: self.left_out[at],
             found: None,
         });
     }
@@ -250,7 +263,7 @@ impl Truth {
 /// Whether a row was ever what a change of the key (or the time before them) left.
 pub(crate) fn was_ever(source: &Source, key: KeyId, row: Option<&Cells>) -> bool {
     source.before[key as usize].as_ref() == row
-        || source.by_key[key as usize].iter().any(|index| source.changes[*index].fits(row))
+        || source.by_key[key as usize].iter().any(|index| source.fits(*index, row) || source.changes[*index].fits(row))
 }
 
 /// Whether every column stood in some version.

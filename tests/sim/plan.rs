@@ -54,6 +54,15 @@ impl Lag {
     }
 }
 
+/// The applier carries some rows of every table; what it does with a change that leaves a row outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// It drops the change, so that the row stays as it was.
+    Drops,
+    /// It takes the row away.
+    Removes,
+}
+
 /// Which keys change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Skew {
@@ -137,6 +146,8 @@ pub(crate) struct Plan {
     pub(crate) damages: u32,
     /// How often the columns of a table change on the target.
     pub(crate) replans: u32,
+    /// The applier carries some rows of every table.
+    pub(crate) leaving: Option<Leaving>,
     /// The source is rewound.
     pub(crate) rewind: Option<Rewind>,
     /// The target has a constraint that some rows break, whoever writes them.
@@ -186,7 +197,8 @@ impl Plan {
         let rng = &mut Rng::new(seed);
         let plan = Plan::plain(seed, rng).widened(rng).fitting().patrolled(&mut Rng::new(seed ^ 0x50_41_54_52));
         let plan = plan.evidenced(&mut Rng::new(seed ^ 0x45_56_49_44)).replanned(&mut Rng::new(seed ^ 0x50_4c_41_4e));
-        plan.rewound(&mut Rng::new(seed ^ 0x52_45_57_44), 0.05)
+        let plan = plan.rewound(&mut Rng::new(seed ^ 0x52_45_57_44), 0.05);
+        plan.carrying(&mut Rng::new(seed ^ 0x43_41_52_52), 0.1)
     }
 
     /// Without the rarer models.
@@ -228,6 +240,7 @@ impl Plan {
             replica: None,
             damages: 0,
             replans: 0,
+            leaving: None,
             rewind: None,
             rejected: false,
             zombies: false,
@@ -313,6 +326,15 @@ impl Plan {
         if self.lag == Lag::TenMinutes {
             self.changes = self.changes.min(1500);
             self.every = self.every.max(500);
+        }
+        self
+    }
+
+    /// Draws whether the applier carries all rows.
+    pub(crate) fn carrying(mut self, rng: &mut Rng, share: f64) -> Plan {
+        // Columns that a change does not carry would be of rows that the applier never had.
+        if rng.chance(share) && self.rewind.is_none() && self.partial == 0.0 {
+            self.leaving = Some(*rng.pick(&[Leaving::Drops, Leaving::Removes]));
         }
         self
     }
@@ -455,6 +477,8 @@ impl Plan {
             (self.options.patrol_reads_per_second > 0, "patrol"),
             (self.damages > 0, "damaged rows"),
             (self.replans > 0, "changed tables"),
+            (self.leaving == Some(Leaving::Drops), "rows left out"),
+            (self.leaving == Some(Leaving::Removes), "rows left out and removed"),
             (self.rewind.is_some_and(|rewind| !rewind.restored), "rewound source"),
             (self.rewind.is_some_and(|rewind| rewind.restored), "restored source and target"),
             (self.clock_steps > 0.0, "clock steps"),

@@ -10,7 +10,8 @@ use afterimage::model::change::KeyChange;
 use afterimage::model::waymark::{Form, Place, Server};
 use afterimage::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Typing, Waymark};
 
-use crate::plan::{Plan, SECOND, Skew};
+use crate::carried::is_within;
+use crate::plan::{Leaving, Plan, SECOND, Skew};
 use crate::rng::Rng;
 
 pub(crate) const COLUMNS: usize = 4;
@@ -93,7 +94,8 @@ pub(crate) struct Source {
     names: Arc<Columns>,
     masks: Vec<Mask>,
     order: Order,
-    before_images: bool,
+    pub(crate) before_images: bool,
+    pub(crate) leaving: Option<Leaving>,
     /// How often each table's columns changed: what was hashed before compares with nothing after.
     plans: [Plans; TABLES as usize + 1],
     /// The source was rewound.
@@ -147,6 +149,7 @@ impl Source {
             masks,
             order: plan.order,
             before_images: plan.before_images,
+            leaving: plan.leaving,
             plans: [Plans::default(); TABLES as usize + 1],
             fork: draft.fork,
         }
@@ -234,10 +237,14 @@ impl Source {
             op: change.op,
             fingerprint: change.row.map_or(0, sum),
             mask: self.masks[usize::from(change.sent)].clone(),
-            before: change.before.filter(|_| self.before_images).map(sum),
+            before: change
+                .before
+                .filter(|row| self.before_images && self.leaving.is_none_or(|_| is_within(row)))
+                .map(sum),
             committed_at: Some(SourceTime(change.clock)),
             appended_at: Some(change.append as i64),
             key_change: change.half,
+            carried: change.carried(self.leaving, self.before_images),
             role: if change.heartbeat { Role::Heartbeat } else { Role::Rows },
             plan: PlanEpoch(plan),
         }

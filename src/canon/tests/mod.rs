@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+mod conditions;
 mod moments;
 mod nothing;
 mod shapes;

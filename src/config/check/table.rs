@@ -7,7 +7,8 @@ use crate::config::raw::{RawTable, RawTarget};
 use crate::config::tree::Path;
 use crate::config::url::target_scheme;
 use crate::config::word::TargetType;
-use crate::config::{TableMatch, TableRule, Target, TargetKind};
+use crate::config::{TableMatch, TableRule, Target, TargetKind, condition};
+use crate::model::Condition;
 
 impl Checker<'_> {
     pub(super) fn target(&mut self, path: &Path, raw: &RawTarget) -> Option<Target> {
@@ -83,9 +84,6 @@ impl Checker<'_> {
 
     fn table(&mut self, path: &Path, raw: &RawTable) -> Option<TableRule> {
         self.table_target(&path.key("target"), &raw.target);
-        if !raw.row_filter.is_empty() {
-            self.later(&path.key("where"), "a condition on rows is");
-        }
         let mut targets = BTreeSet::new();
         for (tap, target) in &raw.columns {
             if target.is_empty() || !targets.insert(target.as_str()) {
@@ -105,8 +103,16 @@ impl Checker<'_> {
             columns: raw.columns.clone(),
             tolerance: raw.tolerance.clone(),
             coercions: raw.coercions.clone(),
+            carried: self.condition(&path.key("where"), &raw.row_filter),
             severity: raw.severity.iter().map(|(kind, severity)| (kind.0, severity.0)).collect(),
         })
+    }
+
+    fn condition(&mut self, path: &Path, text: &str) -> Option<Condition> {
+        if text.is_empty() {
+            return None;
+        }
+        condition::parse(text).map_err(|message| self.wrong(path, message)).ok()
     }
 
     fn table_match(&mut self, path: &Path, text: &str) -> Option<TableMatch> {

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::canon::{Mask, ObservedHashes};
-use crate::engine::event::{LookFailure, Looked, Lookup, Node, PlanEpoch, Recall, Role, Seen, Tracked};
+use crate::engine::event::{Carried, LookFailure, Looked, Lookup, Node, PlanEpoch, Recall, Role, Seen, Tracked};
 use crate::engine::limit::{Applier, Commits, Evidence, Margin, Options};
 use crate::engine::{Engine, Input, Output};
 use crate::model::change::KeyChange;
@@ -45,7 +45,7 @@ use crate::model::waymark::{Form, Place, Server};
 use crate::model::{Cell, Columns, Key, Op, PartitionId, Position, Row, SourceTime, TableId, Tick, Typing, Waymark};
 
 use super::said;
-use super::shelf::{Shared, hashes, hashes_by, number, parse, row, values};
+use super::shelf::{Shared, carried, hashes, hashes_by, number, parse, row, values};
 
 const ROWS: TableId = TableId(0);
 const BEATS: TableId = TableId(1);
@@ -72,6 +72,7 @@ pub(super) struct Bench {
     server: Server,
     late: u64,
     plan: u32,
+    carried: Carried,
     told: Vec<Tracked>,
     changes: u64,
     committed: Option<u64>,
@@ -115,6 +116,7 @@ impl Bench {
             server: Server::Unsaid,
             late: 0,
             plan: 0,
+            carried: Carried::Always,
             told: Vec::new(),
             changes: 1000,
             committed: None,
@@ -328,6 +330,11 @@ impl Bench {
 
     fn step_of_rows(&mut self, words: &[&str]) {
         match words {
+            [word @ ("within" | "leaves" | "outside" | "untold"), change @ ..] => {
+                self.carried = carried(word);
+                self.step(change);
+                self.carried = Carried::Always;
+            }
             ["put", key, values] => {
                 self.target_holds(key, Some(values), |row, hashes| Seen::Row { hashes, row, placeholder: false })
             }
@@ -447,6 +454,7 @@ impl Bench {
             committed_at: Some(SourceTime((self.now - (self.late * 1000).min(self.now)) as i64)),
             appended_at: Some(self.now as i64),
             key_change: KeyChange::No,
+            carried: if role == Role::Rows { self.carried } else { Carried::Always },
             role,
             plan: PlanEpoch(if role == Role::Rows { self.plan } else { 0 }),
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::canon::{Compared, Mask, ObservedHashes, Weighed, Weight};
-use crate::engine::event::{ColumnVerdict, Image, Images, Kinship, PlanEpoch, Recall, Verified};
+use crate::engine::event::{Carried, ColumnVerdict, Image, Images, Kinship, PlanEpoch, Recall, Verified};
 use crate::model::{Cell, Coercion, Columns, Key, PartitionId, Position, Row, TableId, Typing};
 
 pub(super) type Values = (i64, i64);
@@ -160,6 +160,16 @@ pub(super) fn values(row: &Row) -> Values {
 pub(super) fn row((a, b): Values) -> Arc<Row<'static>> {
     let columns = Arc::new(Columns::new(["a", "b"]));
     Arc::new(Row::new(columns, vec![Cell::Int(a), Cell::Int(b)], Typing::Declared))
+}
+
+/// Whether the applier is meant to carry a change, by the word of a script.
+pub(super) fn carried(word: &str) -> Carried {
+    match word {
+        "within" => Carried::Within,
+        "leaves" => Carried::Leaves,
+        "outside" => Carried::Outside,
+        _ => Carried::Untold,
+    }
 }
 
 pub(super) fn number(word: &str) -> u64 {

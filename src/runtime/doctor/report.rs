@@ -63,6 +63,8 @@ pub(super) struct TableReport {
     pub(super) key: Vec<String>,
     pub(super) compared: usize,
     pub(super) not_compared: Vec<String>,
+    /// How many of the changes seen are of rows that the applier is not meant to carry.
+    pub(super) left_out: Option<String>,
     /// What an upsert does that meets another unique index.
     pub(super) hazard: Option<String>,
     pub(super) permissions: Option<String>,
@@ -145,6 +147,7 @@ impl TableReport {
                 None => format!("{table} is not judged"),
             }],
         )?;
+        told(out, "", self.left_out.iter())?;
         told(out, "", self.not_compared.iter().map(|column| format!("not compared: {column}")))?;
         told(out, "", &self.hazard)?;
         told(out, "", &self.permissions)

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{Pipeline, Pooler};
+use crate::engine::event::Carried;
 use crate::model::position::PartitionName;
 use crate::model::{Key, Op};
 use crate::target::{Privileges, Reads, Role, RowSecurity, Target, TargetError};
 
+use super::super::decoding::carried;
 use super::super::look;
 use super::super::mapping::PlanRules;
 use super::super::settings;
@@ -44,7 +46,7 @@ pub(super) async fn examine(pipeline: &Pipeline, sample: &Sample, report: &mut R
     for (name, seen) in &sample.tables {
         let place = (tables.id(name), name, &*seen.topic);
         match rules.make(&examined.target, place, seen.key.as_deref(), BTreeMap::new()).await {
-            Ok(mapped) => examined.table(name, seen, &mapped, report).await,
+            Ok(mapped) => examined.table((name, seen), &mapped, sample, report).await,
             Err(error) => report.problems.push(chain(&error)),
         }
     }
@@ -79,7 +81,13 @@ impl Examined {
         told.replica = self.replica.is_some();
     }
 
-    async fn table(&mut self, name: &Arc<str>, seen: &SeenTable, mapped: &Mapped, report: &mut Report) {
+    async fn table(
+        &mut self,
+        (name, seen): (&Arc<str>, &SeenTable),
+        mapped: &Mapped,
+        sample: &Sample,
+        report: &mut Report,
+    ) {
         let table = match mapped {
             Mapped::Judged(table) => table,
             Mapped::NotJudged(why) => {
@@ -93,6 +101,7 @@ impl Examined {
             }
         };
         let mut told = table_report(name, seen, table);
+        told.left_out = left_out(name, table, sample);
         match self.target.privileges(&look::ask(table, &[])).await {
             Ok(privileges) => {
                 told.permissions = Some(permissions(&privileges));
@@ -180,6 +189,24 @@ fn permissions(privileges: &Privileges) -> String {
     format!("{reads}, and by {writes} written, which is never done: a user without them is enough")
 }
 
+/// What the condition of a table's rule makes of the changes seen.
+fn left_out(name: &str, table: &Table, sample: &Sample) -> Option<String> {
+    let filter = table.filter.as_deref()?;
+    let changes = sample.partitions.values().flatten().map(|seen| &seen.change);
+    let carried: Vec<Carried> =
+        changes.filter(|change| *change.table == *name).map(|change| carried(filter, change)).collect();
+    let count = |of: &[Carried]| carried.iter().filter(|carried| of.contains(carried)).count();
+    let (out, untold) = (count(&[Carried::Leaves, Carried::Outside]), count(&[Carried::Untold]));
+    let untold = match untold {
+        0 => String::new(),
+        some => format!(
+            "; {some} do not tell, and will end without a verdict: columns of the condition were not sent, or cannot be held \
+             against what it asks"
+        ),
+    };
+    Some(format!("`where` leaves out {out} of the {} changes seen{untold}", carried.len()))
+}
+
 fn table_report(name: &str, seen: &SeenTable, table: &Table) -> TableReport {
     let left_out = table.plan.not_compared().iter();
     let mut not_compared: Vec<String> = left_out.map(|column| format!("{}: {}", column.column, column.why)).collect();
@@ -195,6 +222,7 @@ fn table_report(name: &str, seen: &SeenTable, table: &Table) -> TableReport {
         key: table.plan.key_names().map(str::to_owned).collect(),
         compared: table.plan.names().0.len(),
         not_compared,
+        left_out: None,
         hazard: table.plan.hazard(),
         permissions: None,
         not_judged: None,

@@ -19,8 +19,8 @@ pub use self::tap::{
 };
 pub use self::target::{ColumnsChanged, ColumnsNotCompared, TargetFailed, TargetRead};
 pub use self::verdict::{
-    ChangesSuperseded, CheckResult, Coalesced, Frozen, ImagesRecalled, KeysChecked, Replanned, SlowEqual, Transient,
-    Unverifiable,
+    ChangesLeftOut, ChangesSuperseded, CheckResult, Coalesced, Frozen, ImagesRecalled, KeysChecked, Replanned,
+    SlowEqual, Transient, Unverifiable,
 };
 use super::name;
 use crate::model::position::PartitionName;

@@ -22,6 +22,22 @@ impl ChangesSuperseded<'_> {
     }
 }
 
+/// Changes of rows that the applier is not meant to carry.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangesLeftOut<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// How many since the start.
+    pub total: u64,
+}
+
+impl ChangesLeftOut<'_> {
+    /// Sets the counter.
+    pub fn emit(self) {
+        counter!(name::EVENTS_LEFT_OUT, name::PIPELINE => self.pipeline.to_owned()).absolute(self.total);
+    }
+}
+
 /// How a read of a key ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CheckResult {
