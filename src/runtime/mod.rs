@@ -11,6 +11,7 @@ pub mod clock;
 pub mod entry;
 pub mod ordered;
 
+mod alerting;
 mod audit;
 mod columns;
 mod context;

@@ -109,7 +109,7 @@ impl Checker<'_> {
         })
     }
 
-    fn table_match(&mut self, path: &Path, text: &str) -> Option<TableMatch> {
+    pub(super) fn table_match(&mut self, path: &Path, text: &str) -> Option<TableMatch> {
         match pattern(text) {
             Ok(Some(pattern)) => Some(TableMatch::Pattern(pattern)),
             Ok(None) if text.is_empty() => {
