@@ -152,7 +152,23 @@ mod tests {
         let alert = trial::alert(Status::Firing, Wall(1_795_341_600_000));
         let fields: String = Field::WORDS.iter().map(|word| format!("{word}={{{word}}}\n")).collect();
         let template = Template::parse(&fields).expect("every field is one");
-        insta::assert_snapshot!(alert.clone().worded(Some(&template)).text, @"");
+        insta::assert_snapshot!(alert.clone().worded(Some(&template)).text, @r#"
+        status=firing
+        severity=info
+        kind=unapplied_delete
+        pipeline=sample
+        table=sample.customers
+        opened=1
+        closed=0
+        open=1
+        text=[info] unapplied_delete in sample, sample.customers: 1 new, 0 over, 1 open
+        since=2026-11-22T10:00:00.000Z
+        finding=00000000000000000000000000000000
+        key={"id":42}
+        cause=insert_delete_merge
+        position=sample/0:991
+        evidence=a sample sent by `afterimage alerts test`: nothing is wrong
+        "#);
         let bare = Alert { findings: vec![], kind: None, table: None, ..alert };
         let template = Template::parse("{kind} {table} {key} {finding}{{}}").expect("fields");
         assert_eq!(bare.worded(Some(&template)).text, "- - - -{}");

@@ -136,7 +136,8 @@ impl Pace {
     pub fn failed(&mut self, group: &GroupKey, (blame, asked): (Blame, Option<Duration>), now: Wall) {
         match blame {
             Blame::Channel => {
-                self.held = Some(after(now, asked.map_or(wait(self.failures), |asked| asked.min(LONGEST_ASKED))));
+                self.held =
+                    Some(after(now, asked.map_or(wait(self.failures), |asked| asked.clamp(FIRST_WAIT, LONGEST_ASKED))));
                 self.failures = self.failures.saturating_add(1);
             }
             Blame::Message => {
@@ -236,6 +237,8 @@ mod tests {
         assert_eq!(pace.next(&list, NOW, Mode::Last), Next::Wait(later(7)));
         pace.failed(&list[0].group, (Blame::Channel, Some(Duration::from_secs(1 << 40))), NOW);
         assert_eq!(pace.next(&list, NOW, Mode::Usual), Next::Wait(later(3_600)));
+        pace.failed(&list[0].group, (Blame::Channel, Some(Duration::ZERO)), NOW);
+        assert_eq!(pace.next(&list, NOW, Mode::Usual), Next::Wait(later(1)), "nobody is asked in a tight loop");
         pace.taken(&list[0].group, NOW);
         assert_eq!(pace.next(&list, NOW, Mode::Usual), Next::Tell(0));
     }

@@ -12,6 +12,7 @@ pub mod entry;
 pub mod ordered;
 
 mod alerting;
+mod alerts_test;
 mod audit;
 mod columns;
 mod context;

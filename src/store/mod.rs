@@ -391,6 +391,13 @@ fn place(url: &str) -> String {
     }
 }
 
+/// Names the shared suite expects beside those above.
+#[cfg(test)]
+use crate::report::{
+    alert::Status as AlertStatus,
+    group::{Filter as AlertFilter, GROUPS},
+};
+
 #[cfg(test)]
 #[macro_use]
 #[path = "../../tests/it/store_contract/suite.rs"]

@@ -290,15 +290,24 @@ fn rules_for_tables() {
 
 #[test]
 fn alerts() {
-    let config = "[[alerts]]\ntype = \"slack\"\nurl = \"https://h/x\"\n[[alerts]]\nurl = \"ftp://h\"\nfor = { severity = \"high\", kinds = [\"missing\"] }\n";
-    insta::assert_snapshot!(refused(config), @r"
-    error: 5 mistakes:
-      alerts[0].type (a.toml:2): `slack` alerts are not supported by this version: expected `webhook`
-      alerts[1].for.kinds[0] (a.toml:6): `missing` is not valid: did you mean `missing_row`? Expected one of `unapplied_delete`, `missing_row`, `lost_update`, `torn_row`, `diverged_row`, `resurrected_row`, `regressed_row`, `vanished_row`, `duplicate_row`, `stalled`, `undecodable`, `coverage_gap`, `mass_divergence`, `evidence_unsound`, `judging_suspended`
-      alerts[1].for.severity (a.toml:6): `high` is not valid: expected one of `info`, `warning`, `critical`
-      alerts[1].type (a.toml:4): missing: expected `webhook`
-      alerts[1].url (a.toml:5): no web address: expected http://… or https://…
-    ");
+    let config = "[[alerts]]\ntype = \"slack\"\nurl = \"hooks.slack.com/services/s3cret\"\nsecret = \"x\"\n\
+                  [[alerts]]\nurl = \"ftp://h\"\nfor = { severity = \"high\", kinds = [\"missing\"] }\n";
+    insta::assert_snapshot!(refused(config), @"");
+}
+
+#[test]
+fn alerts_of_every_type() {
+    let config = orders(
+        "[[alerts]]\ntype = \"pagerduty\"\nsecret = \"s3cret\"\ntemplate = \"{kind} in {tabel}\"\n\
+         [[alerts]]\ntype = \"kafka\"\nurl = \"https://h/s3cret\"\nbrokers = \"here\"\nproperties = { acks = 0 }\n\
+         [[alerts]]\ntype = \"webhook\"\nurl = \"https://h\"\ntopic = \"t\"\nrate = \"fast\"\n\
+         quiet_hours = { from = \"22:00\", to = \"7\", zone = \"Europe/Berlin\" }\n\
+         [[alerts]]\ntype = \"webhook\"\nname = \"webhook\"\nurl = \"https://h\"\n\
+         for = { tables = [\"/(/\"], pipelines = [\"order\"] }\nquiet_hours = { from = \"22:00\", to = \"22:00\" }",
+    );
+    let said = refused(&config);
+    assert!(!said.contains("s3cret"), "{said}");
+    insta::assert_snapshot!(said, @"");
 }
 
 #[test]

@@ -89,7 +89,27 @@ mod tests {
         assert_eq!((request.method, request.path), ("POST", "/api/v2/alerts"));
         let json = ("content-type", "application/json".to_owned());
         assert_eq!(request.headers, [json, ("authorization", "Bearer t0ken".to_owned())]);
-        insta::assert_snapshot!(serde_json::to_string_pretty(&body(&alert, NOW)).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&body(&alert, NOW)).unwrap(), @r#"
+        [
+          {
+            "annotations": {
+              "command": "afterimage findings show 00000000",
+              "counts": "1 new, 0 over, 1 open",
+              "description": "00000000 key {\"id\":42} at sample/0:991 (insert_delete_merge): a sample sent by `afterimage alerts test`: nothing is wrong",
+              "summary": "[info] unapplied_delete in sample, sample.customers: 1 new, 0 over, 1 open"
+            },
+            "endsAt": "2026-11-22T11:00:00.000Z",
+            "labels": {
+              "alertname": "afterimage_unapplied_delete",
+              "kind": "unapplied_delete",
+              "pipeline": "sample",
+              "severity": "info",
+              "table": "sample.customers"
+            },
+            "startsAt": "2026-11-22T10:00:00.000Z"
+          }
+        ]
+        "#);
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Producer {
         for (name, value) in properties {
             settings.set(name, value.expose_secret());
         }
-        let client = settings.create().map_err(|source| DeliveryError::UnusableProperties { source })?;
+        let client = settings.create().map_err(|error| unusable(&error))?;
         Ok(Producer { client, topic: topic.to_owned() })
     }
 
@@ -66,6 +66,16 @@ impl Producer {
             Err((source, _)) => Err(DeliveryError::NotProduced { advice: advice(&source), source }),
         }
     }
+}
+
+/// The client's own words about a property repeat its value, which may be a password.
+fn unusable(error: &KafkaError) -> DeliveryError {
+    let what = if let KafkaError::ClientConfig(_, _, name, _) = error {
+        format!("`{name}` is no property of librdkafka, or does not take this value")
+    } else {
+        "no client can be made of them".to_owned()
+    };
+    DeliveryError::UnusableProperties { what }
 }
 
 fn advice(error: &KafkaError) -> &'static str {

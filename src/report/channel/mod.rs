@@ -71,11 +71,10 @@ pub enum DeliveryError {
         source: reqwest::Error,
     },
     /// A broker's property is wrong.
-    #[error("the channel's Kafka properties cannot be used")]
+    #[error("the channel's Kafka properties cannot be used: {what}")]
     UnusableProperties {
-        /// The client's error.
-        #[source]
-        source: rdkafka::error::KafkaError,
+        /// What is wrong with which, without its value.
+        what: String,
     },
     /// The alert is no JSON.
     #[error("the alert cannot be written as JSON")]

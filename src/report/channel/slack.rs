@@ -75,7 +75,65 @@ mod tests {
         let request = request(&alert).unwrap();
         assert_eq!((request.method, request.path), ("POST", ""));
         assert_eq!(request.headers, [("content-type", "application/json".to_owned())]);
-        insta::assert_snapshot!(serde_json::to_string_pretty(&body(&alert)).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&body(&alert)).unwrap(), @r#"
+        {
+          "blocks": [
+            {
+              "text": {
+                "text": ":rotating_light: [info] unapplied_delete in sample, sample.customers: 1 new, 0 over, 1 open",
+                "type": "mrkdwn"
+              },
+              "type": "section"
+            },
+            {
+              "fields": [
+                {
+                  "text": "*Pipeline*\nsample",
+                  "type": "mrkdwn"
+                },
+                {
+                  "text": "*Table*\nsample.customers",
+                  "type": "mrkdwn"
+                },
+                {
+                  "text": "*Kind*\nunapplied_delete",
+                  "type": "mrkdwn"
+                },
+                {
+                  "text": "*Severity*\ninfo",
+                  "type": "mrkdwn"
+                },
+                {
+                  "text": "*Open now*\n1",
+                  "type": "mrkdwn"
+                },
+                {
+                  "text": "*Since*\n2026-11-22T10:00:00.000Z",
+                  "type": "mrkdwn"
+                }
+              ],
+              "type": "section"
+            },
+            {
+              "text": {
+                "text": "• 00000000 key {\"id\":42} at sample/0:991 (insert_delete_merge): a sample sent by `afterimage alerts test`: nothing is wrong",
+                "type": "mrkdwn"
+              },
+              "type": "section"
+            },
+            {
+              "elements": [
+                {
+                  "text": "`afterimage findings show 00000000`",
+                  "type": "mrkdwn"
+                }
+              ],
+              "type": "context"
+            }
+          ],
+          "text": "[info] unapplied_delete in sample, sample.customers: 1 new, 0 over, 1 open"
+        }
+        "#);
         let over = body(&trial::alert(Status::Resolved, Wall(0)).worded(None));
         assert!(over["blocks"][0]["text"]["text"].as_str().unwrap().starts_with(":white_check_mark: [info]"), "{over}");
     }
