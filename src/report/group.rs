@@ -263,13 +263,11 @@ pub(super) fn after(at: Wall, by: Duration) -> Wall {
 }
 
 #[cfg(test)]
-pub(crate) const EVERYTHING: Filter =
-    Filter { severity: Severity::Info, kinds: vec![], tables: vec![], pipelines: vec![] };
-
-#[cfg(test)]
 mod tests {
     use super::super::sample;
     use super::*;
+
+    const EVERYTHING: Filter = Filter { severity: Severity::Info, kinds: vec![], tables: vec![], pipelines: vec![] };
 
     fn lost(number: u32, table: &str) -> Document {
         let id = format!("{number:032x}");
@@ -312,7 +310,7 @@ mod tests {
         let more = news(&[(&other, Turn::Opened), (&one, Turn::Closed)]);
         kept.add(&Delta { opened: 1, closed: 1, worst: more.worst, samples: more.samples, since: None });
         kept.tell(&message, Status::Firing, Wall(5));
-        assert_eq!((kept.opened, kept.closed, kept.samples.clone()), (1, 1, vec![other.id.clone()]));
+        assert_eq!((kept.opened, kept.closed, kept.samples.clone()), (1, 1, vec![other.id]));
         assert!(kept.firing && kept.since.is_some());
         let rest = kept.clone();
         kept.tell(&rest, Status::Resolved, Wall(6));

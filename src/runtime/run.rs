@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Pipeline};
+use crate::config::Pipeline;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -123,7 +123,7 @@ mod tests {
     use tokio::sync::{mpsc, oneshot};
 
     use crate::config::load::{Flags, Need};
-    use crate::config::{Layers, Surroundings, load};
+    use crate::config::{Config, Layers, Surroundings, load};
     use crate::model::PartitionId;
     use crate::web::view::{Check, CheckState};
 

@@ -143,8 +143,8 @@ fn what_was_on_its_way_when_the_process_was_killed_is_told_by_the_next() {
 
 #[test]
 fn a_receiver_that_is_busy_is_asked_again_when_it_says() {
-    let busy = Answer::With("HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\n", "slow down");
-    let receiver = Receiver::new(&[busy, busy, OK]);
+    const BUSY: Answer = Answer::With("HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\n", "slow down");
+    let receiver = Receiver::new(&[BUSY, BUSY, OK]);
     let url = receiver.url("/v2/enqueue");
     let shop = losing(&format!(
         "[[alerts]]\ntype = \"pagerduty\"\nurl = \"{url}\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n"
@@ -174,7 +174,12 @@ fn a_sample_goes_through_every_channel() {
     let folder = folder(&config);
     let ended = afterimage(folder.path(), &["alerts", "test", "-c", "a.toml", "-o", "table"], &[]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
-    insta::assert_snapshot!(ended.out, @"");
+    insta::assert_snapshot!(ended.out, @r#"
+    slack         slack         took it  200 ok
+    alertmanager  alertmanager  took it  200 ok; resolved: 200 ok
+    pagerduty     pagerduty     took it  200 ok; resolved: 200 ok
+    webhook       webhook       took it  200 ok
+    "#);
     let places: Vec<String> = (0..6).map(|_| good.next().line).collect();
     let expected = ["/services/T0/B0/xyz", "/api/v2/alerts", "/api/v2/alerts", "/v2/enqueue", "/v2/enqueue", "/hook"];
     assert_eq!(places, expected.map(|place| format!("POST {place} HTTP/1.1")));
