@@ -54,6 +54,9 @@ pub enum Command {
     /// Look at findings
     #[command(subcommand)]
     Findings(Findings),
+    /// Try the channels of alerts
+    #[command(subcommand)]
+    Alerts(Alerts),
     /// Look at the configuration
     #[command(subcommand)]
     Config(Config),
@@ -296,6 +299,20 @@ pub struct FindingsList {
     /// How to print [default: table on a terminal, else ndjson]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,
+}
+
+/// `alerts`.
+#[derive(Debug, Subcommand)]
+pub enum Alerts {
+    /// Send a sample through every configured channel and tell what each answered; exits with 2 unless all took it
+    Test {
+        /// Configuration file (TOML)
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// How to print [default: table on a terminal, else json]
+        #[arg(short, long, value_enum, value_name = "FORMAT")]
+        output: Option<ShortFormat>,
+    },
 }
 
 /// `config`.

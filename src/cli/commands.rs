@@ -17,8 +17,8 @@ use crate::config::{Chosen, Config, Evidence, Layers, Loaded, Pipeline, Surround
 use crate::demo::{DemoArgs, View, demo};
 use crate::model::finding::Severity;
 use crate::runtime::entry::{
-    self, AuditArgs, DecodeArgs, DoctorArgs, ExplainArgs, Failure, Filter, FindingsArgs, FindingsQuery, Outcome,
-    OutputFormat, ProgressStyle, RangeFormat, RunArgs,
+    self, AlertsArgs, AuditArgs, DecodeArgs, DoctorArgs, ExplainArgs, Failure, Filter, FindingsArgs, FindingsQuery,
+    Outcome, OutputFormat, ProgressStyle, RangeFormat, RunArgs,
 };
 use crate::telemetry::{self, Level, Metrics};
 
@@ -79,6 +79,7 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Decode(args) => decode(args),
         Command::Explain(args) => explain(*args),
         Command::Findings(args) => findings(args),
+        Command::Alerts(args) => alerts(args),
         Command::Config(args) => config(args),
         Command::Doctor(args) => doctor(args),
         Command::Completions { shell } => print(|out| {
@@ -377,6 +378,17 @@ fn range_format(format: OutputFormat) -> Result<RangeFormat, String> {
             Err("ranges are no findings: expected table, json or ndjson beside --unverified".to_owned())
         }
     }
+}
+
+fn alerts(args: args::Alerts) -> Result<u8, CliError> {
+    let args::Alerts::Test { config, output } = args;
+    let mut problems = Problems::default();
+    let source = args::Source { config, ..args::Source::default() };
+    let loaded = loaded(&source, Need::Store, &mut problems);
+    let config = settle(loaded, problems)?.config;
+    let format = output.map_or(on_terminal(OutputFormat::Table, OutputFormat::Json), args::ShortFormat::widen);
+    let args = AlertsArgs { config, format };
+    finish(&CancellationToken::new(), |mut out| async move { entry::alerts_test(args, &mut out).await })
 }
 
 fn config(args: args::Config) -> Result<u8, CliError> {

@@ -6,6 +6,7 @@
 //!
 //! Nothing here opens a connection: what only the tap or the target can tell is found out by `doctor`, and by `run`.
 
+pub mod alert;
 pub mod check;
 mod condition;
 pub mod evidence;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use self::alert::{Alert, Destination};
 pub use self::evidence::Evidence;
 pub use self::expand::Surroundings;
 pub use self::load::{Layers, Loaded, load};
@@ -341,6 +343,17 @@ pub enum TableMatch {
     Pattern(regex::Regex),
 }
 
+impl TableMatch {
+    /// Whether it is for this table.
+    #[must_use]
+    pub fn is(&self, table: &str) -> bool {
+        match self {
+            TableMatch::Name(name) => name == table,
+            TableMatch::Pattern(pattern) => pattern.is_match(table),
+        }
+    }
+}
+
 /// How far two values may differ and still be called equal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tolerance {
@@ -348,21 +361,6 @@ pub enum Tolerance {
     Number(f64),
     /// Times: the absolute difference.
     Time(Duration),
-}
-
-/// One channel for alerts: a signed webhook.
-#[derive(Debug, Clone)]
-pub struct Alert {
-    /// Where to post. May hold a token: never logged.
-    pub url: SecretString,
-    /// The key of the signature; `None`: unsigned.
-    pub secret: Option<SecretString>,
-    /// The least severity.
-    pub severity: Severity,
-    /// Only these kinds; empty: all.
-    pub kinds: Vec<Kind>,
-    /// Only these tables; empty: all.
-    pub tables: Vec<String>,
 }
 
 impl Config {

@@ -10,13 +10,12 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
+pub use super::alert::raw::{RawAlert, RawAlertFilter};
 use super::evidence::Evidence;
 use super::position::{Place, Start};
-use super::secret::{Address, Hook, Secret};
+use super::secret::{Address, Secret};
 use super::unit::{Auto, Count, Flag, OneOrMany, Scalar, Size, Span, field, not_a, not_among, one_of};
-use super::word::{
-    AlertType, Applier, Commits, Disclosure, Format, Order, Pooler, RegistryIds, Schedule, TapType, TargetType,
-};
+use super::word::{Applier, Commits, Disclosure, Format, Order, Pooler, RegistryIds, Schedule, TapType, TargetType};
 use super::{Patrol, Tolerance};
 use crate::model::Coercion;
 use crate::model::coercion::{NoCoercion, WORDS};
@@ -351,40 +350,6 @@ pub struct RawTable {
     pub row_filter: String,
     /// By kind of finding: a severity other than the usual one.
     pub severity: BTreeMap<KindWord, SeverityWord>,
-}
-
-/// One channel for alerts.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RawAlert {
-    /// Which channel.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<AlertType>,
-    /// Where to post.
-    pub url: Hook,
-    /// The key of the signature.
-    pub secret: Secret,
-    /// Which findings.
-    #[serde(rename = "for")]
-    pub filter: RawAlertFilter,
-}
-
-/// Which findings a channel is for.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RawAlertFilter {
-    /// The least severity.
-    pub severity: SeverityWord,
-    /// Only these kinds; empty: all.
-    pub kinds: Vec<KindWord>,
-    /// Only these tables; empty: all.
-    pub tables: Vec<String>,
-}
-
-impl Default for RawAlertFilter {
-    fn default() -> Self {
-        RawAlertFilter { severity: SeverityWord(Severity::Warning), kinds: Vec::new(), tables: Vec::new() }
-    }
 }
 
 /// A run by the clock.

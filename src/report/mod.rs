@@ -10,13 +10,14 @@ pub mod compose;
 pub mod document;
 pub mod group;
 pub mod output;
+pub mod pace;
 pub mod revive;
 pub mod rule;
 pub mod story;
 pub mod summary;
+pub mod trial;
 pub mod unverified;
 pub mod value;
-pub mod webhook;
 
 mod csv;
 mod html;
@@ -32,11 +33,10 @@ mod wire;
 pub(crate) mod sample;
 
 pub use alert::Alert;
-pub use channel::{Alerts, Filter};
+pub use channel::{Channel, DeliveryError};
 pub use compose::{Context, TableNames};
 pub use document::Document;
 pub use output::{Format, Ink, Look, print, print_with};
 pub use show::show;
 pub use summary::Summary;
 pub use value::Values;
-pub use webhook::Webhook;

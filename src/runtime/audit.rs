@@ -18,6 +18,7 @@ use crate::report::summary::{Reached, SCHEMA, Span, Summary, Unverified};
 use crate::report::unverified::UnverifiedRange;
 use crate::tap::{Behind, Partitions};
 
+use super::alerting::Alerts;
 use super::clock::Clock;
 use super::crash;
 use super::decoding::Passed;
@@ -57,7 +58,7 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
         pipeline: &args.pipeline,
         read: Read::Range { from: args.range.from.clone(), to: args.range.to.clone(), behind: Behind::Read },
         sink: Sink::Memory(Arc::clone(&gathered)),
-        alerts: Vec::new(),
+        alerts: Alerts::default(),
         window: Some(Window::default()),
         clock,
     };

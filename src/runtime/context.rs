@@ -91,10 +91,7 @@ impl Context for PipelineContext {
 
 /// Whether a rule is for this table.
 pub(super) fn is_match(matches: &TableMatch, table: &str) -> bool {
-    match matches {
-        TableMatch::Name(name) => name == table,
-        TableMatch::Pattern(pattern) => pattern.is_match(table),
-    }
+    matches.is(table)
 }
 
 /// The first rule for a table.

@@ -238,6 +238,14 @@ pub struct DecodeEnd {
     pub outcome: Outcome,
 }
 
+/// What `alerts test` is asked.
+pub struct AlertsArgs {
+    /// The configuration; every channel of it is tried.
+    pub config: Config,
+    /// How to print: a table or JSON.
+    pub format: OutputFormat,
+}
+
 /// What `doctor` is asked.
 pub struct DoctorArgs {
     /// The configuration; every pipeline of it is looked at.
@@ -336,6 +344,14 @@ pub async fn decode(
     each: &mut (dyn FnMut(DecodedRecord<'_>) -> ControlFlow<()> + Send),
 ) -> Result<DecodeEnd, Failure> {
     tokio::task::block_in_place(|| super::decode::decode(&args, each))
+}
+
+/// Sends a sample through every channel of alerts and tells what each answered.
+///
+/// # Errors
+/// There is no channel.
+pub async fn alerts_test(args: AlertsArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
+    super::alerts_test::alerts_test(args, out).await
 }
 
 /// Connects to tap and target and tells what it finds.

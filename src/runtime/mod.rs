@@ -11,6 +11,8 @@ pub mod clock;
 pub mod entry;
 pub mod ordered;
 
+mod alerting;
+mod alerts_test;
 mod audit;
 mod columns;
 mod context;

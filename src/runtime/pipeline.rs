@@ -21,12 +21,12 @@ use crate::engine::event::{Lookup, Recall};
 use crate::engine::limit::LOOKUPS_IN_FLIGHT;
 use crate::engine::tally::Tally;
 use crate::model::PartitionId;
-use crate::report::webhook::Alerts;
 use crate::tap::kafka::dead_letters::DeadLetters;
 use crate::tap::kafka::evidence;
 use crate::tap::{self, Control, Partitions, TapEvent};
 use crate::target::{Target, TargetError};
 
+use super::alerting::Alerts;
 use super::clock::Clock;
 use super::columns::ColumnWatch;
 use super::crash::Guard;
@@ -78,7 +78,7 @@ pub(super) struct Start<'a> {
     pub(super) pipeline: &'a Pipeline,
     pub(super) read: Read,
     pub(super) sink: Sink,
-    pub(super) alerts: Vec<Alerts>,
+    pub(super) alerts: Alerts,
     pub(super) window: Option<Window>,
     pub(super) clock: Clock,
 }
@@ -254,7 +254,7 @@ impl Running {
     fn spawn_recorder(
         &mut self,
         pipeline: &Pipeline,
-        (sink, alerts): (Sink, Vec<Alerts>),
+        (sink, alerts): (Sink, Alerts),
         state: watch::Sender<StoreState>,
         records: mpsc::Receiver<Record>,
     ) {

@@ -14,11 +14,11 @@ use crate::report::compose::Context as _;
 use crate::report::document::Document;
 use crate::report::summary::Unverified;
 use crate::report::unverified::UnverifiedRange;
-use crate::report::webhook::Alerts;
 use crate::store::{self, Outcome, Store, StoreError, Watermark};
 use crate::tap::Control;
 use crate::telemetry::event;
 
+use super::alerting::Alerts;
 use super::context::PipelineContext;
 use super::crash::Guard;
 use super::driver::Record;
@@ -96,7 +96,7 @@ pub(super) struct Recorder {
     pub(super) context: PipelineContext,
     pub(super) sink: Sink,
     pub(super) control: Arc<dyn Control>,
-    pub(super) alerts: Vec<Alerts>,
+    pub(super) alerts: Alerts,
     pub(super) state: watch::Sender<StoreState>,
     pub(super) reasons: Reasons,
     pub(super) open: OpenFindings,
@@ -198,7 +198,9 @@ impl Recorder {
     }
 
     async fn write_store(&mut self, store: &Store, findings: Vec<Document>) {
-        let recorded = self.until_taken(|| store.record(&findings)).await;
+        let routes = self.alerts.routes();
+        let (recorded, merged) = self.until_taken(|| store.record_for(&findings, routes)).await;
+        event::AlertsMerged { groups: merged }.emit();
         let by_id: BTreeMap<String, Document> =
             findings.into_iter().map(|finding| (finding.id.clone(), finding)).collect();
         for one in recorded {
@@ -206,10 +208,10 @@ impl Recorder {
             self.open.changed(document, one.outcome);
             if one.outcome.opened() {
                 tell::opened(document, self.context.now());
-                self.alerts.iter().for_each(|channel| channel.opened(document));
+                self.alerts.wake();
             } else if one.outcome.closed() {
                 tell::closed(document);
-                self.alerts.iter().for_each(|channel| channel.closed(document));
+                self.alerts.wake();
             }
         }
     }

@@ -1,21 +1,17 @@
 //! `run`: every pipeline, until it is stopped.
 #![expect(clippy::disallowed_methods, reason = "the target is asked again at a bounded pace")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Pipeline};
-use crate::model::finding::State;
-use crate::model::{Tick, Wall};
-use crate::report::group::{GroupKey, Limits};
-use crate::report::webhook::{self, Alerts, Filter, Retry, Webhook};
+use crate::config::Pipeline;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
+use super::alerting::{self, Alerts};
 use super::clock::Clock;
 use super::crash;
 use super::entry::{Failure, Outcome, RunArgs};
@@ -38,8 +34,8 @@ pub(super) async fn run(args: RunArgs) -> Result<Outcome, Failure> {
     if let Some(port) = port {
         tasks.spawn(port.serve(over.clone()));
     }
-    let alerts = channels(&config, &over, &mut tasks)?;
-    seed(&alerts, &store).await?;
+    let (alerts, tellers) = alerting::start(&config, &store, &over, &mut tasks).await?;
+    board.show(tellers);
     let mut running = Vec::new();
     for pipeline in &config.pipelines {
         match started(pipeline, &store, &alerts, &stop).await? {
@@ -91,50 +87,11 @@ async fn watch(
     ended
 }
 
-/// One task for each alert channel.
-fn channels(config: &Config, over: &CancellationToken, tasks: &mut JoinSet<()>) -> Result<Vec<Alerts>, Failure> {
-    let clock: Arc<dyn webhook::Clock> = Arc::new(Clock::start());
-    let mut channels = Vec::new();
-    for alert in &config.alerts {
-        let filter = Filter { severity: alert.severity, kinds: alert.kinds.clone(), tables: alert.tables.clone() };
-        let unusable =
-            |error| Failure { source: Some(Box::new(error)), ..Failure::new("an alert channel cannot be used") };
-        let webhook = Webhook::new(&alert.url, alert.secret.clone(), Retry::default()).map_err(unusable)?;
-        let alerts = Alerts::new(filter, Limits::default());
-        tasks.spawn(webhook.run(alerts.clone(), Arc::clone(&clock), over.clone()));
-        channels.push(alerts);
-    }
-    Ok(channels)
-}
-
-/// Tells each channel what was open before: a group is not over while some of it is.
-async fn seed(alerts: &[Alerts], store: &Store) -> Result<(), Failure> {
-    if alerts.is_empty() {
-        return Ok(());
-    }
-    let counts = store.counts(None).await.map_err(store_failure)?;
-    for count in counts.iter().filter(|count| matches!(count.state, State::Open | State::Acknowledged)) {
-        let key = GroupKey { pipeline: count.pipeline.clone(), table: count.table.clone(), kind: Some(count.kind) };
-        alerts.iter().for_each(|channel| channel.seed(key.clone(), count.severity, count.count));
-    }
-    Ok(())
-}
-
-impl webhook::Clock for Clock {
-    fn now(&self) -> Tick {
-        Clock::now(self)
-    }
-
-    fn wall(&self) -> Wall {
-        Clock::wall(self, Clock::now(self))
-    }
-}
-
 /// Starts a pipeline as soon as its target answers; `None` if it was stopped before.
 async fn started(
     pipeline: &Pipeline,
     store: &Store,
-    alerts: &[Alerts],
+    alerts: &Alerts,
     stop: &CancellationToken,
 ) -> Result<Option<Running>, Failure> {
     let mut wait = RETRY.0;
@@ -143,7 +100,7 @@ async fn started(
             pipeline,
             read: Read::Follow,
             sink: Sink::Store(store.clone()),
-            alerts: alerts.to_vec(),
+            alerts: alerts.clone(),
             window: None,
             clock: Clock::start(),
         };
@@ -166,7 +123,7 @@ mod tests {
     use tokio::sync::{mpsc, oneshot};
 
     use crate::config::load::{Flags, Need};
-    use crate::config::{Layers, Surroundings, load};
+    use crate::config::{Config, Layers, Surroundings, load};
     use crate::model::PartitionId;
     use crate::web::view::{Check, CheckState};
 
@@ -196,7 +153,7 @@ mod tests {
     async fn both<'a>(config: &'a Config, store: &Store) -> Vec<(&'a Pipeline, Running)> {
         let mut running = Vec::new();
         for pipeline in &config.pipelines {
-            let one = started(pipeline, store, &[], &CancellationToken::new()).await;
+            let one = started(pipeline, store, &Alerts::default(), &CancellationToken::new()).await;
             running.push((pipeline, one.expect("it starts").expect("nobody stops it")));
         }
         running

@@ -20,6 +20,7 @@ use crate::telemetry::event::{self, CheckResult};
 use crate::web::view::{Check, CheckState, Health, PartitionStatus, PipelineStatus, Status};
 use crate::web::{self, Site};
 
+use super::alerting::Tellers;
 use super::clock::Clock;
 use super::doctor;
 use super::driver::TapState;
@@ -38,6 +39,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 pub(super) struct Board {
     pub(super) health: watch::Sender<Health>,
     status: watch::Sender<Arc<Status>>,
+    tellers: Tellers,
     clock: Clock,
     warned: BTreeMap<String, u64>,
     /// By pipeline.
@@ -121,7 +123,13 @@ impl Board {
                 Some(Port { listener, site })
             }
         };
-        Ok((Board { health, status, clock, warned: BTreeMap::new(), signs: BTreeMap::new() }, port))
+        let (tellers, warned, signs) = (Tellers::default(), BTreeMap::new(), BTreeMap::new());
+        Ok((Board { health, status, tellers, clock, warned, signs }, port))
+    }
+
+    /// Shows how the channels of alerts are doing.
+    pub(super) fn show(&mut self, tellers: Tellers) {
+        self.tellers = tellers;
     }
 
     /// Renews everything.
@@ -130,6 +138,7 @@ impl Board {
         let started_at = self.status.borrow().started_at.clone();
         let mut status = Status::starting(started_at);
         status.at = at.rfc3339();
+        status.alerts = self.tellers.statuses(at);
         let mut health = Health { live: Vec::new(), ready: Vec::new(), started: Vec::new() };
         for (pipeline, picture) in pipelines {
             let tally = picture.tally.borrow().clone();

@@ -10,6 +10,7 @@
 
 mod error;
 mod merge;
+mod outbox;
 mod postgres;
 mod query;
 mod sqlite;
@@ -22,8 +23,11 @@ use std::time::Duration;
 use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-use crate::model::finding::{Kind, State};
+use crate::model::Wall;
+use crate::model::finding::{Kind, Severity, State};
+use crate::report::alert::Status;
 use crate::report::document::Document;
+use crate::report::group::{GroupKey, News, Route};
 use crate::report::unverified::UnverifiedRange;
 
 pub use error::{Class, StoreError};
@@ -105,12 +109,83 @@ impl Store {
     /// # Errors
     /// When the store did not take them.
     pub async fn record(&self, findings: &[Document]) -> Result<Vec<Recorded>, StoreError> {
-        let mut recorded = Vec::with_capacity(findings.len());
+        Ok(self.record_for(findings, &[]).await?.0)
+    }
+
+    /// As [`Store::record`], and puts what these channels hear of into the outbox in the same transactions. Also returns how
+    /// many groups of news were put together with others, because a channel has too many.
+    ///
+    /// # Errors
+    /// When the store did not take them.
+    pub async fn record_for(
+        &self,
+        findings: &[Document],
+        routes: &[Route],
+    ) -> Result<(Vec<Recorded>, u64), StoreError> {
+        let (mut recorded, mut merged) = (Vec::with_capacity(findings.len()), 0);
         for batch in findings.chunks(BATCH) {
-            let batch = on!(self, backend => backend.record(batch));
-            recorded.extend(batch.map_err(|failure| failure.at(Doing::Write, &self.place))?);
+            let batch = on!(self, backend => backend.record(batch, routes));
+            let batch = batch.map_err(|failure| failure.at(Doing::Write, &self.place))?;
+            recorded.extend(batch.0);
+            merged += batch.1;
         }
-        Ok(recorded)
+        Ok((recorded, merged))
+    }
+
+    /// What a channel, or every one, has not told yet, and what it told that still stands, without what somebody else is
+    /// telling now.
+    ///
+    /// # Errors
+    /// When the store did not answer.
+    pub async fn news(&self, channel: Option<&str>, now: Wall) -> Result<Vec<News>, StoreError> {
+        let news = on!(self, backend => backend.news(channel, now));
+        news.map_err(|failure| failure.at(Doing::Read, &self.place))
+    }
+
+    /// Takes a group until then, so that nobody else tells it; `None`: somebody else does. Returns the news as it is now.
+    ///
+    /// # Errors
+    /// When the store did not answer.
+    pub async fn lease(&self, news: &News, now: Wall, until: Wall) -> Result<Option<News>, StoreError> {
+        let leased = on!(self, backend => backend.lease(news, now, until));
+        leased.map_err(|failure| failure.at(Doing::Write, &self.place))
+    }
+
+    /// Gives a leased group back: it was not told.
+    ///
+    /// # Errors
+    /// When the store did not answer; the lease ends by itself.
+    pub async fn release(&self, news: &News) -> Result<(), StoreError> {
+        let released = on!(self, backend => backend.release(news));
+        released.map_err(|failure| failure.at(Doing::Write, &self.place))
+    }
+
+    /// Gives back what a process leased that is gone, where only one can be at work: in a file.
+    ///
+    /// # Errors
+    /// When the store did not answer.
+    pub async fn release_all(&self) -> Result<(), StoreError> {
+        let released = on!(self, backend => backend.release_all());
+        released.map_err(|failure| failure.at(Doing::Write, &self.place))
+    }
+
+    /// A leased group was told: what the message told of is news no more. What came since is.
+    ///
+    /// # Errors
+    /// When the store did not take it: the message will go out again.
+    pub async fn told(&self, message: &News, status: Status, now: Wall) -> Result<(), StoreError> {
+        let told = on!(self, backend => backend.told(message, status, now));
+        told.map_err(|failure| failure.at(Doing::Write, &self.place))
+    }
+
+    /// How many findings of a group are open, at or above a severity.
+    ///
+    /// # Errors
+    /// When the store did not answer.
+    pub async fn standing(&self, group: &GroupKey, severity: Severity) -> Result<u64, StoreError> {
+        let count = on!(self, backend => backend.standing(group, query::rank(severity)));
+        let count = count.map_err(|failure| failure.at(Doing::Read, &self.place))?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 
     /// One page of findings, newest first. [`Cursor::behind`] its last one asks for the next.
@@ -318,7 +393,10 @@ fn place(url: &str) -> String {
 
 /// Names the shared suite expects beside those above.
 #[cfg(test)]
-use crate::model::{Wall, finding::Severity};
+use crate::report::{
+    alert::Status as AlertStatus,
+    group::{Filter as AlertFilter, GROUPS},
+};
 
 #[cfg(test)]
 #[macro_use]

@@ -14,8 +14,11 @@ use sqlx::{ConnectOptions, Connection, PgPool};
 use super::merge::{self, Recorded};
 use super::query::{self, About, ListArguments, Row, Stored, Watermark};
 use super::unverified::Whose;
-use super::{Failure, documents};
+use super::{Failure, documents, outbox};
+use crate::model::Wall;
+use crate::report::alert::Status;
 use crate::report::document::Document;
+use crate::report::group::{self, News, Route};
 use crate::report::unverified::UnverifiedRange;
 
 /// Connections at most: one writes, three read.
@@ -31,9 +34,10 @@ const WRITER_LOCK: i64 = i64::from_be_bytes(*b"afterima");
 const DURABLE: &str =
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
-const STEPS: [(i64, &str, &str); 2] = [
+const STEPS: [(i64, &str, &str); 3] = [
     (1, "findings", include_str!("migrations/postgres/0001_findings.sql")),
     (2, "unverified", include_str!("migrations/postgres/0002_unverified.sql")),
+    (3, "outbox", include_str!("migrations/postgres/0003_outbox.sql")),
 ];
 
 #[derive(Debug, Clone)]
@@ -55,7 +59,49 @@ impl Postgres {
         migrator.run(&self.pool).await
     }
 
-    pub(super) async fn record(&self, incoming: &[Document]) -> Result<Vec<Recorded>, Failure> {
+    pub(super) async fn news(&self, channel: Option<&str>, now: Wall) -> Result<Vec<News>, sqlx::Error> {
+        let rows: Vec<outbox::NewsRow> =
+            sqlx::query_as(outbox::NEWS).bind(channel).bind(now.0).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(outbox::news).collect())
+    }
+
+    pub(super) async fn lease(&self, news: &News, now: Wall, until: Wall) -> Result<Option<News>, sqlx::Error> {
+        let (pipeline, table, kind) = outbox::key(&news.group);
+        let lease = sqlx::query_as(outbox::LEASE).bind(&news.channel).bind(pipeline).bind(table).bind(kind);
+        let row: Option<outbox::NewsRow> = lease.bind(now.0).bind(until.0).fetch_optional(&self.pool).await?;
+        Ok(row.map(outbox::news))
+    }
+
+    pub(super) async fn release(&self, news: &News) -> Result<(), sqlx::Error> {
+        let (pipeline, table, kind) = outbox::key(&news.group);
+        let release = sqlx::query(outbox::RELEASE).bind(&news.channel).bind(pipeline).bind(table).bind(kind);
+        release.execute(&self.pool).await.map(|_| ())
+    }
+
+    pub(super) async fn standing(&self, group: &group::GroupKey, severity: i64) -> Result<i64, sqlx::Error> {
+        let (pipeline, table, kind) = outbox::key(group);
+        let count = sqlx::query_scalar(outbox::STANDING).bind(pipeline).bind(severity).bind(kind).bind(table);
+        count.fetch_one(&self.pool).await
+    }
+
+    pub(super) async fn told(&self, message: &News, status: Status, now: Wall) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER_LOCK).execute(&mut *transaction).await?;
+        outbox::tell_news!(transaction, message, status, now);
+        transaction.commit().await
+    }
+
+    /// Nothing: another sidecar may be at work, and leases end by themselves.
+    #[expect(clippy::unused_async, reason = "the other store has something to wait for")]
+    pub(super) async fn release_all(&self) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
+
+    pub(super) async fn record(
+        &self,
+        incoming: &[Document],
+        routes: &[Route],
+    ) -> Result<(Vec<Recorded>, u64), Failure> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query(DURABLE).execute(&mut *transaction).await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER_LOCK).execute(&mut *transaction).await?;
@@ -72,8 +118,10 @@ impl Postgres {
             rows.push(Stored::of(document).map_err(|source| Failure::damaged(&document.id, source))?);
         }
         put(&mut transaction, rows).await?;
+        let deltas = group::deltas(routes, outbox::turns(&recorded, &stored));
+        let merged = outbox::add_news!(transaction, &deltas);
         transaction.commit().await?;
-        Ok(recorded)
+        Ok((recorded, merged))
     }
 
     pub(super) async fn list(&self, arguments: ListArguments) -> Result<Vec<Row>, sqlx::Error> {

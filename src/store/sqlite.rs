@@ -17,8 +17,11 @@ use sqlx::{Connection, SqlitePool};
 use super::merge::{self, Recorded};
 use super::query::{self, About, ListArguments, Row, Stored, Watermark};
 use super::unverified::Whose;
-use super::{Failure, documents};
+use super::{Failure, documents, outbox};
+use crate::model::Wall;
+use crate::report::alert::Status;
 use crate::report::document::Document;
+use crate::report::group::{self, News, Route};
 use crate::report::unverified::UnverifiedRange;
 
 /// How long a write waits for another process's write. Batches take milliseconds; a checkpoint on a slow disk, seconds.
@@ -30,9 +33,10 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Readers at a time: the web page, a command, one to spare.
 const READERS: u32 = 3;
 
-const STEPS: [(i64, &str, &str); 2] = [
+const STEPS: [(i64, &str, &str); 3] = [
     (1, "findings", include_str!("migrations/sqlite/0001_findings.sql")),
     (2, "unverified", include_str!("migrations/sqlite/0002_unverified.sql")),
+    (3, "outbox", include_str!("migrations/sqlite/0003_outbox.sql")),
 ];
 
 #[derive(Debug, Clone)]
@@ -83,10 +87,50 @@ impl Sqlite {
         }
     }
 
-    pub(super) async fn record(&self, incoming: &[Document]) -> Result<Vec<Recorded>, Failure> {
+    pub(super) async fn record(
+        &self,
+        incoming: &[Document],
+        routes: &[Route],
+    ) -> Result<(Vec<Recorded>, u64), Failure> {
         let mut writer = self.writer.acquire().await?;
-        let done = record(&mut writer, incoming).await;
+        let done = record(&mut writer, incoming, routes).await;
         self.done(writer, done).await
+    }
+
+    pub(super) async fn told(&self, message: &News, status: Status, now: Wall) -> Result<(), sqlx::Error> {
+        let mut writer = self.writer.acquire().await?;
+        let done = told(&mut writer, (message, status), now).await;
+        self.done(writer, done).await
+    }
+
+    /// What a process leased that is gone: one process writes a file at a time.
+    pub(super) async fn release_all(&self) -> Result<(), sqlx::Error> {
+        sqlx::query(outbox::RELEASE_ALL).execute(&self.writer).await.map(|_| ())
+    }
+
+    pub(super) async fn news(&self, channel: Option<&str>, now: Wall) -> Result<Vec<News>, sqlx::Error> {
+        let rows: Vec<outbox::NewsRow> =
+            sqlx::query_as(outbox::NEWS).bind(channel).bind(now.0).fetch_all(&self.readers).await?;
+        Ok(rows.into_iter().map(outbox::news).collect())
+    }
+
+    pub(super) async fn lease(&self, news: &News, now: Wall, until: Wall) -> Result<Option<News>, sqlx::Error> {
+        let (pipeline, table, kind) = outbox::key(&news.group);
+        let lease = sqlx::query_as(outbox::LEASE).bind(&news.channel).bind(pipeline).bind(table).bind(kind);
+        let row: Option<outbox::NewsRow> = lease.bind(now.0).bind(until.0).fetch_optional(&self.writer).await?;
+        Ok(row.map(outbox::news))
+    }
+
+    pub(super) async fn release(&self, news: &News) -> Result<(), sqlx::Error> {
+        let (pipeline, table, kind) = outbox::key(&news.group);
+        let release = sqlx::query(outbox::RELEASE).bind(&news.channel).bind(pipeline).bind(table).bind(kind);
+        release.execute(&self.writer).await.map(|_| ())
+    }
+
+    pub(super) async fn standing(&self, group: &group::GroupKey, severity: i64) -> Result<i64, sqlx::Error> {
+        let (pipeline, table, kind) = outbox::key(group);
+        let count = sqlx::query_scalar(outbox::STANDING).bind(pipeline).bind(severity).bind(kind).bind(table);
+        count.fetch_one(&self.readers).await
     }
 
     /// A connection whose transaction failed is not used again: where SQLite rolled back by itself, as it does on a full
@@ -171,7 +215,21 @@ impl Sqlite {
     }
 }
 
-async fn record(writer: &mut sqlx::SqliteConnection, incoming: &[Document]) -> Result<Vec<Recorded>, Failure> {
+async fn told(
+    writer: &mut sqlx::SqliteConnection,
+    (message, status): (&News, Status),
+    now: Wall,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    outbox::tell_news!(transaction, message, status, now);
+    transaction.commit().await
+}
+
+async fn record(
+    writer: &mut sqlx::SqliteConnection,
+    incoming: &[Document],
+    routes: &[Route],
+) -> Result<(Vec<Recorded>, u64), Failure> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     let mut stored = BTreeMap::new();
     for document in incoming {
@@ -187,8 +245,10 @@ async fn record(writer: &mut sqlx::SqliteConnection, incoming: &[Document]) -> R
     for document in changed.iter().filter_map(|id| stored.get(id)) {
         put(&mut transaction, Stored::of(document).map_err(|source| Failure::damaged(&document.id, source))?).await?;
     }
+    let deltas = group::deltas(routes, outbox::turns(&recorded, &stored));
+    let merged = outbox::add_news!(transaction, &deltas);
     transaction.commit().await?;
-    Ok(recorded)
+    Ok((recorded, merged))
 }
 
 async fn save_watermarks(
@@ -276,9 +336,9 @@ mod tests {
         // As a full disk does, no page beyond those there are; a new connection knows nothing of the bound.
         sqlx::raw_sql("PRAGMA max_page_count = 1").execute(&store.writer).await.unwrap();
         let many: Vec<Document> = (1..200).map(|number| finding(number, State::Open, 5)).collect();
-        let full = store.record(&many).await.unwrap_err();
+        let full = store.record(&many, &[]).await.unwrap_err();
         let Failure::Driver(sqlx::Error::Database(error)) = &full else { panic!("{full:?}") };
         assert_eq!(error.code().as_deref(), Some("13"), "SQLITE_FULL: {error}");
-        assert_eq!(store.record(&many).await.unwrap().len(), many.len());
+        assert_eq!(store.record(&many, &[]).await.unwrap().0.len(), many.len());
     }
 }

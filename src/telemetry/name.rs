@@ -80,8 +80,11 @@ names! {
     gauge CHECKPOINT_OFFSET = "afterimage_checkpoint_offset", Count, "Next offset committed, by partition.";
     gauge CHECKPOINT_AGE = "afterimage_checkpoint_age_seconds", Seconds, "Time since a partition was last committed.";
     counter ALERTS_SENT = "afterimage_alerts_sent_total", Count, "Alerts, by sink and outcome.";
+    gauge ALERTS_QUEUED = "afterimage_alerts_queued", Count, "Findings that a channel has not told of yet, by sink.";
+    gauge ALERTS_FAILING = "afterimage_alerts_failing_seconds", Seconds,
+        "How long a channel has taken no message; 0: it took the last one.";
     counter ALERTS_MERGED = "afterimage_alerts_merged_total", Count,
-        "News of findings counted in a pipeline's common group, because there were too many groups of alerts.";
+        "Times that news of a group was counted in its pipeline's common one, because a channel had too many groups.";
     histogram STORE_WRITE_DURATION = "afterimage_store_write_duration_seconds", Seconds, "Time of one write of the store.";
     counter STORE_ERRORS = "afterimage_store_errors_total", Count, "Writes and reads of the store that failed.";
 }

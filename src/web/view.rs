@@ -69,6 +69,8 @@ pub struct Status {
     pub at: String,
     /// Pipelines.
     pub pipelines: Vec<PipelineStatus>,
+    /// Channels of alerts.
+    pub alerts: Vec<ChannelStatus>,
 }
 
 impl Status {
@@ -76,8 +78,37 @@ impl Status {
     #[must_use]
     pub fn starting(started_at: String) -> Status {
         let version = env!("CARGO_PKG_VERSION");
-        Status { schema: STATUS_SCHEMA, version, at: started_at.clone(), started_at, pipelines: Vec::new() }
+        Status {
+            schema: STATUS_SCHEMA,
+            version,
+            at: started_at.clone(),
+            started_at,
+            pipelines: Vec::new(),
+            alerts: Vec::new(),
+        }
     }
+}
+
+/// How a channel of alerts stands. Holds neither its address nor its keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChannelStatus {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Messages that wait: one a group.
+    pub queued_messages: u64,
+    /// Findings that these tell of.
+    pub queued_findings: u64,
+    /// Messages that were taken since the start.
+    pub delivered: u64,
+    /// Since when no message is taken, RFC 3339; `None`: the last one was.
+    pub failing_since: Option<String>,
+    /// Why the last one that was not taken was not.
+    pub last_error: Option<String>,
+    /// When that was, RFC 3339.
+    pub last_error_at: Option<String>,
 }
 
 /// How one pipeline stands.

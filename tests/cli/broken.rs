@@ -289,15 +289,47 @@ fn rules_for_tables() {
 
 #[test]
 fn alerts() {
-    let config = "[[alerts]]\ntype = \"slack\"\nurl = \"https://h/x\"\n[[alerts]]\nurl = \"ftp://h\"\nfor = { severity = \"high\", kinds = [\"missing\"] }\n";
-    insta::assert_snapshot!(refused(config), @r"
+    let config = "[[alerts]]\ntype = \"slack\"\nurl = \"hooks.slack.com/services/s3cret\"\nsecret = \"x\"\n\
+                  [[alerts]]\nurl = \"ftp://h\"\nfor = { severity = \"high\", kinds = [\"missing\"] }\n";
+    insta::assert_snapshot!(refused(config), @r#"
     error: 5 mistakes:
-      alerts[0].type (a.toml:2): `slack` alerts are not supported by this version: expected `webhook`
-      alerts[1].for.kinds[0] (a.toml:6): `missing` is not valid: did you mean `missing_row`? Expected one of `unapplied_delete`, `missing_row`, `lost_update`, `torn_row`, `diverged_row`, `resurrected_row`, `regressed_row`, `vanished_row`, `duplicate_row`, `stalled`, `undecodable`, `coverage_gap`, `mass_divergence`, `evidence_unsound`, `judging_suspended`
-      alerts[1].for.severity (a.toml:6): `high` is not valid: expected one of `info`, `warning`, `critical`
-      alerts[1].type (a.toml:4): missing: expected `webhook`
-      alerts[1].url (a.toml:5): no web address: expected http://… or https://…
-    ");
+      alerts[0].secret (a.toml:4): belongs to channels of type `webhook`, `pagerduty` and `alertmanager`: leave it out
+      alerts[0].url (a.toml:3): no web address: expected http://… or https://…
+      alerts[1].for.kinds[0] (a.toml:7): `missing` is not valid: did you mean `missing_row`? Expected one of `unapplied_delete`, `missing_row`, `lost_update`, `torn_row`, `diverged_row`, `resurrected_row`, `regressed_row`, `vanished_row`, `duplicate_row`, `stalled`, `undecodable`, `coverage_gap`, `mass_divergence`, `evidence_unsound`, `judging_suspended`
+      alerts[1].for.severity (a.toml:7): `high` is not valid: expected one of `info`, `warning`, `critical`
+      alerts[1].type (a.toml:5): missing: expected one of `slack`, `pagerduty`, `alertmanager`, `kafka`, `webhook`
+    "#);
+}
+
+#[test]
+fn alerts_of_every_type() {
+    let config = orders(
+        "[[alerts]]\ntype = \"pagerduty\"\nsecret = \"s3cret\"\ntemplate = \"{kind} in {tabel}\"\n\
+         [[alerts]]\ntype = \"kafka\"\nurl = \"https://h/s3cret\"\nbrokers = \"here\"\nproperties = { acks = 0 }\n\
+         [[alerts]]\ntype = \"webhook\"\nurl = \"https://h\"\ntopic = \"t\"\nrate = \"fast\"\n\
+         quiet_hours = { from = \"22:00\", to = \"7\", zone = \"Europe/Berlin\" }\n\
+         [[alerts]]\ntype = \"webhook\"\nname = \"webhook\"\nurl = \"https://h\"\n\
+         for = { tables = [\"/(/\"], pipelines = [\"order\"] }\nquiet_hours = { from = \"22:00\", to = \"22:00\" }",
+    );
+    let said = refused(&config);
+    assert!(!said.contains("s3cret"), "{said}");
+    insta::assert_snapshot!(said, @r#"
+    error: 14 mistakes:
+      alerts[0].secret (a.toml:6): no routing key: expected the integration's routing key, 32 letters and digits
+      alerts[0].template (a.toml:7): at character 11: `tabel` is not valid: did you mean `table`? Expected one of `status`, `severity`, `kind`, `pipeline`, `table`, `opened`, `closed`, `open`, `text`, `since`, `finding`, `key`, `cause`, `position`, `evidence`
+      alerts[1].brokers (a.toml:11): `here` is no broker: expected HOST:PORT, several behind commas
+      alerts[1].properties.acks (a.toml:12): is not to be set here: an alert counts as delivered once all in-sync replicas have it
+      alerts[1].topic (a.toml:8): missing: expected the name of a topic
+      alerts[1].url (a.toml:10): belongs to channels of type `slack`, `pagerduty`, `alertmanager` and `webhook`: leave it out
+      alerts[2].quiet_hours.to (a.toml:18): `7` is not valid: expected a time of the day such as "22:00"
+      alerts[2].quiet_hours.zone (a.toml:18): `Europe/Berlin` is not valid: expected `UTC`, or an offset from it such as "+02:00" (names of zones are not known)
+      alerts[2].rate (a.toml:17): `fast` is not valid: expected `off`, or messages in a time, such as "30/1m"
+      alerts[2].topic (a.toml:16): belongs to channels of type `kafka`: leave it out
+      alerts[3].for.pipelines[0] (a.toml:23): `order` is not valid: did you mean `orders`? Expected one of `orders`
+      alerts[3].for.tables[0] (a.toml:23): `/(/` is no regular expression: unclosed group
+      alerts[3].name (a.toml:21): `webhook` is the name of a channel above: each has its own
+      alerts[3].quiet_hours.to (a.toml:24): the hours end where they begin: expected another time than `from`
+    "#);
 }
 
 #[test]

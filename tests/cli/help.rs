@@ -8,7 +8,7 @@ fn said(arguments: &[&str]) -> String {
 
 #[test]
 fn top() {
-    insta::assert_snapshot!(said(&["--help"]), @r"
+    insta::assert_snapshot!(said(&["--help"]), @r#"
     Watches a change stream beside any batch applier and says, with the offset in hand, which change was
     lost
 
@@ -23,6 +23,7 @@ fn top() {
       explain      Tell the story of one key: its versions, what had to be applied, what the target
                    holds
       findings     Look at findings
+      alerts       Try the channels of alerts
       config       Look at the configuration
       doctor       Connect to tap and target and tell what will be compared, and what proves progress
       completions  Print a completion script for a shell
@@ -48,7 +49,7 @@ fn top() {
     Any key of the configuration can be set in the environment:
     AFTERIMAGE__PIPELINES__ORDERS__SETTLE=90s.
     Data goes to standard output, everything else to standard error.
-    ");
+    "#);
 }
 
 #[test]

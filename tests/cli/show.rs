@@ -27,6 +27,7 @@ fn show_says_where_each_value_came_from() {
     assert!(!ended.out.contains("s3cret") && !ended.out.contains("T0/secret"), "{}", ended.out);
     insta::assert_snapshot!(ended.out, @r#"
     [[alerts]]
+    rate = "30/1m"                                # default
     secret = ""                                   # default
     type = "webhook"                              # a.toml:9
     url = "https://hooks.example.com/<redacted>"  # a.toml:10

@@ -21,6 +21,7 @@ mod target_contract;
 mod verdict;
 mod wait;
 
+mod alerts;
 mod audit;
 mod avro;
 mod batch_applier;

@@ -7,6 +7,8 @@ mod suite;
 use afterimage::model::Wall;
 use afterimage::model::finding::{Kind, Severity, State};
 use afterimage::report::Document;
+use afterimage::report::alert::Status as AlertStatus;
+use afterimage::report::group::{Filter as AlertFilter, GROUPS, GroupKey, News, Route};
 use afterimage::report::unverified::UnverifiedRange;
 use afterimage::store::{About, Class, Count, Cursor, Filter, Outcome, RANGES, Store, StoreError, Watermark};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};

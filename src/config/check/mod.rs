@@ -1,5 +1,6 @@
 //! Raw sections become the checked configuration. What is not of this version is refused by name.
 
+mod alert;
 mod pipeline;
 mod table;
 mod tap;
@@ -9,10 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use secrecy::SecretString;
 
 use super::problem::Problems;
-use super::raw::{RawAlert, RawConfig, RawStore, RawWeb};
+use super::raw::{RawConfig, RawStore, RawWeb};
 use super::tree::{Node, Path};
-use super::word::AlertType;
-use super::{Alert, Config, Store, StoreKind, Web};
+use super::{Config, Store, StoreKind, Web};
 
 /// Checks one configuration: holds where every value was written, and what is wrong so far.
 struct Checker<'a> {
@@ -57,10 +57,7 @@ pub(super) fn check(raw: &mut RawConfig, written: &Node, failed: &[Path], proble
         pipelines.extend(checker.pipeline(name, pipeline));
     }
     checker.groups(raw);
-    let mut alerts = Vec::new();
-    for (index, alert) in raw.alerts.iter().enumerate() {
-        alerts.extend(checker.alert(&Path::of(["alerts"]).index(index), alert));
-    }
+    let alerts = checker.alerts(raw);
     if !problems.is_empty() {
         return None;
     }
@@ -105,25 +102,6 @@ impl Checker<'_> {
             self.wrong(&path, message);
         }
         Some(Web { listen, token })
-    }
-
-    fn alert(&mut self, path: &Path, raw: &RawAlert) -> Option<Alert> {
-        match raw.kind {
-            Some(AlertType::Webhook) => {}
-            Some(kind @ (AlertType::Slack | AlertType::Pagerduty | AlertType::Alertmanager | AlertType::Kafka)) => {
-                let message = format!("`{}` alerts are not supported by this version: expected `webhook`", kind.word());
-                self.wrong(&path.key("type"), message);
-            }
-            None => self.wrong(&path.key("type"), "missing: expected `webhook`"),
-        }
-        let url = self.http(&path.key("url"), &raw.url.0, Presence::Required)?;
-        Some(Alert {
-            url,
-            secret: raw.secret.non_empty(),
-            severity: raw.filter.severity.0,
-            kinds: raw.filter.kinds.iter().map(|kind| kind.0).collect(),
-            tables: raw.filter.tables.clone(),
-        })
     }
 
     fn http(&mut self, path: &Path, url: &SecretString, presence: Presence) -> Option<SecretString> {

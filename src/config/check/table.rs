@@ -115,7 +115,7 @@ impl Checker<'_> {
         condition::parse(text).map_err(|message| self.wrong(path, message)).ok()
     }
 
-    fn table_match(&mut self, path: &Path, text: &str) -> Option<TableMatch> {
+    pub(super) fn table_match(&mut self, path: &Path, text: &str) -> Option<TableMatch> {
         match pattern(text) {
             Ok(Some(pattern)) => Some(TableMatch::Pattern(pattern)),
             Ok(None) if text.is_empty() => {

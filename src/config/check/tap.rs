@@ -128,7 +128,7 @@ impl Checker<'_> {
         }
     }
 
-    fn brokers(&mut self, path: &Path, brokers: &str) {
+    pub(super) fn brokers(&mut self, path: &Path, brokers: &str) {
         if brokers.is_empty() {
             return self.wrong(path, "missing: expected HOST:PORT, several behind commas");
         }

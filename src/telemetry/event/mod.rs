@@ -12,7 +12,7 @@ use metrics::gauge;
 
 pub use self::crash::PipelineCrashed;
 pub use self::finding::{FindingHealed, FindingOpened};
-pub use self::output::{AlertSent, StoreFailed, StoreWritten};
+pub use self::output::{AlertSent, AlertsMerged, AlertsQueued, Loudness, StoreFailed, StoreWritten};
 pub use self::state::{FindingsOpen, PartitionState, PipelineState};
 pub use self::tap::{
     ChangesConsumed, Committed, GapSeen, LogReplaced, Rebalanced, RecordRejected, RegistryFailed, TapEnd, TapFailed,
@@ -71,7 +71,7 @@ mod tests {
             }
             .emit();
             Committed { pipeline: "p", partition: &partition, next: 991 }.emit();
-            AlertSent { sink: "webhook", findings: 2, error: Some(&std::fmt::Error) }.emit();
+            AlertSent { sink: "webhook", findings: 2, error: Some(&std::fmt::Error), loudness: Loudness::Loud }.emit();
             PipelineState { pipeline: "p", overdue_unproven: 7, ..PipelineState::default() }.emit();
         });
         let page = metrics.render();

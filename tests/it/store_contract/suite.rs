@@ -2,8 +2,8 @@
 //! in scope, so that the library's own tests (SQLite) and the tests with real services (PostgreSQL) run the same.
 
 use super::{
-    About, Class, Count, Cursor, Document, Filter, Kind, Outcome, Severity, State, Store, StoreError, UnverifiedRange,
-    Wall, Watermark,
+    About, AlertFilter, AlertStatus, Class, Count, Cursor, Document, Filter, GROUPS, GroupKey, Kind, News, Outcome,
+    Route, Severity, State, Store, StoreError, UnverifiedRange, Wall, Watermark,
 };
 
 /// The moment `seconds` into the tests' day.
@@ -54,6 +54,7 @@ macro_rules! store_contract {
         store_contract!($open: recording_is_idempotent, a_life_is_kept, lists_page_without_loss, filters_hold,
             ids_may_be_shortened, rows_that_may_heal_come_back_with_their_bytes, counts_are_by_sort,
             watermarks_never_go_back_in_time,
+            news_is_kept_until_it_is_told, news_past_the_bound_is_counted_together,
             ranges_without_a_verdict_are_kept_once, ranges_without_a_verdict_are_bounded, large_batches_are_taken, sidecars_write_at_once);
     };
     ($open:path: $($test:ident),+) => {
@@ -267,4 +268,55 @@ pub(super) async fn sidecars_write_at_once(store: &Store) {
     let new = [one, two, three, four].concat().into_iter().filter(|outcome| outcome.opened()).count();
     assert_eq!(new, 50);
     assert_eq!(all(store, &Filter::default()).await.len(), 50);
+}
+
+fn routes() -> [Route; 2] {
+    let filter = AlertFilter { severity: Severity::Info, kinds: vec![], tables: vec![], pipelines: vec![] };
+    let critical = AlertFilter { severity: Severity::Critical, ..filter.clone() };
+    [("all", filter), ("critical", critical)].map(|(channel, filter)| Route { channel: channel.to_owned(), filter })
+}
+
+async fn news(store: &Store, now: i64) -> Vec<News> {
+    store.news(Some("all"), wall(now)).await.expect("the store is there")
+}
+
+pub(super) async fn news_is_kept_until_it_is_told(store: &Store) {
+    let odd = "a\u{0}'b";
+    let of = |number, state, at| Document { table: Some(odd.to_owned()), ..finding(number, state, at) };
+    let opened = [of(1, State::Open, 10), of(2, State::Suspected, 10), of(1, State::Open, 11)];
+    let (_, merged) = store.record_for(&opened, &routes()).await.expect("the store is there");
+    store.record_for(&opened, &routes()).await.expect("what is stated again is no news");
+    let listed = news(store, 20).await;
+    assert_eq!((merged, listed.len()), (0, 1));
+    assert_eq!((listed[0].opened, listed[0].closed, listed[0].worst), (1, 0, Some(Severity::Warning)));
+    assert_eq!(listed[0].samples, [opened[0].id.clone()]);
+
+    let leased = store.lease(&listed[0], wall(20), wall(50)).await.expect("it is there").expect("nobody has it");
+    assert_eq!(store.lease(&listed[0], wall(21), wall(51)).await.expect("it is there"), None);
+    assert!(news(store, 49).await.is_empty() && news(store, 50).await == listed, "a lease ends by itself");
+    assert_eq!(store.standing(&leased.group, Severity::Info).await.expect("it is there"), 1);
+    assert_eq!(store.standing(&leased.group, Severity::Critical).await.expect("it is there"), 0);
+
+    store.record_for(&[of(1, State::Healed, 30)], &routes()).await.expect("the store is there");
+    store.told(&leased, AlertStatus::Firing, wall(31)).await.expect("the store is there");
+    store.told(&leased, AlertStatus::Firing, wall(32)).await.expect("the same once more changes nothing");
+    let rest = news(store, 33).await;
+    assert_eq!((rest[0].opened, rest[0].closed, rest[0].told, rest[0].firing), (0, 1, 1, true));
+    store.told(&rest[0], AlertStatus::Resolved, wall(34)).await.expect("the store is there");
+    assert!(news(store, 35).await.is_empty() && store.news(None, wall(35)).await.expect("it is there").is_empty());
+}
+
+pub(super) async fn news_past_the_bound_is_counted_together(store: &Store) {
+    let table = |number: u32| Some(format!("t{number:05}"));
+    let more = u32::try_from(GROUPS).expect("a small number") + 7;
+    let many: Vec<Document> =
+        (0..more).map(|number| Document { table: table(number), ..finding(number, State::Open, 10) }).collect();
+    let (_, merged) = store.record_for(&many, &routes()).await.expect("the store is there");
+    let news = news(store, 20).await;
+    assert_eq!((merged, news.len()), (7, GROUPS + 1));
+    assert_eq!(news.iter().map(|one| one.opened).sum::<u64>(), u64::from(more), "nothing is dropped");
+    let common = GroupKey { pipeline: "orders".to_owned(), table: None, kind: None };
+    let common = news.iter().find(|one| one.group == common).expect("the pipeline's common group");
+    assert_eq!(common.opened, 7);
+    assert_eq!(store.standing(&common.group, Severity::Info).await.expect("it is there"), u64::from(more));
 }
