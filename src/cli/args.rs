@@ -49,6 +49,8 @@ pub enum Command {
     Audit(Box<Audit>),
     /// Print what is understood of each record of a tap
     Decode(Decode),
+    /// Copy a tap into an archive, which is a tap itself; the same command goes on where the archive ends
+    Record(Box<Record>),
     /// Tell the story of one key: its versions, what had to be applied, what the target holds
     Explain(Box<Explain>),
     /// Look at findings
@@ -215,6 +217,42 @@ pub struct Decode {
     /// How to print [default: table on a terminal, else ndjson]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub output: Option<DecodeFormat>,
+}
+
+/// `record`.
+#[derive(Debug, Args)]
+pub struct Record {
+    /// The change stream: kafka://HOST:PORT/TOPIC[,TOPIC], file:PATH, or file:- for standard input
+    #[arg(long, value_name = "URL")]
+    pub tap: Option<String>,
+    /// Configuration file (TOML)
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only this pipeline
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
+    /// Where to: archive:FOLDER or archive:s3://BUCKET/PREFIX (credentials from the environment)
+    #[arg(long, value_name = "URL")]
+    pub archive: String,
+    /// First position of partitions that the archive does not hold yet, as for audit
+    #[arg(long, value_name = "POS", default_value = "beginning", allow_hyphen_values = true, help_heading = "Range")]
+    pub from: Vec<String>,
+    /// Position before which to end [default: a file's end; on Kafka, go on until a signal]
+    #[arg(long, value_name = "POS", allow_hyphen_values = true, help_heading = "Range")]
+    pub to: Vec<String>,
+    /// Close a segment once it holds so many bytes, unpacked
+    #[arg(long, value_name = "SIZE", default_value = "32MiB", help_heading = "Segments")]
+    pub segment_bytes: String,
+    /// Close a segment once its first record has waited so long; a killed process loses no more than the open one, and the next
+    /// run records that again
+    #[arg(long, value_name = "DURATION", default_value = "1m", help_heading = "Segments")]
+    pub segment_time: String,
+    /// Remove segments whose newest record is older than this
+    #[arg(long, value_name = "DURATION", help_heading = "Segments")]
+    pub keep_for: Option<String>,
+    /// Remove the oldest segments while all of them have more bytes than this
+    #[arg(long, value_name = "SIZE", help_heading = "Segments")]
+    pub keep_bytes: Option<String>,
 }
 
 /// How `decode` prints.

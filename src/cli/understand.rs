@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::args;
+use crate::config::check::archive_place;
 use crate::config::problem::Problems;
-use crate::config::unit::{Scalar, Span};
+use crate::config::unit::{Scalar, Size, Span};
 use crate::config::{Bound, Place};
 use crate::model::Op;
 use crate::model::finding::{Kind, Severity, State};
@@ -18,7 +19,7 @@ pub(super) fn range(raw: &args::Range, problems: &mut Problems) -> Option<Range>
     problems.take("--to", range.is_sensible().map(|()| range))
 }
 
-fn bound(flag: &str, places: &[String], problems: &mut Problems) -> Option<Bound> {
+pub(super) fn bound(flag: &str, places: &[String], problems: &mut Problems) -> Option<Bound> {
     let read: Vec<Option<Place>> = places.iter().map(|text| problems.take(flag, Place::parse(text))).collect();
     let places: Vec<Place> = read.into_iter().collect::<Option<_>>()?;
     problems.take(flag, Bound::of(&places))
@@ -27,6 +28,20 @@ fn bound(flag: &str, places: &[String], problems: &mut Problems) -> Option<Bound
 /// A duration.
 pub(super) fn duration(flag: &str, text: &str, problems: &mut Problems) -> Option<Duration> {
     problems.take(flag, Span::parse(text)).map(|span| span.0)
+}
+
+/// A size in bytes.
+pub(super) fn size(flag: &str, text: &str, problems: &mut Problems) -> Option<u64> {
+    problems.take(flag, Size::parse(text)).map(|size| size.0)
+}
+
+/// The place of an archive, as `archive:URL`.
+pub(super) fn archive(flag: &str, text: &str, problems: &mut Problems) -> Option<String> {
+    let place = text.strip_prefix("archive:").map(|place| place.strip_prefix("//").unwrap_or(place));
+    let place =
+        place.ok_or_else(|| format!("`{text}` is no archive: expected archive:FOLDER or archive:s3://BUCKET/PREFIX"));
+    let place = problems.take(flag, place)?;
+    problems.take(flag, archive_place(place).map(|()| place.to_owned()))
 }
 
 /// Operations by their words.

@@ -212,6 +212,28 @@ pub struct DecodeArgs {
     pub stop: CancellationToken,
 }
 
+/// What `record` is asked.
+pub struct RecordArgs {
+    /// The tap.
+    pub tap: crate::config::Tap,
+    /// The archive: a folder, or `s3://BUCKET/PREFIX`.
+    pub archive: String,
+    /// Where partitions begin that the archive does not hold yet.
+    pub from: Bound,
+    /// The position before which it ends; `None`: where the tap ends, and Kafka has no end.
+    pub to: Option<Bound>,
+    /// A segment is closed once it holds so many bytes, unpacked.
+    pub segment_bytes: u64,
+    /// A segment is closed once its first record has waited for so long.
+    pub segment_time: Duration,
+    /// Segments go once their newest record is older than this.
+    pub keep_for: Option<Duration>,
+    /// The oldest segments go while all have more bytes than this.
+    pub keep_bytes: Option<u64>,
+    /// Cancelled at the first signal: the open segment is closed, then it ends.
+    pub stop: CancellationToken,
+}
+
 /// One record, understood.
 #[derive(Debug, Clone, Copy)]
 pub struct DecodedRecord<'a> {
@@ -336,6 +358,16 @@ pub async fn decode(
     each: &mut (dyn FnMut(DecodedRecord<'_>) -> ControlFlow<()> + Send),
 ) -> Result<DecodeEnd, Failure> {
     tokio::task::block_in_place(|| super::decode::decode(&args, each))
+}
+
+/// Copies a tap into an archive; what was recorded goes to `out`. [`Outcome::Incomplete`] if records were gone before they could be
+/// recorded, or it was stopped.
+///
+/// # Errors
+/// What kept it from reading the tap or from writing the archive.
+#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
+pub async fn record(args: RecordArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
+    tokio::task::block_in_place(|| super::archiving::record(&args, out))
 }
 
 /// Connects to tap and target and tells what it finds.

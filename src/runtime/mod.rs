@@ -11,6 +11,7 @@ pub mod clock;
 pub mod entry;
 pub mod ordered;
 
+mod archiving;
 mod audit;
 mod columns;
 mod context;
@@ -27,6 +28,7 @@ mod images;
 mod ingest;
 mod inherited;
 mod look;
+mod losses;
 mod mapping;
 mod picture;
 mod pipeline;

@@ -28,6 +28,9 @@ use crate::model::{Batch, PartitionId, Position, Wall};
 /// Broken lines named one by one; the others are counted.
 const NAMED: u64 = 20;
 
+/// kcat's word for a timestamp that the broker gave.
+const APPENDED: &str = "logappend";
+
 /// A file tap as it is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileOptions {
@@ -117,6 +120,8 @@ struct Line<'a> {
     offset: u64,
     #[serde(default)]
     ts: Option<i64>,
+    #[serde(default, borrow)]
+    tstype: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     headers: Vec<Option<Cow<'a, str>>>,
     #[serde(default, borrow)]
