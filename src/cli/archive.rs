@@ -1,4 +1,4 @@
-//! `record`: its flags understood.
+//! `record` and `replay`: their flags understood.
 
 use tokio_util::sync::CancellationToken;
 
@@ -6,7 +6,7 @@ use super::commands::{CliError, finish, loaded, settle};
 use super::{args, understand};
 use crate::config::load::Need;
 use crate::config::problem::Problems;
-use crate::runtime::entry::{self, RecordArgs};
+use crate::runtime::entry::{self, Filter, RecordArgs, ReplayArgs};
 
 pub(super) fn record(args: args::Record) -> Result<u8, CliError> {
     let mut problems = Problems::default();
@@ -40,4 +40,38 @@ pub(super) fn record(args: args::Record) -> Result<u8, CliError> {
     })();
     let args = settle(wanted, problems)?;
     finish(&stop, |mut out| async move { entry::record(args, &mut out).await })
+}
+
+pub(super) fn replay(args: args::Replay) -> Result<u8, CliError> {
+    let mut problems = Problems::default();
+    let stop = CancellationToken::new();
+    let source = args::Source {
+        config: args.config,
+        tap: args.tap,
+        registry: args.registry,
+        pipeline: args.pipeline,
+        ..args::Source::default()
+    };
+    let loaded = loaded(&source, Need::Taps, &mut problems);
+    let range = understand::range(&args.range, &mut problems);
+    let into = understand::into("--into", &args.into, &mut problems);
+    let speed = understand::speed("--speed", &args.speed, &mut problems);
+    let pipeline = loaded
+        .as_ref()
+        .and_then(|loaded| problems.take("--pipeline", loaded.config.pipeline(source.pipeline.as_deref())).cloned());
+    let wanted = (|| {
+        let pipeline = pipeline?;
+        Some(ReplayArgs {
+            tap: pipeline.tap,
+            decode: pipeline.decode,
+            tables: pipeline.tables,
+            range: range?,
+            filter: Filter { tables: args.table, keys: args.key, ops: Vec::new() },
+            speed: speed?,
+            into: into?,
+            stop: stop.clone(),
+        })
+    })();
+    let args = settle(wanted, problems)?;
+    finish(&stop, |mut out| async move { entry::replay(args, &mut out).await })
 }

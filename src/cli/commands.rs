@@ -78,6 +78,7 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Audit(args) => audit(*args),
         Command::Decode(args) => decode(args),
         Command::Record(args) => super::archive::record(*args),
+        Command::Replay(args) => super::archive::replay(*args),
         Command::Explain(args) => explain(*args),
         Command::Findings(args) => findings(args),
         Command::Config(args) => config(args),
@@ -102,7 +103,7 @@ fn manual(command: &clap::Command, above: &str, out: &mut Vec<u8>) -> io::Result
 /// Commands that go on for long say what they do; the others only what is wrong.
 fn level(cli: &Cli) -> Level {
     match (cli.verbose, &cli.command) {
-        (0, Command::Run(_) | Command::Record(_)) => Level::Usual,
+        (0, Command::Run(_) | Command::Record(_) | Command::Replay(_)) => Level::Usual,
         (0, Command::Demo(_)) => Level::Errors,
         (0, _) => Level::Quiet,
         (1, _) => Level::Verbose,

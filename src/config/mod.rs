@@ -255,7 +255,7 @@ pub enum FilePath {
 /// What `record` copied of another tap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveTap {
-    /// A folder, or `s3://BUCKET/PREFIX`.
+    /// A folder.
     pub url: String,
     /// Where to begin.
     pub from: Bound,

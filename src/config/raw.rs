@@ -232,7 +232,7 @@ pub struct RawTap {
     /// file: JSON Lines as `kcat -C -J` prints them, `.gz` and `.zst` too; `-` for standard input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// archive: the folder that `record` wrote, or `s3://BUCKET/PREFIX`.
+    /// archive: the folder that `record` wrote.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Where to begin, in kcat's grammar. Nothing stored: at the end.

@@ -37,6 +37,7 @@ mod progress;
 mod range;
 mod recall;
 mod record;
+mod replay;
 mod restore;
 mod run;
 mod schemas;

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+mod archive;
 mod audit;
 mod broken;
 mod coerced;

@@ -45,7 +45,7 @@ use crate::model::{Batch, PartitionId, Position};
 /// An archive as a tap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveOptions {
-    /// A folder, or `s3://BUCKET/PREFIX`.
+    /// A folder.
     pub location: String,
     /// Where to begin. `stored` means nothing here.
     pub from: Places,

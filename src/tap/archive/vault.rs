@@ -1,4 +1,4 @@
-//! Where an archive lies: a folder, or a bucket. Whatever is written there appears whole or not at all.
+//! Where an archive lies: a folder. Whatever is written there appears whole or not at all.
 
 use std::fs;
 use std::io::{self, Write as _};

@@ -8,6 +8,7 @@
 
 mod again;
 mod input;
+mod write;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Deserialize;
 
 use input::{Input, each_line, unpacked};
+pub use write::line;
 
 use super::outlet::{Outlet, Signal};
 use super::position::{Place, Places};

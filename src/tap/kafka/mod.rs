@@ -23,6 +23,7 @@ mod control;
 pub mod dead_letters;
 pub mod evidence;
 mod ledger;
+pub mod produce;
 mod range;
 mod rebalance;
 mod roster;
