@@ -140,7 +140,9 @@ impl Recording<'_> {
             TapEvent::Reached { partition, next } => {
                 self.writer.reached(&self.partitions.name(partition), next).map_err(failed)?;
             }
-            TapEvent::Assigned { partition, next } => self.writer.begins(&self.partitions.name(partition), next),
+            TapEvent::Assigned { partition, next } => {
+                self.writer.begins(&self.partitions.name(partition), next).map_err(failed)?;
+            }
             TapEvent::Gap { partition, from, to, why } => {
                 let (name, why) = (self.partitions.name(partition), why.as_deref());
                 if self.writer.gap(&name, (from, to)).map_err(failed)? {

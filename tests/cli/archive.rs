@@ -35,7 +35,7 @@ fn folder() -> TempDir {
     shop(lines(), TARGET)
 }
 
-const SMALL: [&str; 2] = ["--segment-bytes", "1KiB"];
+const SMALL: [&str; 2] = ["--segment-bytes", "300"];
 
 fn record(folder: &Path, more: &[&str]) -> (Option<i32>, Value) {
     let ended = run(folder, &[&["record", "--tap", "file:e.jsonl", "--archive", "archive:tape"], more].concat());
@@ -197,7 +197,7 @@ fn standard_input_is_recorded_and_retention_is_kept() {
     let folder = folder();
     let input = lines().join("\n");
     let arguments =
-        ["record", "--tap", "file:-", "--archive", "archive:tape", "--segment-bytes", "1KiB", "--keep-bytes", "1KiB"];
+        ["record", "--tap", "file:-", "--archive", "archive:tape", "--segment-bytes", "300", "--keep-bytes", "300"];
     let ended = afterimage_reading(folder.path(), &arguments, input.as_bytes());
     let summary: Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{}{}", ended.out, ended.err));
     assert!(summary["expired"].as_u64() > Some(0), "{summary}");

@@ -20,6 +20,7 @@ mod readme;
 mod recall;
 mod shop;
 mod show;
+mod tape;
 
 /// How a command ended.
 struct Ended {

@@ -167,7 +167,7 @@ fn tell(event: &TapEvent, partitions: &Partitions, story: &mut Vec<String>) {
 fn three() -> Tape {
     let tape = Tape::new();
     let mut writer = tape.writer();
-    writer.begins(&name("orders", 0), 10);
+    writer.begins(&name("orders", 0), 10).unwrap();
     tape.segment(&mut writer, &name("orders", 0), [10, 11]);
     put(&mut writer, &name("orders", 1), [0]);
     tape.segment(&mut writer, &name("orders", 0), [12, 14]);
@@ -196,7 +196,7 @@ fn what_was_recorded_is_read_in_order() {
 fn offsets_that_the_log_passed_over_are_no_gap() {
     let tape = Tape::new();
     let mut writer = tape.writer();
-    writer.begins(&name("t", 0), 0);
+    writer.begins(&name("t", 0), 0).unwrap();
     put(&mut writer, &name("t", 0), [3]);
     writer.reached(&name("t", 0), 7).unwrap();
     writer.close(Wall(0)).unwrap();
@@ -205,10 +205,20 @@ fn offsets_that_the_log_passed_over_are_no_gap() {
 }
 
 #[test]
+fn an_empty_partition_is_known_from_where_it_was_met() {
+    let tape = Tape::new();
+    let mut writer = tape.writer();
+    writer.begins(&name("t", 0), 5).unwrap();
+    writer.close(Wall(0)).unwrap();
+    assert_eq!(tape.writer().next()[&name("t", 0)], 5, "what goes before the next run is a gap then");
+    assert_eq!(tape.story(&[], &[]), ["assigned t/0 5", "ended"]);
+}
+
+#[test]
 fn a_gap_at_recording_is_one_at_reading() {
     let tape = Tape::new();
     let mut writer = tape.writer();
-    writer.begins(&name("t", 0), 2);
+    writer.begins(&name("t", 0), 2).unwrap();
     assert!(writer.gap(&name("t", 0), (2, 5)).unwrap());
     assert!(!writer.gap(&name("t", 0), (2, 5)).unwrap(), "it is recorded once");
     tape.segment(&mut writer, &name("t", 0), [5, 6]);

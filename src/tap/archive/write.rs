@@ -121,9 +121,17 @@ impl ArchiveWriter {
         self.open.as_ref().filter(|open| !open.is_empty()).map(Open::unpacked)
     }
 
-    /// Recording of a partition begins here, if it did not before.
-    pub fn begins(&mut self, name: &PartitionName, at: u64) {
-        self.next.entry(name.clone()).or_insert(at);
+    /// Recording of a partition begins here, if it did not before. It is kept though no record may follow: what is appended and
+    /// gone before the next run is then missed.
+    ///
+    /// # Errors
+    /// Memory alone can fail here.
+    pub fn begins(&mut self, name: &PartitionName, at: u64) -> Result<(), TapError> {
+        if !self.next.contains_key(name) {
+            opened(&mut self.open, &self.place)?.reached((name, at), at);
+            self.next.insert(name.clone(), at);
+        }
+        Ok(())
     }
 
     /// Records a record; false if it was recorded before.
