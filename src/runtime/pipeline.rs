@@ -115,8 +115,7 @@ impl Running {
         let (tables, images) = (Arc::default(), Arc::new(ImageStore::new(pipeline.limits.cache_bytes)));
         let engine = judge(pipeline, window.as_ref(), &images, &tables, &partitions);
         let (fed, fed_here) = mpsc::channel(FED);
-        let (replies, replies_here) = mpsc::channel(REPLIES);
-        let (records, records_here) = mpsc::channel(RECORDS);
+        let ((replies, replies_here), (records, records_here)) = (mpsc::channel(REPLIES), mpsc::channel(RECORDS));
         let ((lookups, lookups_here), (recalls, recalls_here)) = (mpsc::channel(FED), mpsc::channel(RECALLS));
         let ((tally_here, tally), (tap_here, tap)) =
             (watch::channel(engine.tally()), watch::channel(TapState::Running));
