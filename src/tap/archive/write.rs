@@ -187,13 +187,13 @@ impl ArchiveWriter {
         let number = self.catalog.following();
         let closing = open.close(number, now).map_err(|error| unreachable(&self.place, error));
         let (head, bytes) = closing?;
-        self.vault.create(&segment_name(number), &bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                let what = format!("`{}` is there already", segment_name(number));
-                let hint = "another `record` writes to this archive: let one of them do it, or give each its own";
-                trouble(&what, &self.place, hint, Some(error))
+        self.vault.create(&segment_name(number), &bytes).map_err(|error| {
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                return unreachable(&self.place, error);
             }
-            _ => unreachable(&self.place, error),
+            let what = format!("`{}` is there already", segment_name(number));
+            let hint = "another `record` writes to this archive: let one of them do it, or give each its own";
+            trouble(&what, &self.place, hint, Some(error))
         })?;
         let records = head.spans.iter().map(|span| span.records).sum();
         self.catalog.entries.insert(number, Entry::of(head, &bytes));
