@@ -49,6 +49,10 @@ pub enum Command {
     Audit(Box<Audit>),
     /// Print what is understood of each record of a tap
     Decode(Decode),
+    /// Copy a tap into an archive, which is a tap itself; the same command goes on where the archive ends
+    Record(Box<Record>),
+    /// Play an archive, or any other tap, into Kafka or a file, in the time that it took
+    Replay(Box<Replay>),
     /// Tell the story of one key: its versions, what had to be applied, what the target holds
     Explain(Box<Explain>),
     /// Look at findings
@@ -78,7 +82,8 @@ pub struct Source {
     /// Configuration file (TOML)
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The change stream: kafka://HOST:PORT/TOPIC[,TOPIC]?group=G, file:PATH, or file:- for standard input
+    /// The change stream: kafka://HOST:PORT/TOPIC[,TOPIC]?group=G, file:PATH, file:- for standard input, or
+    /// archive:FOLDER
     #[arg(long, value_name = "URL")]
     pub tap: Option<String>,
     /// The database the applier writes: postgres://…, mysql://…, sqlite:PATH
@@ -197,7 +202,8 @@ pub struct Range {
 /// `decode`.
 #[derive(Debug, Args)]
 pub struct Decode {
-    /// The change stream: kafka://HOST:PORT/TOPIC[,TOPIC], file:PATH, or file:- for standard input
+    /// The change stream: kafka://HOST:PORT/TOPIC[,TOPIC], file:PATH, file:- for standard input, or
+    /// archive:FOLDER
     #[arg(long, value_name = "URL")]
     pub tap: Option<String>,
     /// Configuration file (TOML)
@@ -218,6 +224,75 @@ pub struct Decode {
     /// How to print [default: table on a terminal, else ndjson]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub output: Option<DecodeFormat>,
+}
+
+/// `record`.
+#[derive(Debug, Args)]
+pub struct Record {
+    /// The change stream: kafka://HOST:PORT/TOPIC[,TOPIC], file:PATH, file:- for standard input, or
+    /// archive:FOLDER
+    #[arg(long, value_name = "URL")]
+    pub tap: Option<String>,
+    /// Configuration file (TOML)
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only this pipeline
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
+    /// Where to: archive:FOLDER
+    #[arg(long, value_name = "URL")]
+    pub archive: String,
+    /// First position of partitions that the archive does not hold yet, as for audit
+    #[arg(long, value_name = "POS", default_value = "beginning", allow_hyphen_values = true, help_heading = "Range")]
+    pub from: Vec<String>,
+    /// Position before which to end [default: a file's end; on Kafka, go on until a signal]
+    #[arg(long, value_name = "POS", allow_hyphen_values = true, help_heading = "Range")]
+    pub to: Vec<String>,
+    /// Close a segment once it holds so many bytes, unpacked
+    #[arg(long, value_name = "SIZE", default_value = "32MiB", help_heading = "Segments")]
+    pub segment_bytes: String,
+    /// Close a segment once its first record has waited so long; a killed process loses no more than the open one, and the next
+    /// run records that again
+    #[arg(long, value_name = "DURATION", default_value = "1m", help_heading = "Segments")]
+    pub segment_time: String,
+    /// Remove segments whose newest record is older than this
+    #[arg(long, value_name = "DURATION", help_heading = "Segments")]
+    pub keep_for: Option<String>,
+    /// Remove the oldest segments while all of them have more bytes than this
+    #[arg(long, value_name = "SIZE", help_heading = "Segments")]
+    pub keep_bytes: Option<String>,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// What to play: archive:FOLDER, or any other tap
+    #[arg(long, value_name = "URL")]
+    pub tap: Option<String>,
+    /// Configuration file (TOML)
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Registry of the records' schemas, as decode.registry in a configuration; only --table and --key need it
+    #[arg(long, value_name = "URL")]
+    pub registry: Option<String>,
+    /// Only this pipeline
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
+    /// Where to: kafka://HOST:PORT (the topics' own names), kafka://HOST:PORT/TOPIC, file:PATH, or file:- for standard output
+    #[arg(long, value_name = "URL")]
+    pub into: String,
+    /// Times as fast as it was recorded, or max
+    #[arg(long, value_name = "N|max", default_value = "1")]
+    pub speed: String,
+    /// Only this table of the tap; may be repeated
+    #[arg(long, value_name = "TABLE", help_heading = "Filter")]
+    pub table: Vec<String>,
+    /// Only this key: COLUMN=VALUE[,COLUMN=VALUE], or the value alone; may be repeated
+    #[arg(long, value_name = "KEY", help_heading = "Filter")]
+    pub key: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub range: Range,
 }
 
 /// How `decode` prints.

@@ -77,6 +77,8 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Run(args) => run_pipelines(args),
         Command::Audit(args) => audit(*args),
         Command::Decode(args) => decode(args),
+        Command::Record(args) => super::archive::record(*args),
+        Command::Replay(args) => super::archive::replay(*args),
         Command::Explain(args) => explain(*args),
         Command::Findings(args) => findings(args),
         Command::Alerts(args) => alerts(args),
@@ -102,7 +104,7 @@ fn manual(command: &clap::Command, above: &str, out: &mut Vec<u8>) -> io::Result
 /// Commands that go on for long say what they do; the others only what is wrong.
 fn level(cli: &Cli) -> Level {
     match (cli.verbose, &cli.command) {
-        (0, Command::Run(_)) => Level::Usual,
+        (0, Command::Run(_) | Command::Record(_) | Command::Replay(_)) => Level::Usual,
         (0, Command::Demo(_)) => Level::Errors,
         (0, _) => Level::Quiet,
         (1, _) => Level::Verbose,
@@ -135,7 +137,7 @@ fn block_on<T>(
 }
 
 /// Runs work that prints, and turns its outcome into an exit code.
-fn finish<F>(stop: &CancellationToken, work: impl FnOnce(BufWriter<Stdout>) -> F) -> Result<u8, CliError>
+pub(super) fn finish<F>(stop: &CancellationToken, work: impl FnOnce(BufWriter<Stdout>) -> F) -> Result<u8, CliError>
 where
     F: Future<Output = Result<Outcome, Failure>>,
 {
@@ -154,7 +156,7 @@ fn flags(source: &args::Source) -> Flags {
 }
 
 /// Loads the configuration and notes what is wrong with it.
-fn loaded(source: &args::Source, need: Need, problems: &mut Problems) -> Option<Loaded> {
+pub(super) fn loaded(source: &args::Source, need: Need, problems: &mut Problems) -> Option<Loaded> {
     let around = Surroundings::of_process();
     match load(&Layers { file: source.config.clone(), around: &around, flags: flags(source), need }) {
         Ok(loaded) => Some(loaded),
@@ -166,7 +168,7 @@ fn loaded(source: &args::Source, need: Need, problems: &mut Problems) -> Option<
 }
 
 /// What both options give, or every mistake.
-fn settle<T>(value: Option<T>, problems: Problems) -> Result<T, CliError> {
+pub(super) fn settle<T>(value: Option<T>, problems: Problems) -> Result<T, CliError> {
     problems.into_result()?;
     // Whoever returns nothing has noted why; this is said only if that is ever forgotten.
     value.ok_or_else(|| CliError::Failed(Failure::new("the arguments were not understood")))
@@ -259,12 +261,12 @@ fn not_yet(args: &args::Audit, problems: &mut Problems) {
     }
 }
 
-/// The pipeline to audit. On a file nothing can move any more: unless something else is said, all of it was applied.
+/// The pipeline to audit. On a file or an archive nothing can move any more: unless something else is said, all of it was applied.
 fn audited(config: &Config, source: &args::Source, problems: &mut Problems) -> Option<Pipeline> {
     let mut pipeline = problems.take("--pipeline", config.pipeline(source.pipeline.as_deref()))?.clone();
     match (&pipeline.tap, pipeline.progress.chosen) {
-        (Tap::File(_), Chosen::ByDefault) => pipeline.progress.applied = vec![Evidence::Assumed],
-        (Tap::File(_), Chosen::Explicitly) | (Tap::Kafka(_), _) => {}
+        (Tap::File(_) | Tap::Archive(_), Chosen::ByDefault) => pipeline.progress.applied = vec![Evidence::Assumed],
+        (Tap::File(_) | Tap::Archive(_), Chosen::Explicitly) | (Tap::Kafka(_), _) => {}
     }
     Some(pipeline)
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a tap or a target: commands become plain arguments of [`crate::runtime::entry`].
 
+mod archive;
 pub mod args;
 pub mod commands;
 mod decode_output;

@@ -1,14 +1,16 @@
 //! Flags become checked values. Each function notes its mistakes and goes on, so that all are told at once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::args;
+use crate::config::check::archive_place;
 use crate::config::problem::Problems;
-use crate::config::unit::{Scalar, Span};
+use crate::config::unit::{Scalar, Size, Span};
 use crate::config::{Bound, Place};
 use crate::model::Op;
 use crate::model::finding::{Kind, Severity, State};
-use crate::runtime::entry::Range;
+use crate::runtime::entry::{Destination, Range, Speed};
 
 /// A range of a tap.
 pub(super) fn range(raw: &args::Range, problems: &mut Problems) -> Option<Range> {
@@ -18,7 +20,7 @@ pub(super) fn range(raw: &args::Range, problems: &mut Problems) -> Option<Range>
     problems.take("--to", range.is_sensible().map(|()| range))
 }
 
-fn bound(flag: &str, places: &[String], problems: &mut Problems) -> Option<Bound> {
+pub(super) fn bound(flag: &str, places: &[String], problems: &mut Problems) -> Option<Bound> {
     let read: Vec<Option<Place>> = places.iter().map(|text| problems.take(flag, Place::parse(text))).collect();
     let places: Vec<Place> = read.into_iter().collect::<Option<_>>()?;
     problems.take(flag, Bound::of(&places))
@@ -27,6 +29,57 @@ fn bound(flag: &str, places: &[String], problems: &mut Problems) -> Option<Bound
 /// A duration.
 pub(super) fn duration(flag: &str, text: &str, problems: &mut Problems) -> Option<Duration> {
     problems.take(flag, Span::parse(text)).map(|span| span.0)
+}
+
+/// A size in bytes.
+pub(super) fn size(flag: &str, text: &str, problems: &mut Problems) -> Option<u64> {
+    problems.take(flag, Size::parse(text)).map(|size| size.0)
+}
+
+/// The place of an archive, as `archive:URL`.
+pub(super) fn archive(flag: &str, text: &str, problems: &mut Problems) -> Option<String> {
+    let place = text.strip_prefix("archive:").map(|place| place.strip_prefix("//").unwrap_or(place));
+    let place = place.ok_or_else(|| format!("`{text}` is no archive: expected archive:FOLDER"));
+    let place = problems.take(flag, place)?;
+    problems.take(flag, archive_place(place).map(|()| place.to_owned()))
+}
+
+/// Where `replay` plays to.
+pub(super) fn into(flag: &str, text: &str, problems: &mut Problems) -> Option<Destination> {
+    problems.take(flag, destination(text))
+}
+
+fn destination(text: &str) -> Result<Destination, String> {
+    let wrong = || {
+        format!(
+            "`{text}` is no place to play to: expected kafka://HOST:PORT, kafka://HOST:PORT/TOPIC, file:PATH or file:-"
+        )
+    };
+    if let Some(path) = text.strip_prefix("file:").filter(|path| !path.is_empty()) {
+        return Ok(if path == "-" { Destination::Output } else { Destination::File(path.into()) });
+    }
+    let rest = text.strip_prefix("kafka://").ok_or_else(wrong)?;
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (brokers, topic) = place.split_once('/').unwrap_or((place, ""));
+    let mut properties = BTreeMap::new();
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        let property = parameter.strip_prefix("properties.").and_then(|property| property.split_once('='));
+        let (name, value) = property.ok_or_else(wrong)?;
+        properties.insert(name.to_owned(), value.to_owned());
+    }
+    if brokers.is_empty() || topic.contains([',', '/']) {
+        return Err(wrong());
+    }
+    let topic = Some(topic.to_owned()).filter(|topic| !topic.is_empty());
+    Ok(Destination::Topics { brokers: brokers.to_owned(), topic, properties })
+}
+
+/// A speed: a number above 0, or `max`.
+pub(super) fn speed(flag: &str, text: &str, problems: &mut Problems) -> Option<Speed> {
+    let times = || text.parse().ok().filter(|times: &f64| *times > 0.0 && times.is_finite()).map(Speed::Times);
+    let speed = if text == "max" { Some(Speed::Max) } else { times() };
+    problems
+        .take(flag, speed.ok_or_else(|| format!("`{text}` is no speed: expected a number above 0, such as 10, or max")))
 }
 
 /// Operations by their words.

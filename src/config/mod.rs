@@ -190,6 +190,18 @@ pub struct Limits {
     pub cache_bytes: u64,
 }
 
+impl Tap {
+    /// Its kind, as `type` says it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Tap::Kafka(_) => TapType::Kafka.word(),
+            Tap::File(_) => TapType::File.word(),
+            Tap::Archive(_) => TapType::Archive.word(),
+        }
+    }
+}
+
 /// The change stream.
 #[derive(Debug, Clone)]
 pub enum Tap {
@@ -197,6 +209,8 @@ pub enum Tap {
     Kafka(KafkaTap),
     /// Records as `kcat -C -J` prints them.
     File(FileTap),
+    /// What `record` copied.
+    Archive(ArchiveTap),
 }
 
 /// Topics of a Kafka cluster.
@@ -239,6 +253,15 @@ pub enum FilePath {
     Stdin,
     /// A path.
     Path(PathBuf),
+}
+
+/// What `record` copied of another tap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveTap {
+    /// A folder.
+    pub url: String,
+    /// Where to begin.
+    pub from: Bound,
 }
 
 /// How records are understood.

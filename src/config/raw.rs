@@ -231,6 +231,9 @@ pub struct RawTap {
     /// file: JSON Lines as `kcat -C -J` prints them, `.gz` and `.zst` too; `-` for standard input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// archive: the folder that `record` wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Where to begin, in kcat's grammar. Nothing stored: at the end.
     pub from: OneOrMany<Place>,
     /// kafka: handed to librdkafka as they are.
@@ -245,6 +248,7 @@ impl Default for RawTap {
             topics: None,
             group: None,
             path: None,
+            url: None,
             from: OneOrMany(vec![Place { partition: None, start: Start::Stored }]),
             properties: BTreeMap::new(),
         }

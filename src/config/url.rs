@@ -55,19 +55,18 @@ fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// Reads `kafka://host:port[,host:port]/topic[,topic…]?…` or `file:PATH?…` into the keys of a tap section.
+/// Reads `kafka://host:port[,host:port]/topic[,topic…]?…`, `file:PATH?…` or `archive:FOLDER?…` into the keys of a tap section.
 ///
 /// # Errors
 /// What is wrong and what would be right.
 pub fn tap(url: &str, origin: &Origin) -> Result<TapUrl, String> {
-    let expected = "expected kafka://HOST:PORT/TOPIC[,TOPIC…]?group=GROUP or file:PATH";
+    let expected = "expected kafka://HOST:PORT/TOPIC[,TOPIC…]?group=GROUP, file:PATH or archive:FOLDER";
     let (scheme, rest) = url.split_once(':').ok_or_else(|| format!("`{}` is no tap: {expected}", mask(url)))?;
     match scheme {
         "kafka" => kafka(rest, origin).ok_or_else(|| format!("`{}` is no Kafka tap: {expected}", mask(url))),
         "file" => file(rest, origin).ok_or_else(|| format!("`{url}` names no file: {expected}")),
-        "kinesis" | "dynamodbstreams" | "archive" => {
-            Err(format!("`{scheme}:` taps are not supported by this version: {expected}"))
-        }
+        "archive" => archive(rest, origin).ok_or_else(|| format!("`{url}` names no archive: {expected}")),
+        "kinesis" | "dynamodbstreams" => Err(format!("`{scheme}:` taps are not supported by this version: {expected}")),
         _ => Err(not_among(scheme, TAP_SCHEMES)),
     }
 }
@@ -119,6 +118,20 @@ fn file(rest: &str, origin: &Origin) -> Option<TapUrl> {
     let stem = path.rsplit('/').next().unwrap_or_default().split('.').next().unwrap_or_default();
     let name = pipeline_name(if path == "-" { "stdin" } else { stem });
     section.put(&["path".into()], Node::text(path, origin));
+    Some(TapUrl { section, name })
+}
+
+/// `archive:FOLDER`. Where an archive can lie is checked later.
+fn archive(rest: &str, origin: &Origin) -> Option<TapUrl> {
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let place = decoded(place.strip_prefix("//").unwrap_or(place));
+    let last = place.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    if last.is_empty() {
+        return None;
+    }
+    let mut section = section("archive", query, origin);
+    let name = pipeline_name(last);
+    section.put(&["url".into()], Node::text(place, origin));
     Some(TapUrl { section, name })
 }
 
@@ -217,6 +230,12 @@ mod tests {
                    "properties": {"security.protocol": "SSL"}}),
         );
         check("file:dump/a%20b.jsonl.gz", "a_b", json!({"type": "file", "path": "dump/a b.jsonl.gz"}));
+        check(
+            "archive:/var/lib/orders%201?from=-5",
+            "orders_1",
+            json!({"type": "archive", "url": "/var/lib/orders 1", "from": "-5"}),
+        );
+        check("archive:tapes/shop/", "shop", json!({"type": "archive", "url": "tapes/shop/"}));
         check("file:-", "stdin", json!({"type": "file", "path": "-"}));
     }
 
@@ -228,6 +247,7 @@ mod tests {
             ("kafka://h:1/", "is no Kafka tap"),
             ("kafak://h:1/t", "did you mean `kafka`?"),
             ("file:", "names no file"),
+            ("archive:", "names no archive"),
             ("kinesis://eu-west-1/s", "not supported by this version"),
         ] {
             let message = tap(url, &ORIGIN).unwrap_err();

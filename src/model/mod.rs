@@ -21,7 +21,7 @@ pub use coercion::Coercion;
 pub use condition::Condition;
 pub use key::{Key, TableId};
 pub use position::{PartitionId, Position};
-pub use record::{Batch, Record};
+pub use record::{Batch, Record, Stamp};
 pub use row::{Columns, Row, Typing};
 pub use schema::{Definition, Reference, SchemaId, Wanted};
 pub use table::{ColumnMeta, Dialect, TableMeta, UniqueIndex};

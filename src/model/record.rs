@@ -4,6 +4,16 @@ use std::ops::Range;
 
 use super::position::PartitionId;
 
+/// What a record's timestamp tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Stamp {
+    /// When its producer made it.
+    #[default]
+    Created,
+    /// When the broker appended it.
+    Appended,
+}
+
 /// One record inside a [`Batch`]: positions and where its bytes lie in the batch's buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordSpan {
@@ -13,6 +23,8 @@ pub struct RecordSpan {
     pub offset: u64,
     /// Milliseconds since the epoch at which the record was appended (or created), if the tap knows.
     pub timestamp_ms: Option<i64>,
+    /// What the timestamp tells.
+    pub stamp: Stamp,
     key: Option<Range<u32>>,
     value: Option<Range<u32>>,
     headers: Range<u32>,
@@ -35,6 +47,8 @@ pub struct Record<'a> {
     pub offset: u64,
     /// Milliseconds since the epoch at which the record was appended (or created), if the tap knows.
     pub timestamp_ms: Option<i64>,
+    /// What the timestamp tells.
+    pub stamp: Stamp,
     /// Key bytes; `None` is a null key.
     pub key: Option<&'a [u8]>,
     /// Value bytes; `None` is a null value (a tombstone).
@@ -77,7 +91,15 @@ impl Batch {
             self.headers.push((name, value));
         }
         let headers = first..self.headers.len() as u32;
-        self.spans.push(RecordSpan { partition, offset, timestamp_ms, key, value, headers });
+        let stamp = Stamp::Created;
+        self.spans.push(RecordSpan { partition, offset, timestamp_ms, stamp, key, value, headers });
+    }
+
+    /// Says what the timestamp of the record pushed last tells, where it is not [`Stamp::Created`].
+    pub fn stamp(&mut self, stamp: Stamp) {
+        if let Some(span) = self.spans.last_mut() {
+            span.stamp = stamp;
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Range<u32> {
@@ -114,6 +136,7 @@ impl Batch {
             partition: span.partition,
             offset: span.offset,
             timestamp_ms: span.timestamp_ms,
+            stamp: span.stamp,
             key: span.key.as_ref().map(|range| self.slice(range)),
             value: span.value.as_ref().map(|range| self.slice(range)),
             batch: self,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Disclosure, Pipeline, TableMatch, TableRule, Tap};
+use crate::config::{Disclosure, Pipeline, TableMatch, TableRule};
 use crate::model::finding::{Kind, Severity};
 use crate::model::position::PartitionName;
 use crate::model::{PartitionId, TableId, Tick, Wall};
@@ -32,10 +32,7 @@ impl PipelineContext {
         partitions: Partitions,
         clock: Clock,
     ) -> PipelineContext {
-        let tap = match pipeline.tap {
-            Tap::Kafka(_) => "kafka",
-            Tap::File(_) => "file",
-        };
+        let tap = pipeline.tap.word();
         let values = values(pipeline);
         let ruled = pipeline.tables.iter().filter(|rule| !rule.severity.is_empty());
         let severities = ruled.map(|rule| (rule.matches.clone(), rule.severity.clone())).collect();

@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use crate::config::Tap;
 use crate::model::{Batch, Record};
 use crate::tap::Partitions;
 
@@ -24,10 +23,7 @@ pub(super) fn decode(args: &DecodeArgs, each: Each<'_>) -> Result<DecodeEnd, Fai
     let mut records = Records {
         reader: Reader::new(&args.decode, &args.tables, &schemas),
         partitions: partitions.clone(),
-        tap: match args.tap {
-            Tap::Kafka(_) => "kafka",
-            Tap::File(_) => "file",
-        },
+        tap: args.tap.word(),
         left: args.records.unwrap_or(u64::MAX),
         began: None,
         lasted: Duration::ZERO,

@@ -1,5 +1,6 @@
 //! What the commands ask of the runtime: one function for each, with everything its flags say as plain data.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -212,6 +213,75 @@ pub struct DecodeArgs {
     pub stop: CancellationToken,
 }
 
+/// What `record` is asked.
+pub struct RecordArgs {
+    /// The tap.
+    pub tap: crate::config::Tap,
+    /// The archive: a folder.
+    pub archive: String,
+    /// Where partitions begin that the archive does not hold yet.
+    pub from: Bound,
+    /// The position before which it ends; `None`: where the tap ends, and Kafka has no end.
+    pub to: Option<Bound>,
+    /// A segment is closed once it holds so many bytes, unpacked.
+    pub segment_bytes: u64,
+    /// A segment is closed once its first record has waited for so long.
+    pub segment_time: Duration,
+    /// Segments go once their newest record is older than this.
+    pub keep_for: Option<Duration>,
+    /// The oldest segments go while all have more bytes than this.
+    pub keep_bytes: Option<u64>,
+    /// Cancelled at the first signal: the open segment is closed, then it ends.
+    pub stop: CancellationToken,
+}
+
+/// Where `replay` plays to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Topics of a Kafka cluster.
+    Topics {
+        /// `host:port`, several behind commas.
+        brokers: String,
+        /// One topic for everything; `None`: each record's own.
+        topic: Option<String>,
+        /// Handed to librdkafka as they are.
+        properties: BTreeMap<String, String>,
+    },
+    /// A file of JSON Lines as `kcat -C -J` prints them.
+    File(PathBuf),
+    /// The same on standard output.
+    Output,
+}
+
+/// How fast `replay` plays.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Speed {
+    /// So many times as fast as it was recorded; above 0.
+    Times(f64),
+    /// As fast as it goes, in the order it was recorded in.
+    Max,
+}
+
+/// What `replay` is asked.
+pub struct ReplayArgs {
+    /// The tap, an archive as a rule.
+    pub tap: crate::config::Tap,
+    /// How records are understood, for the filter.
+    pub decode: crate::config::Decode,
+    /// Rules of tables: their key columns are used.
+    pub tables: Vec<crate::config::TableRule>,
+    /// What to play.
+    pub range: Range,
+    /// Which records of it; operations are not looked at.
+    pub filter: Filter,
+    /// How fast.
+    pub speed: Speed,
+    /// Where to.
+    pub into: Destination,
+    /// Cancelled at the first signal.
+    pub stop: CancellationToken,
+}
+
 /// One record, understood.
 #[derive(Debug, Clone, Copy)]
 pub struct DecodedRecord<'a> {
@@ -352,6 +422,26 @@ pub async fn decode(
 /// There is no channel.
 pub async fn alerts_test(args: AlertsArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     super::alerts_test::alerts_test(args, out).await
+}
+
+/// Copies a tap into an archive; what was recorded goes to `out`. [`Outcome::Incomplete`] if records were gone before they could be
+/// recorded, or it was stopped.
+///
+/// # Errors
+/// What kept it from reading the tap or from writing the archive.
+#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
+pub async fn record(args: RecordArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
+    tokio::task::block_in_place(|| super::archiving::record(&args, out))
+}
+
+/// Plays a tap into topics or a file; lines for standard output go to `out`. [`Outcome::Incomplete`] if records of the range were
+/// gone, or it was stopped.
+///
+/// # Errors
+/// What kept it from reading the tap or from writing.
+#[expect(clippy::unused_async, reason = "the caller awaits what the runtime does")]
+pub async fn replay(args: ReplayArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
+    tokio::task::block_in_place(|| super::replay::replay(&args, out))
 }
 
 /// Connects to tap and target and tells what it finds.

@@ -12,13 +12,14 @@ use tokio::sync::mpsc::Sender;
 use crate::engine::Input;
 use crate::engine::event::Tracked;
 use crate::model::finding::{Finding, Subject};
-use crate::model::{Batch, Key, Op, PartitionId, TableId};
+use crate::model::{Batch, Key, Op, PartitionId, Position, TableId};
 use crate::tap::{Partitions, TapEvent};
 use crate::telemetry::event;
 
 use super::decoding::{Decoded, Decoding, Passed, PassedOver};
 use super::driver::Fed;
 use super::images::ImageStore;
+use super::losses::Losses;
 use super::ordered::{Ended, Ordered};
 use super::restore::Restore;
 use super::schemas::Stopped;
@@ -178,6 +179,8 @@ pub(super) struct Ingest {
     pub(super) partitions: Partitions,
     pub(super) counts: Arc<Counts>,
     pub(super) window: Option<Window>,
+    /// What is known of gaps, for their findings.
+    pub(super) losses: Losses,
     /// Findings of an earlier process, by table.
     pub(super) restore: Restore,
     /// Tables of which a change was judged.
@@ -278,9 +281,11 @@ impl Ingest {
                 self.next.remove(&partition);
                 Fed::Inputs(vec![Input::Revoked { partition }])
             }
-            TapEvent::Gap { partition, from, to } => {
+            TapEvent::Gap { partition, from, to, why } => {
                 let name = self.partitions.name(partition);
-                event::GapSeen { pipeline: &self.pipeline, partition: &name, from, to }.emit();
+                let why = why.as_deref();
+                event::GapSeen { pipeline: &self.pipeline, partition: &name, from, to, why }.emit();
+                self.losses.keep(Position { partition, offset: from }, why);
                 Fed::Inputs(vec![Input::Gap { partition, from, to }])
             }
             TapEvent::Replaced { partition, expected, end } => {
@@ -430,6 +435,7 @@ mod tests {
             tables,
             epoch,
             images: Arc::new(ImageStore::new(1 << 20)),
+            losses: Losses::default(),
             restore: Restore::nothing(partitions.clone(), clock),
             partitions,
             counts: Arc::default(),

@@ -40,6 +40,7 @@ use super::images::{ImageStore, TableVersions};
 use super::ingest::{Counts, Ingest, Window};
 use super::inherited::Inherited;
 use super::look::Looker;
+use super::losses::Losses;
 use super::mapping::{Finder, Mapper, PlanRules};
 use super::ordered::{self, Ordered};
 use super::picture::Picture;
@@ -58,6 +59,8 @@ const END_WITHIN: Duration = Duration::from_secs(12);
 pub(super) struct Running {
     pub(super) picture: Picture,
     pub(super) counts: Arc<Counts>,
+    /// What the tap says of gaps, for their findings.
+    losses: Losses,
     pub(super) target: Target,
     pub(super) control: Arc<dyn Control>,
     pub(super) replies: mpsc::Sender<Reply>,
@@ -112,8 +115,7 @@ impl Running {
         let (tables, images) = (Arc::default(), Arc::new(ImageStore::new(pipeline.limits.cache_bytes)));
         let engine = judge(pipeline, window.as_ref(), &images, &tables, &partitions);
         let (fed, fed_here) = mpsc::channel(FED);
-        let (replies, replies_here) = mpsc::channel(REPLIES);
-        let (records, records_here) = mpsc::channel(RECORDS);
+        let ((replies, replies_here), (records, records_here)) = (mpsc::channel(REPLIES), mpsc::channel(RECORDS));
         let ((lookups, lookups_here), (recalls, recalls_here)) = (mpsc::channel(FED), mpsc::channel(RECALLS));
         let ((tally_here, tally), (tap_here, tap)) =
             (watch::channel(engine.tally()), watch::channel(TapState::Running));
@@ -134,6 +136,7 @@ impl Running {
         let mut running = Running {
             picture,
             counts: Arc::default(),
+            losses: Losses::default(),
             target,
             control,
             replies,
@@ -270,9 +273,21 @@ impl Running {
         let (context, control) = (self.picture.context(pipeline), Arc::clone(&self.control));
         let (open, committed) = (OpenFindings::default(), Arc::clone(&self.picture.committed));
         let (inherited, counts) = (Inherited::default(), Arc::clone(&self.counts));
-        let guard = self.picture.guard.clone();
-        let recorder =
-            Recorder { context, sink, control, alerts, state, reasons, open, inherited, committed, counts, guard };
+        let (guard, losses) = (self.picture.guard.clone(), self.losses.clone());
+        let recorder = Recorder {
+            context,
+            sink,
+            control,
+            alerts,
+            state,
+            reasons,
+            losses,
+            open,
+            inherited,
+            committed,
+            counts,
+            guard,
+        };
         self.spawn_task("record", recorder.run(records));
     }
 
@@ -326,6 +341,7 @@ impl Running {
             partitions: self.picture.partitions.clone(),
             counts: Arc::clone(&self.counts),
             window,
+            losses: self.losses.clone(),
             restore,
             met: BTreeSet::new(),
             next: BTreeMap::new(),
@@ -470,9 +486,9 @@ pub(super) fn positions(pipeline: &Pipeline, partitions: &Partitions) -> Result<
             (Applied::Query(sql), _) => {
                 return Ok(Positions::Query { sql: sql.clone(), trust: pipeline.progress.query });
             }
-            (Applied::KafkaGroup(_), Tap::File(_)) => {
+            (Applied::KafkaGroup(_), Tap::File(_) | Tap::Archive(_)) => {
                 return Err(refused(
-                    "a file has no consumer group: `kafka-group` is no evidence for it",
+                    "a file or an archive has no consumer group: `kafka-group` is no evidence for it",
                     Some("use `assumed`, or read the topic itself"),
                 ));
             }

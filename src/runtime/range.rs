@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Tap;
 use crate::model::Batch;
 use crate::tap::{self, Behind, Partitions, TapEvent};
+use crate::telemetry::event;
 
 use super::clock::Clock;
 use super::entry::{Failure, Outcome, Range};
@@ -46,7 +47,12 @@ impl Reading<'_> {
                 Ok(TapEvent::Ended) => break,
                 Ok(TapEvent::Failed(error)) if error.fatal => return Err(tap_failure(error)),
                 Ok(TapEvent::Failed(error)) => super::tell::tap_failed(self.command, &error),
-                Ok(TapEvent::Gap { .. } | TapEvent::Replaced { .. }) => outcome = Outcome::Incomplete,
+                Ok(TapEvent::Gap { partition, from, to, why }) => {
+                    let (name, why) = (self.partitions.name(partition), why.as_deref());
+                    event::GapSeen { pipeline: self.command, partition: &name, from, to, why }.emit();
+                    outcome = Outcome::Incomplete;
+                }
+                Ok(TapEvent::Replaced { .. }) => outcome = Outcome::Incomplete,
                 Ok(
                     TapEvent::Records(_)
                     | TapEvent::Reached { .. }

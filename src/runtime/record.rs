@@ -24,6 +24,7 @@ use super::crash::Guard;
 use super::driver::Record;
 use super::ingest::Counts;
 use super::inherited::Inherited;
+use super::losses::Losses;
 use super::poison::Reasons;
 use super::tell;
 
@@ -99,6 +100,8 @@ pub(super) struct Recorder {
     pub(super) alerts: Alerts,
     pub(super) state: watch::Sender<StoreState>,
     pub(super) reasons: Reasons,
+    /// What the tap said of records that were gone.
+    pub(super) losses: Losses,
     pub(super) open: OpenFindings,
     pub(super) inherited: Inherited,
     pub(super) committed: CommitTimes,
@@ -128,6 +131,7 @@ impl Recorder {
                     Record::Finding(finding) if self.counts.is_beside(&finding) => {}
                     Record::Finding(mut finding) => {
                         self.reasons.explain(&mut finding).await;
+                        self.losses.explain(&mut finding);
                         findings.push(Document::of(&finding, &self.context));
                     }
                     Record::Commit { partition, next } => {

@@ -13,6 +13,7 @@ use crate::decode;
 use crate::engine::limit::{self, Margin, Options};
 use crate::model::position::PartitionName;
 use crate::model::{Columns, Wall};
+use crate::tap::archive::ArchiveOptions;
 use crate::tap::file::FileOptions;
 use crate::tap::kafka::{Brokers, KafkaOptions, Reading};
 use crate::tap::position::{Place, Places};
@@ -44,6 +45,8 @@ pub(super) enum Read {
     Range { from: Bound, to: Bound, behind: Behind },
     /// What was appended since a range was read, from where each partition was left.
     Onward(Vec<(PartitionName, u64)>),
+    /// What is copied: from the positions where a copy stands, elsewhere as written; without an end, or a tap's own end.
+    Copy { from: Bound, to: Option<Bound>, done: Vec<(PartitionName, u64)> },
 }
 
 /// The brokers of a tap.
@@ -74,6 +77,14 @@ pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String
                 Read::Onward(from) => {
                     Reading::Range { from: Places::onward(from), to: Places::all(Place::End), behind: Behind::Left }
                 }
+                Read::Copy { from, to: None, done } => {
+                    Reading::Copy { from: places(&from, Place::End, now)?.going_on(done) }
+                }
+                Read::Copy { from, to: Some(to), done } => Reading::Range {
+                    from: places(&from, Place::End, now)?.going_on(done),
+                    to: places(&to, Place::End, now)?,
+                    behind: Behind::Left,
+                },
             };
             Ok(TapOptions::Kafka(KafkaOptions {
                 brokers: brokers(kafka),
@@ -87,17 +98,28 @@ pub(super) fn tap(tap: &Tap, read: Read, now: Wall) -> Result<TapOptions, String
                 FilePath::Stdin => "-".to_owned(),
                 FilePath::Path(path) => path.display().to_string(),
             };
-            let end = Places::all(Place::End);
-            let (from, to, behind) = match read {
-                Read::Follow => (places(&file.from, Place::Beginning, now)?, end, Behind::Left),
-                Read::Range { from, to, behind } => {
-                    (places(&from, Place::End, now)?, places(&to, Place::End, now)?, behind)
-                }
-                Read::Onward(from) => (Places::onward(from), end, Behind::Left),
-            };
+            let (from, to, behind) = standing(&file.from, read, now)?;
             Ok(TapOptions::File(FileOptions { path, from, to, behind }))
         }
+        Tap::Archive(archive) => {
+            let (from, to, behind) = standing(&archive.from, read, now)?;
+            Ok(TapOptions::Archive(ArchiveOptions { location: archive.url.clone(), from, to, behind }))
+        }
     }
+}
+
+/// What is read of a tap that ends.
+fn standing(begin: &Bound, read: Read, now: Wall) -> Result<(Places, Places, Behind), String> {
+    let end = Places::all(Place::End);
+    Ok(match read {
+        Read::Follow => (places(begin, Place::Beginning, now)?, end, Behind::Left),
+        Read::Range { from, to, behind } => (places(&from, Place::End, now)?, places(&to, Place::End, now)?, behind),
+        Read::Onward(from) => (Places::onward(from), end, Behind::Left),
+        Read::Copy { from, to, done } => {
+            let to = to.map_or(Ok(end), |to| places(&to, Place::End, now))?;
+            (places(&from, Place::End, now)?.going_on(done), to, Behind::Left)
+        }
+    })
 }
 
 /// One grammar, two forms: what the user wrote and what the tap takes. Partitions that are not named take `default`.
@@ -179,11 +201,11 @@ fn auto<T: Copy>(value: &Auto<T>) -> Option<T> {
     }
 }
 
-/// The evidence in use, where nobody chose one and the tap is a file: the user's word, which every finding then says.
+/// The evidence in use, where nobody chose one and the tap is a file or an archive: the user's word, which every finding then says.
 pub(super) fn applied(pipeline: &Pipeline) -> Vec<Evidence> {
     match (&pipeline.tap, pipeline.progress.chosen) {
-        (Tap::File(_), Chosen::ByDefault) => vec![Evidence::Assumed],
-        (Tap::File(_) | Tap::Kafka(_), _) => pipeline.progress.applied.clone(),
+        (Tap::File(_) | Tap::Archive(_), Chosen::ByDefault) => vec![Evidence::Assumed],
+        (Tap::File(_) | Tap::Archive(_) | Tap::Kafka(_), _) => pipeline.progress.applied.clone(),
     }
 }
 

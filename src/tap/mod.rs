@@ -13,6 +13,7 @@
 //! - Records that were taken from the log before they could be read are a [`TapEvent::Gap`], and a log that is another one
 //!   is a [`TapEvent::Replaced`], never silence.
 
+pub mod archive;
 pub mod file;
 pub mod kafka;
 mod outlet;
@@ -79,6 +80,8 @@ pub enum TapOptions {
     Kafka(kafka::KafkaOptions),
     /// A file, or standard input.
     File(file::FileOptions),
+    /// What was recorded before.
+    Archive(archive::ArchiveOptions),
 }
 
 /// Starts a tap on a thread of its own. The channel closes after the tap's last event; dropping the receiver stops the tap.
@@ -89,6 +92,7 @@ pub fn start(options: TapOptions, partitions: Partitions) -> Result<(Receiver<Ta
     match options {
         TapOptions::Kafka(options) => kafka::start(options, partitions),
         TapOptions::File(options) => file::start(options, partitions),
+        TapOptions::Archive(options) => archive::start(options, partitions),
     }
 }
 
@@ -134,6 +138,8 @@ pub enum TapEvent {
         from: u64,
         /// First offset that exists again.
         to: u64,
+        /// What is known of how they went, and what to do; `None` where the log's own retention took them.
+        why: Option<String>,
     },
     /// The log ends before what was to be read next: it was made anew or cut off. What follows is of another log, under
     /// another id, which an [`TapEvent::Assigned`] gives out next.

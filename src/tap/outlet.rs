@@ -145,6 +145,7 @@ fn without(event: TapEvent, partition: PartitionId) -> Option<TapEvent> {
             for record in batch.records().filter(|record| record.partition != partition) {
                 let place = (record.partition, record.offset, record.timestamp_ms);
                 rest.push(place, record.key, record.value, record.headers());
+                rest.stamp(record.stamp);
             }
             (!rest.is_empty()).then_some(TapEvent::Records(rest))
         }
@@ -197,7 +198,7 @@ mod tests {
         assert_eq!(outlet.flush(), Flow::Free);
         push(&mut outlet, A, 1);
         push(&mut outlet, B, 7);
-        outlet.event(TapEvent::Gap { partition: A, from: 2, to: 5 });
+        outlet.event(TapEvent::Gap { partition: A, from: 2, to: 5, why: None });
         assert_eq!(outlet.flush(), Flow::Full);
         outlet.revoked(A);
         assert_eq!(offsets(events.recv().unwrap()), [(A, 0)]);

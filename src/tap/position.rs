@@ -77,6 +77,13 @@ impl Places {
         Places { rest: Place::End, pinned: BTreeMap::new(), named: named.collect() }
     }
 
+    /// The same, but for these partitions, which go on at these offsets.
+    #[must_use]
+    pub fn going_on(mut self, offsets: impl IntoIterator<Item = (PartitionName, u64)>) -> Places {
+        self.named.extend(offsets.into_iter().map(|(name, offset)| (name, Place::Offset(offset))));
+        self
+    }
+
     /// From what the user wrote, once or several times. `default` is the place of partitions that nothing is said of;
     /// `now` is what `last 2h` counts from.
     ///

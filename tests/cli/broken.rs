@@ -133,7 +133,7 @@ fn no_tap_and_no_target() {
     let config = "[pipelines.orders]\n";
     insta::assert_snapshot!(refused(config), @r"
     error: 2 mistakes:
-      pipelines.orders.tap.type (a.toml:1): missing: expected `kafka` or `file`
+      pipelines.orders.tap.type (a.toml:1): missing: expected `kafka`, `file` or `archive`
       pipelines.orders.target.url (a.toml:1): missing: expected postgres://…, mysql://… or sqlite:PATH
     ");
 }
@@ -221,10 +221,10 @@ fn registries() {
       pipelines.other.decode.registry_ca (a.toml:8): there is no registry: set `registry` to its address
       pipelines.other.decode.registry_ids (a.toml:8): there is no registry: set `registry` to its address
       pipelines.other.decode.registry_token (a.toml:8): there is no registry: set `registry` to its address
-      pipelines.other.tap.type (a.toml:7): missing: expected `kafka` or `file`
+      pipelines.other.tap.type (a.toml:7): missing: expected `kafka`, `file` or `archive`
       pipelines.other.target.url (a.toml:7): missing: expected postgres://…, mysql://… or sqlite:PATH
       pipelines.third.decode.registry (a.toml:10): records of the format `dms` name no schemas: leave it out
-      pipelines.third.tap.type (a.toml:9): missing: expected `kafka` or `file`
+      pipelines.third.tap.type (a.toml:9): missing: expected `kafka`, `file` or `archive`
       pipelines.third.target.url (a.toml:9): missing: expected postgres://…, mysql://… or sqlite:PATH
     ");
 }
@@ -234,7 +234,7 @@ fn other_taps_and_targets() {
     let config = "[pipelines.a]\ntap = { type = \"kinesis\" }\ntarget = { type = \"dynamodb\", url = \"dynamodb://eu-west-1\" }\n";
     insta::assert_snapshot!(refused(config), @r"
     error: 2 mistakes:
-      pipelines.a.tap.type (a.toml:2): `kinesis` taps are not supported by this version: expected `kafka` or `file`
+      pipelines.a.tap.type (a.toml:2): `kinesis` taps are not supported by this version: expected `kafka`, `file` or `archive`
       pipelines.a.target.type (a.toml:3): `dynamodb` targets are not supported by this version: expected `postgres`, `mysql` or `sqlite`
     ");
 }

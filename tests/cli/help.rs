@@ -20,6 +20,9 @@ fn top() {
       run          Run beside an applier and report every change that is lost
       audit        Replay a range of the tap, judge it, and exit
       decode       Print what is understood of each record of a tap
+      record       Copy a tap into an archive, which is a tap itself; the same command goes on where the
+                   archive ends
+      replay       Play an archive, or any other tap, into Kafka or a file, in the time that it took
       explain      Tell the story of one key: its versions, what had to be applied, what the target
                    holds
       findings     Look at findings
@@ -61,8 +64,8 @@ fn run() {
 
     Options:
       -c, --config <FILE>    Configuration file (TOML)
-          --tap <URL>        The change stream: kafka://HOST:PORT/TOPIC[,TOPIC]?group=G, file:PATH, or
-                             file:- for standard input
+          --tap <URL>        The change stream: kafka://HOST:PORT/TOPIC[,TOPIC]?group=G, file:PATH,
+                             file:- for standard input, or archive:FOLDER
           --target <URL>     The database the applier writes: postgres://…, mysql://…, sqlite:PATH
           --applied <HOW>    Evidence of the applier's progress, best first; may be repeated:
                              kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred,
@@ -88,7 +91,7 @@ fn audit() {
     Options:
       -c, --config <FILE>        Configuration file (TOML)
           --tap <URL>            The change stream: kafka://HOST:PORT/TOPIC[,TOPIC]?group=G, file:PATH,
-                                 or file:- for standard input
+                                 file:- for standard input, or archive:FOLDER
           --target <URL>         The database the applier writes: postgres://…, mysql://…, sqlite:PATH
           --applied <HOW>        Evidence of the applier's progress, best first; may be repeated:
                                  kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred,
@@ -137,8 +140,8 @@ fn decode() {
     Usage: afterimage decode [OPTIONS]
 
     Options:
-          --tap <URL>        The change stream: kafka://HOST:PORT/TOPIC[,TOPIC], file:PATH, or file:-
-                             for standard input
+          --tap <URL>        The change stream: kafka://HOST:PORT/TOPIC[,TOPIC], file:PATH, file:- for
+                             standard input, or archive:FOLDER
       -c, --config <FILE>    Configuration file (TOML)
           --registry <URL>   Registry of the records' schemas, as decode.registry in a configuration
           --pipeline <NAME>  Only this pipeline
@@ -179,6 +182,79 @@ fn findings_list() {
       -o, --output <FORMAT>      How to print [default: table on a terminal, else ndjson] [possible
                                  values: table, json, ndjson, csv, markdown, junit, html]
       -h, --help                 Print help (see more with '--help')
+
+    Log:
+          --log-format <FORMAT>  How the log on standard error is written: text, json, or auto (text on
+                                 a terminal, else json) [default: auto]
+      -v, --verbose...           Say more; twice says everything
+    ");
+}
+
+#[test]
+fn record() {
+    insta::assert_snapshot!(said(&["record", "-h"]), @r"
+    Copy a tap into an archive, which is a tap itself; the same command goes on where the archive ends
+
+    Usage: afterimage record [OPTIONS] --archive <URL>
+
+    Options:
+          --tap <URL>        The change stream: kafka://HOST:PORT/TOPIC[,TOPIC], file:PATH, file:- for
+                             standard input, or archive:FOLDER
+      -c, --config <FILE>    Configuration file (TOML)
+          --pipeline <NAME>  Only this pipeline
+          --archive <URL>    Where to: archive:FOLDER
+      -h, --help             Print help
+
+    Range:
+          --from <POS>  First position of partitions that the archive does not hold yet, as for audit
+                        [default: beginning]
+          --to <POS>    Position before which to end [default: a file's end; on Kafka, go on until a
+                        signal]
+
+    Segments:
+          --segment-bytes <SIZE>     Close a segment once it holds so many bytes, unpacked [default:
+                                     32MiB]
+          --segment-time <DURATION>  Close a segment once its first record has waited so long; a killed
+                                     process loses no more than the open one, and the next run records
+                                     that again [default: 1m]
+          --keep-for <DURATION>      Remove segments whose newest record is older than this
+          --keep-bytes <SIZE>        Remove the oldest segments while all of them have more bytes than
+                                     this
+
+    Log:
+          --log-format <FORMAT>  How the log on standard error is written: text, json, or auto (text on
+                                 a terminal, else json) [default: auto]
+      -v, --verbose...           Say more; twice says everything
+    ");
+}
+
+#[test]
+fn replay() {
+    insta::assert_snapshot!(said(&["replay", "-h"]), @r"
+    Play an archive, or any other tap, into Kafka or a file, in the time that it took
+
+    Usage: afterimage replay [OPTIONS] --into <URL>
+
+    Options:
+          --tap <URL>        What to play: archive:FOLDER, or any other tap
+      -c, --config <FILE>    Configuration file (TOML)
+          --registry <URL>   Registry of the records' schemas, as decode.registry in a configuration;
+                             only --table and --key need it
+          --pipeline <NAME>  Only this pipeline
+          --into <URL>       Where to: kafka://HOST:PORT (the topics' own names),
+                             kafka://HOST:PORT/TOPIC, file:PATH, or file:- for standard output
+          --speed <N|max>    Times as fast as it was recorded, or max [default: 1]
+      -h, --help             Print help
+
+    Filter:
+          --table <TABLE>  Only this table of the tap; may be repeated
+          --key <KEY>      Only this key: COLUMN=VALUE[,COLUMN=VALUE], or the value alone; may be
+                           repeated
+
+    Range:
+          --from <POS>  First position: beginning, end, stored, N, -N, s@MILLIS, a time, `last 2h`;
+                        P:POSITION pins partition P and may be repeated [default: beginning]
+          --to <POS>    Position before which the range ends, in the same forms [default: end]
 
     Log:
           --log-format <FORMAT>  How the log on standard error is written: text, json, or auto (text on

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 mod alerts;
+mod archive;
 mod audit;
 mod broken;
 mod carried;
@@ -21,6 +22,7 @@ mod readme;
 mod recall;
 mod shop;
 mod show;
+mod tape;
 
 /// How a command ended.
 struct Ended {

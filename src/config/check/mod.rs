@@ -5,6 +5,8 @@ mod pipeline;
 mod table;
 mod tap;
 
+pub use self::tap::archive_place;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use secrecy::SecretString;

@@ -9,7 +9,7 @@ use crate::config::raw::{RawConfig, RawDecode, RawPipeline, RawTap, RawTopic};
 use crate::config::tree::Path;
 use crate::config::unit::OneOrMany;
 use crate::config::word::{Format, RegistryIds, TapType};
-use crate::config::{Decode, FilePath, FileTap, KafkaTap, Registry, SentNulls, Tap, Topic};
+use crate::config::{ArchiveTap, Decode, FilePath, FileTap, KafkaTap, Registry, SentNulls, Tap, Topic};
 
 /// Properties of librdkafka that the tap itself must decide, and what decides them instead.
 const OWNED_PROPERTIES: &[(&str, &str)] = &[
@@ -35,7 +35,7 @@ impl RawTap {
 
     /// Begins where taps of its kind begin when nobody says where.
     pub(super) fn begin(&mut self) {
-        if self.kind == Some(TapType::File) {
+        if matches!(self.kind, Some(TapType::File | TapType::Archive)) {
             self.from = OneOrMany(vec![Place { partition: None, start: Start::Beginning }]);
         }
     }
@@ -46,14 +46,17 @@ impl Checker<'_> {
         match raw.kind {
             Some(TapType::Kafka) => self.kafka(path, raw).map(Tap::Kafka),
             Some(TapType::File) => self.file(path, raw).map(Tap::File),
-            Some(kind @ (TapType::Kinesis | TapType::DynamodbStreams | TapType::Archive)) => {
-                let message =
-                    format!("`{}` taps are not supported by this version: expected `kafka` or `file`", kind.word());
+            Some(TapType::Archive) => self.archive(path, raw).map(Tap::Archive),
+            Some(kind @ (TapType::Kinesis | TapType::DynamodbStreams)) => {
+                let message = format!(
+                    "`{}` taps are not supported by this version: expected `kafka`, `file` or `archive`",
+                    kind.word()
+                );
                 self.wrong(&path.key("type"), message);
                 None
             }
             None => {
-                self.wrong(&path.key("type"), "missing: expected `kafka` or `file`");
+                self.wrong(&path.key("type"), "missing: expected `kafka`, `file` or `archive`");
                 None
             }
         }
@@ -61,6 +64,7 @@ impl Checker<'_> {
 
     fn kafka(&mut self, path: &Path, raw: &RawTap) -> Option<KafkaTap> {
         self.foreign(path, "file", &[("path", raw.path.is_some())]);
+        self.foreign(path, "archive", &[("url", raw.url.is_some())]);
         let brokers = raw.brokers.clone().unwrap_or_default();
         self.brokers(&path.key("brokers"), &brokers);
         let topics = self.topics(&path.key("topics"), raw.topics.as_ref().map_or(&[], |topics| &topics.0));
@@ -78,13 +82,8 @@ impl Checker<'_> {
     }
 
     fn file(&mut self, path: &Path, raw: &RawTap) -> Option<FileTap> {
-        let foreign = [
-            ("brokers", raw.brokers.is_some()),
-            ("topics", raw.topics.is_some()),
-            ("group", raw.group.is_some()),
-            ("properties", !raw.properties.is_empty()),
-        ];
-        self.foreign(path, "kafka", &foreign);
+        self.foreign(path, "kafka", &of_kafka(raw));
+        self.foreign(path, "archive", &[("url", raw.url.is_some())]);
         let file = raw.path.clone().unwrap_or_default();
         if file.is_empty() {
             self.wrong(
@@ -93,14 +92,29 @@ impl Checker<'_> {
             );
         }
         let file = if file == "-" { FilePath::Stdin } else { FilePath::Path(PathBuf::from(file)) };
+        Some(FileTap { path: file, from: self.unstored(path, raw, "files")? })
+    }
+
+    fn archive(&mut self, path: &Path, raw: &RawTap) -> Option<ArchiveTap> {
+        self.foreign(path, "kafka", &of_kafka(raw));
+        self.foreign(path, "file", &[("path", raw.path.is_some())]);
+        let url = raw.url.clone().unwrap_or_default();
+        if let Err(message) = archive_place(&url) {
+            self.wrong(&path.key("url"), message);
+        }
+        Some(ArchiveTap { url, from: self.unstored(path, raw, "archives")? })
+    }
+
+    /// A position of a tap that stores none.
+    fn unstored(&mut self, path: &Path, raw: &RawTap, what: &str) -> Option<Bound> {
         let from = self.from(path, &raw.from.0)?;
         if from.everywhere == Some(Start::Stored) || from.pinned.values().any(|start| *start == Start::Stored) {
-            self.wrong(
-                &path.key("from"),
-                "`stored` is not for files, of which nothing is stored: expected `beginning`, an offset or a time",
+            let message = format!(
+                "`stored` is not for {what}, of which nothing is stored: expected `beginning`, an offset or a time"
             );
+            self.wrong(&path.key("from"), message);
         }
-        Some(FileTap { path: file, from })
+        Some(from)
     }
 
     /// Keys of another kind of tap.
@@ -241,6 +255,29 @@ impl Checker<'_> {
                 None => seen.push((name, brokers, group)),
             }
         }
+    }
+}
+
+/// Keys that only taps of Kafka have, and whether they are given.
+fn of_kafka(raw: &RawTap) -> [(&'static str, bool); 4] {
+    [
+        ("brokers", raw.brokers.is_some()),
+        ("topics", raw.topics.is_some()),
+        ("group", raw.group.is_some()),
+        ("properties", !raw.properties.is_empty()),
+    ]
+}
+
+/// Whether an archive can lie there.
+///
+/// # Errors
+/// What would be right.
+pub fn archive_place(url: &str) -> Result<(), String> {
+    match url.split_once("://") {
+        None if url.trim().is_empty() => Err("missing: expected a folder".to_owned()),
+        None => Ok(()),
+        Some(("s3", _)) => Err(format!("`{url}`: archives in S3 are not supported by this version: expected a folder")),
+        Some(_) => Err(format!("`{url}` is no place for an archive: expected a folder")),
     }
 }
 

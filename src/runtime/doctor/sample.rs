@@ -70,6 +70,7 @@ impl Sample {
         report.tap.place = match &pipeline.tap {
             Tap::Kafka(kafka) => kafka.brokers.clone(),
             Tap::File(_) => "a file".to_owned(),
+            Tap::Archive(archive) => format!("archive {}", archive.url),
         };
         let mut sample = Sample::default();
         let partitions = Partitions::default();

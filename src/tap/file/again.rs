@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::input::each_line;
-use super::{FileControl, Line};
-use crate::model::{Batch, PartitionId, Position};
+use super::{APPENDED, FileControl, Line};
+use crate::model::{Batch, PartitionId, Position, Stamp};
 use crate::tap::TapError;
 use crate::tap::outlet::BATCH_BYTES;
 
@@ -69,5 +69,8 @@ impl Line<'_> {
         let (key, payload) = (self.key.as_deref().map(str::as_bytes), self.payload.as_deref().map(str::as_bytes));
         let timestamp = self.ts.filter(|millis| *millis >= 0);
         batch.push((partition, offset, timestamp), key, payload, headers);
+        if self.tstype.as_deref() == Some(APPENDED) {
+            batch.stamp(Stamp::Appended);
+        }
     }
 }

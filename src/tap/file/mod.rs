@@ -8,6 +8,7 @@
 
 mod again;
 mod input;
+mod write;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Deserialize;
 
 use input::{Input, each_line, unpacked};
+pub use write::line;
 
 use super::outlet::{Outlet, Signal};
 use super::position::{Place, Places};
@@ -27,6 +29,9 @@ use crate::model::{Batch, PartitionId, Position, Wall};
 
 /// Broken lines named one by one; the others are counted.
 const NAMED: u64 = 20;
+
+/// kcat's word for a timestamp that the broker gave.
+const APPENDED: &str = "logappend";
 
 /// A file tap as it is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +122,8 @@ struct Line<'a> {
     offset: u64,
     #[serde(default)]
     ts: Option<i64>,
+    #[serde(default, borrow)]
+    tstype: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     headers: Vec<Option<Cow<'a, str>>>,
     #[serde(default, borrow)]

@@ -287,7 +287,7 @@ impl Loop {
         } else {
             self.outlet.event(TapEvent::Assigned { partition, next: from });
             if from < next {
-                self.outlet.event(TapEvent::Gap { partition, from, to: next });
+                self.outlet.event(TapEvent::Gap { partition, from, to: next, why: None });
             }
         }
         self.roster.put(Row { name: start.name, id: partition, next, to: u64::MAX });
@@ -366,7 +366,7 @@ impl Loop {
                 self.context.ledger.assigned(id, next, None);
                 self.another_log(&start, next);
             } else if row.next < next {
-                self.outlet.event(TapEvent::Gap { partition: row.id, from: row.next, to: next });
+                self.outlet.event(TapEvent::Gap { partition: row.id, from: row.next, to: next, why: None });
             }
             self.roster.put(Row { next, id: start.id, ..row });
         }

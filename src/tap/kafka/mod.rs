@@ -1,7 +1,7 @@
 //! Kafka.
 //!
-//! A tap reads in one of two ways ([`Reading`]). It *follows* as a member of a group, from the group's commits on; or it
-//! reads a *range* and ends, belonging to no group and committing nothing. Either way one client is polled on one thread of
+//! A tap reads in one of three ways ([`Reading`]). It *follows* as a member of a group, from the group's commits on; or it
+//! reads a *range* and ends, or *copies* without end, belonging to no group and committing nothing. Either way one client is polled on one thread of
 //! its own, and everything about a partition goes through that thread's channel in order.
 //!
 //! The client never resets an offset by itself: what retention took before it was read is a
@@ -23,6 +23,7 @@ mod control;
 pub mod dead_letters;
 pub mod evidence;
 mod ledger;
+pub mod produce;
 mod range;
 mod rebalance;
 mod roster;
@@ -41,7 +42,7 @@ use again::Again;
 use consume::Follow;
 use control::{Ends, KafkaControl};
 use ledger::Ledger;
-use range::Bounded;
+use range::{Bounded, Until};
 use topics::Topics;
 
 use super::outlet::{Outlet, Signal};
@@ -67,6 +68,11 @@ pub enum Reading {
     /// From the group's commits on, without end.
     Follow {
         /// Where to begin in partitions where the group has committed nothing; `stored` then means the end.
+        from: Places,
+    },
+    /// Everything from some offsets on, without end: belonging to no group and committing nothing.
+    Copy {
+        /// Where to begin. Partitions made later are read from their beginning.
         from: Places,
     },
     /// A range, then [`TapEvent::Ended`].
@@ -110,7 +116,13 @@ pub fn start(
             Box::new(move |outlet| follow.run(outlet))
         }
         Reading::Range { from, to, behind } => {
-            let bounded = Bounded { session: session.clone(), topics, group, from, to, behind };
+            let until = Until::Position(to);
+            let bounded = Bounded { session: session.clone(), topics, group, from, until, behind };
+            Box::new(move |outlet| bounded.run(outlet))
+        }
+        Reading::Copy { from } => {
+            let (until, behind) = (Until::Stopped, Behind::Left);
+            let bounded = Bounded { session: session.clone(), topics, group, from, until, behind };
             Box::new(move |outlet| bounded.run(outlet))
         }
     };

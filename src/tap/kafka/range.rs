@@ -1,4 +1,4 @@
-//! The loop of a tap that reads a range and ends.
+//! The loop of a tap that reads a range and ends, or copies until it is stopped.
 //!
 //! It belongs to no group and commits nothing. A partition has ended when the client's position is at or past the end, or
 //! when the client says that nothing follows: its last offsets may be markers of transactions, or compacted away, so no
@@ -32,20 +32,34 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Silence after which the user is told what is being waited for.
 const STALL: Duration = Duration::from_secs(30);
 
+/// How often a copy looks for partitions that were made meanwhile.
+const SEARCH: Duration = Duration::from_secs(30);
+
+/// Where reading ends of a partition that has no end.
+const NEVER: u64 = u64::MAX;
+
 /// Records read between two looks at everything else.
 const BURST: usize = 4096;
 
 /// How often the range is looked up before the brokers count as down.
 const TRIES: u32 = 3;
 
-/// A bounded read.
+/// How long is read.
+pub(super) enum Until {
+    /// Up to these places, or where the log ended at the start.
+    Position(Places),
+    /// Until the tap is stopped.
+    Stopped,
+}
+
+/// A read without a group.
 pub(super) struct Bounded {
     pub(super) session: Session,
     pub(super) topics: Topics,
     /// The group that `stored` means; empty if none.
     pub(super) group: String,
     pub(super) from: Places,
-    pub(super) to: Places,
+    pub(super) until: Until,
     pub(super) behind: Behind,
 }
 
@@ -70,6 +84,8 @@ struct Run {
     narrowed: bool,
     progressed: Instant,
     told: bool,
+    /// Where a copy looks for new partitions, and when it did last; `None` for a range.
+    search: Option<(Topics, Instant)>,
 }
 
 type Go = ControlFlow<()>;
@@ -102,7 +118,11 @@ impl Bounded {
         let bounds = assign::bounds(&asker, &names).map_err(|error| brokers.silent("what the range is", error))?;
         let stored = self.stored(&names)?;
         let at = |places: &Places| self.at_times(&asker, &names, places);
-        let (from_times, to_times) = (at(&self.from)?, at(&self.to)?);
+        let from_times = at(&self.from)?;
+        let to_times = match &self.until {
+            Until::Position(to) => at(to)?,
+            Until::Stopped => BTreeMap::new(),
+        };
         let leg = |name: &PartitionName| {
             let bounds = *bounds.get(name)?;
             let known = |times: &BTreeMap<PartitionName, Option<u64>>| Known {
@@ -113,7 +133,10 @@ impl Bounded {
             };
             let id = self.session.partitions.id(name)?;
             let from = assign::offset(self.from.of(name), known(&from_times))?;
-            let asked = assign::offset(self.to.of(name), known(&to_times))?.min(bounds.high);
+            let asked = match &self.until {
+                Until::Position(to) => assign::offset(to.of(name), known(&to_times))?.min(bounds.high),
+                Until::Stopped => NEVER,
+            };
             let (to, ends) = match self.behind {
                 Behind::Left => (asked, None),
                 Behind::Read => (bounds.high, Some(asked)),
@@ -121,6 +144,12 @@ impl Bounded {
             let row = Row { name: name.clone(), id, next: from.max(bounds.low), to };
             Some(Leg { row, from, low: bounds.low, ends })
         };
+        if matches!(self.until, Until::Stopped)
+            && let Some(name) = names.iter().find(|name| matches!(self.from.of(name), Place::Offset(at) if bounds.get(name).is_some_and(|known| at > known.high)))
+        {
+            let what = format!("the log of `{name}` ends before what was to be read next: it was made anew or cut off");
+            return Err(brokers.fatal(&what, "copy it from its beginning to another place", None));
+        }
         let legs: Vec<_> = names.iter().filter_map(leg).collect();
         if legs.len() < names.len() {
             let what = format!("{} of {} partitions cannot be read", names.len() - legs.len(), names.len());
@@ -156,7 +185,11 @@ impl Bounded {
     fn stored(&self, names: &[PartitionName]) -> Result<BTreeMap<PartitionName, u64>, TapError> {
         let brokers = &self.session.brokers;
         let is_stored = |place| matches!(place, Place::Stored);
-        if !self.from.any(is_stored) && !self.to.any(is_stored) {
+        let to_stored = match &self.until {
+            Until::Position(to) => to.any(is_stored),
+            Until::Stopped => false,
+        };
+        if !self.from.any(is_stored) && !to_stored {
             return Ok(BTreeMap::new());
         }
         let missing = |what: &str, hint: &str| brokers.fatal(what, hint, None);
@@ -215,6 +248,10 @@ impl Bounded {
             narrowed: false,
             progressed: Instant::now(),
             told: false,
+            search: match self.until {
+                Until::Position(_) => None,
+                Until::Stopped => Some((self.topics.clone(), Instant::now())),
+            },
         };
         for leg in legs {
             run.begin(leg);
@@ -236,7 +273,7 @@ impl Run {
         }
         let gone = low.min(row.to);
         if from < gone {
-            self.outlet.event(TapEvent::Gap { partition, from, to: gone });
+            self.outlet.event(TapEvent::Gap { partition, from, to: gone, why: None });
         }
         row.next = row.next.min(row.to.max(from));
         self.roster.put(row);
@@ -269,6 +306,7 @@ impl Run {
         if self.roster.rows().iter().all(|row| row.done() || !self.reading.contains(&row.name)) {
             return self.assign(consumer);
         }
+        self.search(consumer)?;
         if self.burst(consumer)? {
             self.progressed = Instant::now();
             self.told = false;
@@ -306,8 +344,35 @@ impl Run {
         })
     }
 
+    /// Partitions that were made since the start are copied from their beginning.
+    fn search(&mut self, consumer: &BaseConsumer) -> Go {
+        let Some((topics, asked)) = self.search.as_mut().filter(|(_, asked)| asked.elapsed() >= SEARCH) else {
+            return Go::Continue(());
+        };
+        *asked = Instant::now();
+        let known = self.roster.names();
+        let found = topics.existing(consumer, ASK).and_then(|(mut names, _)| {
+            names.retain(|name| !known.contains(name));
+            assign::bounds(consumer, &names)
+        });
+        let found = found.unwrap_or_else(|error| {
+            tracing::debug!(%error, "whether there are new partitions is not known");
+            BTreeMap::new()
+        });
+        let new = !found.is_empty();
+        for (name, bounds) in found {
+            let Some(id) = self.session.partitions.id(&name) else { continue };
+            let row = Row { name, id, next: bounds.low, to: NEVER };
+            self.begin(Leg { row, from: bounds.low, low: bounds.low, ends: None });
+        }
+        if new { self.assign(consumer) } else { Go::Continue(()) }
+    }
+
     /// Nothing follows in some partition of this number; the client does not say of which topic.
     fn ended(&mut self, number: i32) {
+        if self.search.is_some() {
+            return;
+        }
         let mut candidates = self.reading.iter().filter(|name| name.partition == number);
         let (Some(name), None) = (candidates.next(), candidates.next()) else {
             self.unclear.insert(number);
@@ -323,6 +388,9 @@ impl Run {
     /// Nothing moves. Where ends were seen that cannot be told apart, one partition of each number is read at a time; the
     /// client then says again which of them has ended.
     fn quiet(&mut self, consumer: &BaseConsumer) -> Go {
+        if self.search.is_some() {
+            return Go::Continue(());
+        }
         let silence = self.progressed.elapsed();
         if silence >= QUIET && !self.narrowed && !self.unclear.is_empty() {
             self.narrowed = true;
@@ -370,7 +438,7 @@ impl Run {
             }
             let to = bounds.low.min(row.to);
             if row.next < to {
-                self.outlet.event(TapEvent::Gap { partition: row.id, from: row.next, to });
+                self.outlet.event(TapEvent::Gap { partition: row.id, from: row.next, to, why: None });
                 self.roster.put(Row { next: to, ..row });
             }
         }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp};
 
 use super::assign;
 use crate::model::position::PartitionName;
-use crate::model::{Batch, PartitionId};
+use crate::model::{Batch, PartitionId, Stamp};
 use crate::tap::TapEvent;
 use crate::tap::outlet::Outlet;
 
@@ -139,4 +139,7 @@ pub(super) fn append(message: &BorrowedMessage<'_>, (partition, offset): (Partit
     let headers = headers.map(|header| (header.key.as_bytes(), header.value));
     let place = (partition, offset, message.timestamp().to_millis());
     batch.push(place, message.key(), message.payload(), headers);
+    if matches!(message.timestamp(), Timestamp::LogAppendTime(_)) {
+        batch.stamp(Stamp::Appended);
+    }
 }

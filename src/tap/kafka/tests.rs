@@ -106,7 +106,7 @@ impl Tap {
             TapEvent::Reached { partition, next } => vec![format!("reached {} {next}", name(partition))],
             TapEvent::Assigned { partition, next } => vec![format!("assigned {} {next}", name(partition))],
             TapEvent::Revoked { partition } => vec![format!("revoked {}", name(partition))],
-            TapEvent::Gap { partition, from, to } => vec![format!("gap {} {from}..{to}", name(partition))],
+            TapEvent::Gap { partition, from, to, .. } => vec![format!("gap {} {from}..{to}", name(partition))],
             TapEvent::Replaced { partition, expected, end } => {
                 vec![format!("replaced {} {expected}>{end}", name(partition))]
             }

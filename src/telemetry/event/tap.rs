@@ -19,6 +19,8 @@ pub struct GapSeen<'a> {
     pub from: u64,
     /// First offset that exists again.
     pub to: u64,
+    /// How they went, where that is known.
+    pub why: Option<&'a str>,
 }
 
 impl GapSeen<'_> {
@@ -26,7 +28,7 @@ impl GapSeen<'_> {
     pub fn emit(self) {
         counter!(name::COVERAGE_GAPS, name::PIPELINE => self.pipeline.to_owned()).increment(1);
         let (pipeline, partition) = (self.pipeline, self.partition);
-        error!(pipeline, %partition, from = self.from, to = self.to, "records were gone before they were read");
+        error!(pipeline, %partition, from = self.from, to = self.to, why = self.why, "records were gone before they were read");
     }
 }
 
