@@ -22,6 +22,7 @@ mod verdict;
 mod wait;
 
 mod alerts;
+mod archive;
 mod audit;
 mod avro;
 mod batch_applier;
