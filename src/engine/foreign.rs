@@ -79,7 +79,8 @@ impl Engine {
         let base = entry.base();
         // Where what was passed was never seen, the row may be as it was before.
         let was_told = entry.reported().is_some_and(|reported| reported.content.as_ref() == Some(&observation.content));
-        if was_told || self.images.recall(&entry.key).is_some_and(|known| !known.seen) {
+        let passed_unseen = entry.more.as_deref().is_some_and(|more| more.passed_unseen);
+        if was_told || passed_unseen || self.images.recall(&entry.key).is_some_and(|known| !known.seen) {
             return false;
         }
         let versions = || entry.chain.versions().iter().filter(|version| version.leaves_row());

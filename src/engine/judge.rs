@@ -131,8 +131,13 @@ impl Engine {
         if let Some((key, passed)) = self.known_at(ix, 0, index) {
             self.images.remember(&key, Verified { seen: false, ..passed });
         }
-        if let Some(entry) = self.pass(ix, to) {
-            self.strike(&entry.key);
+        match self.pass(ix, to) {
+            Some(entry) => self.strike(&entry.key),
+            None => {
+                if let Some(entry) = self.keys.get_mut(ix) {
+                    entry.more().passed_unseen = true;
+                }
+            }
         }
         self.schedule_rest(ix);
     }

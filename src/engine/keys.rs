@@ -53,6 +53,8 @@ pub(super) struct More {
     pub(super) differs: bool,
     /// Up to this version, changes are missing behind it: other content than that of the open finding says nothing.
     pub(super) blind: Option<Arrival>,
+    /// A version before those that are held ended without a verdict: what stood there then, nobody knows.
+    pub(super) passed_unseen: bool,
     /// Seen on more than one partition: some versions have no order among them.
     pub(super) unordered: Option<Unordered>,
     /// Called back by the patrol: its one version was verified before, and nothing of it waits for a verdict.
@@ -76,6 +78,7 @@ impl More {
             unclear: 0,
             differs: false,
             blind: None,
+            passed_unseen: false,
             unordered: None,
             patrolled: false,
             asking: None,

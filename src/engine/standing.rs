@@ -201,8 +201,9 @@ impl Engine {
             }
             let says_more = |column: usize| !covered.iter().any(|mask| self.masks.get(*mask).has(column));
             if self.masks.get(version.mask).iter().any(says_more) {
-                // What was judged once was right in every column then.
-                let judged = entry.is_done(version.arrival) || base == Some(*version);
+                // What was judged once was right in every column then, unless it was found wrong.
+                let found_wrong = entry.reported().is_some_and(|reported| version.arrival <= reported.floor);
+                let judged = entry.is_done(version.arrival) && !found_wrong || base == Some(*version);
                 let Some(expected) = self.images.image(version.at(), &entry.key).and_then(|image| image.row) else {
                     return if judged { Rest::Fits } else { Rest::Forgotten };
                 };
