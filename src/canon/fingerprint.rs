@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::form::{Form, Padding, Scale};
 use super::lenient;
-use super::plan::Plan;
+use super::plan::{COUNT, Plan, Rows};
 use super::value::{self, Canonical, Reading};
 use super::{Compared, Expected, Mask, ObservedHashes};
 use crate::model::{Cell, Columns, Row, Typing};
@@ -92,6 +92,10 @@ impl Plan {
     /// columns that they were then.
     #[must_use]
     pub fn expect_still(&self, row: &Row, earlier: &Plan, mask: &Mask) -> Expected {
+        if self.rows == Rows::Counted {
+            // How many there have to be is not told by one of them.
+            return Expected { fingerprint: 0, mask: Mask::default() };
+        }
         let binding = self.bind(&row.columns, row.typing);
         let told: Vec<usize> = mask.iter().filter_map(|index| self.successor(earlier, index)).collect();
         let new: Vec<usize> = binding.full.iter().filter(|index| !told.contains(index)).collect();
@@ -141,6 +145,9 @@ impl Plan {
     /// holds something that cannot be, hashes to 0, which no expected value does.
     #[must_use]
     pub fn observe(&self, row: &Row) -> ObservedHashes {
+        if let (Rows::Counted, Some(Cell::Int(count))) = (self.rows, row.get(COUNT)) {
+            return ObservedHashes::of_count(u64::try_from(*count).unwrap_or(0));
+        }
         let hashes = self.observed_cells(row).enumerate().map(|(index, cell)| {
             let compared = cell.filter(|_| self.columns[index].compared);
             compared.and_then(|cell| self.hash(index, cell, row.typing)).unwrap_or(0)
@@ -160,6 +167,9 @@ impl Plan {
     /// left out, unless the observed value is the marker, which is different from every value there can be.
     #[must_use]
     pub fn differ(&self, expected: &Row, observed: &Row) -> Vec<ColumnComparison> {
+        if self.rows == Rows::Counted {
+            return Vec::new();
+        }
         let binding = self.bind(&expected.columns, expected.typing);
         let seen: Vec<Option<&Cell>> = self.observed_cells(observed).collect();
         let mut wanted: Vec<Option<&Cell>> = vec![None; self.columns.len()];

@@ -74,6 +74,23 @@ impl Form {
         }
     }
 
+    /// Whether rows without a key are counted by such a column: its values find their rows again, and appliers leave them as
+    /// they are. Numbers of a binary scale and times are cut by many.
+    pub(super) fn counts_rows(&self) -> bool {
+        match self {
+            Form::Number(_) | Form::Bool | Form::Text(_) | Form::Bytes(_) | Form::Date | Form::Uuid => true,
+            Form::Float32 | Form::Float64 | Form::Time(..) | Form::Moment(..) | Form::Address => false,
+            Form::Json
+            | Form::Bits
+            | Form::Interval
+            | Form::Hstore
+            | Form::Point
+            | Form::Geometry
+            | Form::Array(_)
+            | Form::Range(_) => false,
+        }
+    }
+
     /// Whether a canonical value finds its row again. Others are read by more than one text, and a lookup by one of them
     /// would miss the row.
     pub(super) fn finds_rows(&self) -> bool {

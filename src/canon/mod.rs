@@ -33,7 +33,7 @@ use std::sync::Arc;
 pub use condition::{Filter, Meets};
 pub use fingerprint::{Binding, ColumnComparison};
 pub use fit::Misfit;
-pub use plan::{KeyError, NotCompared, Plan, PlanError, UNAVAILABLE_VALUE};
+pub use plan::{COUNT, KeyError, NotCompared, Plan, PlanError, Rows, UNAVAILABLE_VALUE};
 pub use weigh::{Weighed, Weight};
 
 /// Columns of a plan, as a set of bits. Cheap to clone: every change carries one, from thread to thread.
@@ -142,6 +142,19 @@ pub struct Expected {
 pub struct ObservedHashes(pub Box<[u128]>);
 
 impl ObservedHashes {
+    /// So many rows that no key tells apart: the one column that is compared is their count, which is its own hash. There is
+    /// at least one, for a hash of 0 is no value's.
+    #[must_use]
+    pub fn of_count(count: u64) -> ObservedHashes {
+        ObservedHashes([u128::from(count)].into())
+    }
+
+    /// How many rows there are, of hashes that [`ObservedHashes::of_count`] made.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.first().map_or(0, |count| u64::try_from(*count).unwrap_or(u64::MAX))
+    }
+
     /// The fingerprint of the row over a mask: comparable with [`Expected::fingerprint`] under the same mask.
     #[must_use]
     pub fn sum(&self, mask: &Mask) -> u128 {

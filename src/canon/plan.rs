@@ -7,6 +7,9 @@ use super::value::{Canonical, Reading, numeric, temporal};
 use super::{Rules, Tolerance};
 use crate::model::{Cell, Coercion, ColumnMeta, Columns, Key, Row, TableId, TableMeta, Typing};
 
+/// The column in which an answer tells how many rows hold a key's values, where they are counted.
+pub const COUNT: &str = "count(*)";
+
 /// The text that Debezium writes for a value it does not have, unless `unavailable.value.placeholder` says otherwise.
 pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
 
@@ -26,6 +29,17 @@ pub struct Plan {
     not_compared: Vec<NotCompared>,
     /// How the connector's marker reads in the columns of the target.
     placeholders: Box<[Box<str>]>,
+    pub(super) rows: Rows,
+}
+
+/// What a key stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Rows {
+    /// One row, whose other columns are compared.
+    #[default]
+    One,
+    /// Every row that holds the key's values: the table has no key, and how many there are is compared.
+    Counted,
 }
 
 #[derive(Debug)]
@@ -150,26 +164,77 @@ impl Plan {
         check_rules(&meta, rules)?;
         let key_names = key_names(&meta, rules, key_columns)?;
         let key_places = places_of(&meta, rules, &key_names)?;
-        let mut plan = Plan {
+        let mut plan = Plan::bare(table, &meta, rules);
+        for place in 0..meta.columns.len() {
+            plan.add_column(place, key_places.contains(&place))?;
+        }
+        plan.names = Arc::new(Columns::new(plan.target_names()));
+        plan.key = plan.key_columns(key_names.into_iter().zip(key_places));
+        Ok(plan)
+    }
+
+    fn bare(table: TableId, meta: &Arc<TableMeta>, rules: &Rules) -> Plan {
+        Plan {
             table,
-            meta: meta.clone(),
+            meta: Arc::clone(meta),
             rules: rules.clone(),
             columns: Vec::new(),
             key: Vec::new(),
             names: Arc::default(),
             not_compared: Vec::new(),
             placeholders: markers(UNAVAILABLE_VALUE),
-        };
-        for place in 0..meta.columns.len() {
-            plan.add_column(place, key_places.contains(&place))?;
+            rows: Rows::One,
         }
-        plan.names = Arc::new(Columns::new(plan.columns.iter().map(|column| &*meta.columns[column.place].name)));
-        let index_of = |place: usize| plan.columns.iter().position(|column| column.place == place);
-        let named = key_names.into_iter().zip(key_places);
-        plan.key = named
+    }
+
+    fn target_names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| &*self.meta.columns[column.place].name)
+    }
+
+    fn key_columns(&self, named: impl Iterator<Item = (String, usize)>) -> Vec<KeyColumn> {
+        let index_of = |place: usize| self.columns.iter().position(|column| column.place == place);
+        named
             .filter_map(|(tap_name, place)| Some(KeyColumn { index: index_of(place)?, tap_name: tap_name.into() }))
-            .collect();
+            .collect()
+    }
+
+    /// Makes the plan of a target table whose rows no key tells apart: they are counted by the columns of `row` (names on the
+    /// tap) that hold the same value on both sides and find it again. Of the others nothing is said.
+    ///
+    /// # Errors
+    /// No column is such a one, or a rule does not fit.
+    pub fn of_contents(table: TableId, meta: Arc<TableMeta>, rules: &Rules, row: &Columns) -> Result<Plan, PlanError> {
+        check_rules(&meta, rules)?;
+        let mut plan = Plan { rows: Rows::Counted, ..Plan::bare(table, &meta, rules) };
+        let mut named = Vec::new();
+        for place in 0..meta.columns.len() {
+            let column = &meta.columns[place];
+            let on_tap = row.0.iter().find(|name| place_of(&meta, rules, name) == Some(place));
+            let is_named = |name: &String| meta.column(name) == Some(place);
+            let ruled = rules.ignore.iter().chain(rules.coerced.keys()).chain(rules.tolerance.keys()).any(is_named);
+            match (form::of(meta.dialect, column).filter(|form| form.counts_rows() && !ruled), on_tap) {
+                (Some(form), Some(tap_name)) => {
+                    named.push((tap_name.to_string(), place));
+                    plan.columns.push(PlanColumn { place, form, tolerance: None, coercion: None, compared: true });
+                }
+                (None, _) | (_, None) => {
+                    let why = "the table has no key, and its rows are counted by other columns".to_owned();
+                    plan.not_compared.push(NotCompared { column: column.name.clone(), why });
+                }
+            }
+        }
+        if named.is_empty() {
+            return Err(PlanError::NoKey { table: qualified(&meta) });
+        }
+        plan.names = Arc::new(Columns::new(plan.target_names().chain([COUNT])));
+        plan.key = plan.key_columns(named.into_iter());
         Ok(plan)
+    }
+
+    /// What a key stands for.
+    #[must_use]
+    pub fn rows(&self) -> Rows {
+        self.rows
     }
 
     /// The same plan with another marker for values the connector does not have.
@@ -278,7 +343,7 @@ impl Plan {
         let forms = |plan: &Plan| -> Vec<(Box<str>, Form)> {
             plan.key.iter().map(|column| (column.tap_name.clone(), plan.columns[column.index].form.clone())).collect()
         };
-        forms(self) == forms(other)
+        self.rows == other.rows && forms(self) == forms(other)
     }
 
     /// The column of this plan that a column of an earlier one is now; `None` where it is gone, or was made again since: then
@@ -369,7 +434,7 @@ impl Plan {
         let plan_column = &self.columns[column.index];
         let Some(cell) = cell else { return Err(KeyError::Missing { column: name() }) };
         match plan_column.form.read(cell, row.typing) {
-            Reading::Value(Canonical::Null) => Err(KeyError::Null { column: name() }),
+            Reading::Value(Canonical::Null) if self.rows == Rows::One => Err(KeyError::Null { column: name() }),
             Reading::Value(value) => Ok(value.into_cell()),
             Reading::Unknown => Err(KeyError::Missing { column: name() }),
             Reading::Incomparable => Err(KeyError::Incomparable {

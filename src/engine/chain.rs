@@ -80,6 +80,11 @@ impl Version {
         Version { fingerprint: words(fingerprint), ..self }
     }
 
+    /// The same version, of another operation.
+    pub(super) fn doing(self, op: Op) -> Version {
+        Version { op, ..self }
+    }
+
     /// The same version, told under another plan of its table.
     pub(super) fn told(self, fingerprint: u128, mask: MaskId) -> Version {
         Version { mask, ..self.holding(fingerprint) }

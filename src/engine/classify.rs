@@ -5,7 +5,7 @@ use crate::model::finding::Kind;
 
 use super::cause::History;
 use super::chain::{Arrival, Base, Content, Version, kept};
-use super::event::Verified;
+use super::event::{Role, Verified};
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx};
 use super::letters::Letter;
@@ -86,6 +86,7 @@ impl Engine {
         };
         let earlier = seen.named.is_some() || seen.behind > 0 || seen.coalesced || may_be_before;
         match content {
+            _ if case.entry.role == Role::Counted => self.kind_of_count(case, once_so),
             Content::Several => Kind::DuplicateRow,
             Content::Absent if once_so || self.stood_there(case) => Kind::VanishedRow,
             Content::Absent => Kind::MissingRow,

@@ -25,7 +25,8 @@ pub struct Tracked {
     pub waymark: Option<Waymark>,
     /// What it does.
     pub op: Op,
-    /// Fingerprint of the row after it, over `mask`; 0 for a delete.
+    /// Fingerprint of the row after it, over `mask`; 0 for a delete. Of a table whose rows are counted: by how many it changes
+    /// the count of the rows that hold the key's values, as the pattern of a signed number.
     pub fingerprint: u128,
     /// The columns it says something about.
     pub mask: Mask,
@@ -67,6 +68,8 @@ pub enum Role {
     /// Rows that are judged.
     #[default]
     Rows,
+    /// Rows that no key tells apart: the number of equal ones is judged.
+    Counted,
     /// Heartbeats: read at every poll, trusted alone as witnesses, never judged.
     Heartbeat,
 }

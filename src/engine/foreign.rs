@@ -44,6 +44,12 @@ impl Engine {
         }
         let Some(entry) = self.keys.get(ix) else { return false };
         let table = entry.key.table();
+        if self.case(entry, floor, observation).is_some_and(|case| self.may_be_anothers(&case)) {
+            if proof.is_some() {
+                self.give_up(ix, FOREIGN);
+            }
+            return true;
+        }
         let own = self.holds_foreign(entry, floor, observation);
         if own {
             self.foreign.suspects.entry(table).or_default().insert(ix);

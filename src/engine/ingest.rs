@@ -34,11 +34,14 @@ impl Engine {
         let Some(change) = self.under_plan(demanding(change), None) else { return };
         let change = match (line, change.role) {
             (Line::Current, _) => change,
-            (Line::Doubtful, _) => Tracked { order: 0, ..change },
             (Line::Old, Role::Heartbeat) => return self.old_heartbeat(&change),
-            (Line::Old, Role::Rows) => return self.leave_change(&change, REWOUND),
+            (Line::Old, Role::Rows) | (Line::Old | Line::Doubtful, Role::Counted) => {
+                return self.leave_change(&change, REWOUND);
+            }
+            (Line::Doubtful, Role::Rows | Role::Heartbeat) => Tracked { order: 0, ..change },
         };
         if change.op == Op::Truncate {
+            self.counts_end(change.key.table(), change.at);
             self.truncate(&change);
             return;
         }
@@ -51,6 +54,11 @@ impl Engine {
             Carried::Untold => return self.leave_change(&change, UNTOLD),
             Carried::Within | Carried::Always => {}
         }
+        let counted = match change.role {
+            Role::Counted => self.counted(change),
+            Role::Rows | Role::Heartbeat => Some(change),
+        };
+        let Some(change) = counted else { return };
         let version = self.version(&change);
         match self.keys.find(&change.key) {
             Some(ix) => self.append(ix, version, change.role),
@@ -163,9 +171,9 @@ impl Engine {
     }
 
     fn base_of(&mut self, change: &Tracked, version: &Version) -> Base {
-        let within = change.carried != Carried::Always;
+        let (within, counted) = (change.carried != Carried::Always, change.role == Role::Counted);
         if let Some(verified) = self.images.recall(&change.key)
-            && (verified.seen || !within)
+            && (verified.seen || !within && !counted)
             && verified.at.partition == version.partition
             && verified.at.offset < version.offset
             && self.partitions.get(&version.partition).is_some_and(|known| verified.at.offset >= known.unbroken_since)
@@ -174,6 +182,8 @@ impl Engine {
             return Base::Version(recalled(&verified, mask));
         }
         match (change.op, change.before) {
+            // There may be equal rows.
+            _ if counted => Base::Unknown,
             (op, before) if let Some(until) = self.may_be_of_old_log(change) => match (op, before) {
                 (Op::Insert, _) => Base::Left(until, None),
                 (_, Some(before)) => Base::Left(until, Some((before, version.mask))),
@@ -191,7 +201,7 @@ impl Engine {
 
     pub(super) fn append(&mut self, ix: KeyIx, version: Version, role: Role) {
         let cap = match role {
-            Role::Rows => self.options.versions_per_key.max(4),
+            Role::Rows | Role::Counted => self.options.versions_per_key.max(4),
             Role::Heartbeat => HEARTBEAT_VERSIONS,
         };
         let wide = self.is_wide();
@@ -222,7 +232,7 @@ impl Engine {
                 entry.disorder();
             }
             self.memory.versions += 1;
-            if role == Role::Rows {
+            if role != Role::Heartbeat {
                 self.track(ix, &version, arrival);
             }
         }
@@ -455,7 +465,7 @@ impl Engine {
         (more.settled_to, more.applied_to) = (Some(version.arrival), Some(version.arrival));
         more.blind = Some(version.arrival);
         more.reported = Some(Box::new(Reported { finding, content, floor: version.arrival, look }));
-        let entry = Entry { more: Some(Box::new(more)), ..Entry::of(expected.key, version, Role::Rows) };
+        let entry = Entry { more: Some(Box::new(more)), ..Entry::of(expected.key, version, expected.role) };
         let ix = self.keys.insert(entry);
         self.memory.versions += 1;
         self.again.insert((look, ix));

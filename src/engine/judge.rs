@@ -251,7 +251,9 @@ impl Engine {
         let probe = self.probe(&observation.content);
         let seen = entry.chain.versions()[index..].iter().position(|version| probe.fits(version));
         let at = index + seen.unwrap_or(0);
-        if entry.chain.versions()[index].is_left_out() || entry.chain.versions()[at].is_left_out() {
+        if entry.role == Role::Counted {
+            self.learn_count(ix, settled, observation);
+        } else if entry.chain.versions()[index].is_left_out() || entry.chain.versions()[at].is_left_out() {
             let (key, at) = (entry.key.clone(), entry.chain.versions()[at].at());
             self.forget_verified(&key, at);
         } else if let Some((key, verified)) = self.known_at(ix, index, at) {

@@ -172,7 +172,7 @@ impl Engine {
             let (table, patrolled) = (entry.key.table(), entry.is_patrolled());
             match entry.more.as_mut().and_then(|more| more.suspect.as_mut()) {
                 Some(suspect) => (suspect.ready, suspect.settled_ready) = (false, false),
-                None if entry.role == Role::Rows && !entry.queued && !patrolled => {
+                None if entry.role != Role::Heartbeat && !entry.queued && !patrolled => {
                     entry.queued = true;
                     self.schedule.at(at, table, asked.ix);
                 }

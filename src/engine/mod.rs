@@ -30,6 +30,7 @@ mod cause;
 mod chain;
 mod classify;
 mod coercion;
+mod counted;
 mod course;
 mod foreign;
 mod gate;

@@ -259,7 +259,13 @@ impl Engine {
         let is_of = |entry: &Entry| entry.chain.versions().iter().any(|known| partitions.contains(&known.partition));
         let keys: Vec<KeyIx> = self.keys.iter().filter(|(_, entry)| is_of(entry)).map(|(ix, _)| ix).collect();
         for ix in keys {
-            if self.keys.get(ix).is_some_and(|entry| entry.role == Role::Rows) && !self.keep_new(ix, rewound) {
+            let Some(role) = self.keys.get(ix).map(|entry| entry.role) else { continue };
+            let is_kept = match role {
+                Role::Heartbeat => true,
+                Role::Counted => false,
+                Role::Rows => self.keep_new(ix, rewound),
+            };
+            if !is_kept {
                 self.give_up(ix, REWOUND);
             }
             self.unorder(ix);

@@ -334,7 +334,7 @@ impl Engine {
     /// that something proves applied.
     fn coalesce_all(&mut self) {
         loop {
-            let long = |entry: &Entry| entry.chain.len() > 3 && entry.role == Role::Rows;
+            let long = |entry: &Entry| entry.chain.len() > 3 && entry.role != Role::Heartbeat;
             let keys: Vec<KeyIx> = self.keys.iter().filter(|(_, entry)| long(entry)).map(|(ix, _)| ix).collect();
             let freed: usize = keys.into_iter().map(|ix| self.coalesce(ix)).sum();
             if freed == 0 || self.memory_bytes() < self.options.memory / 4 * 3 {

@@ -9,6 +9,7 @@ use crate::model::{Op, PartitionId, TableId, Tick};
 
 use super::chain::{Content, Probe, Version};
 use super::coercion::Coercions;
+use super::counted::Counting;
 use super::event::{Images, Output, PlanEpoch};
 use super::foreign::Foreign;
 use super::gate::{Gate, Group, Statements};
@@ -95,6 +96,8 @@ pub struct Engine {
     pub(super) truncates: Truncates,
     /// Tables of which some row left those that the applier carries: another may have, and stand on the target as it was.
     pub(super) left: BTreeSet<TableId>,
+    /// Tables whose rows are counted.
+    pub(super) counting: BTreeMap<TableId, Counting>,
     /// Connectors whose source was rewound.
     pub(super) rewound: BTreeMap<u64, Rewound>,
     /// Connectors under whose name several sources write.
@@ -138,6 +141,7 @@ impl Engine {
             measures: Measures::default(),
             truncates: Truncates::new(),
             left: BTreeSet::new(),
+            counting: BTreeMap::new(),
             rewound: BTreeMap::new(),
             several: BTreeSet::new(),
             plans: BTreeMap::new(),

@@ -60,13 +60,14 @@ impl Engine {
                 (_, _) => Truncated::Unknown,
             }
         };
-        let is_of = |entry: &Entry| entry.key.table() == table && entry.role == Role::Rows;
+        let is_of = |entry: &Entry| entry.key.table() == table && entry.role != Role::Heartbeat;
         let keys: Vec<(KeyIx, Truncated)> =
             self.keys.iter().filter(|(_, entry)| is_of(entry)).map(|(ix, entry)| (ix, place(entry))).collect();
         for (ix, truncated) in keys {
             match truncated {
                 Truncated::Gone => {
-                    self.append(ix, version, Role::Rows);
+                    let role = self.keys.get(ix).map_or(Role::Rows, |entry| entry.role);
+                    self.append(ix, version, role);
                 }
                 Truncated::Newer => {}
                 Truncated::Unknown => self.give_up(ix, TRUNCATED),

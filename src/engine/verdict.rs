@@ -1,12 +1,12 @@
 //! 6 ▸ A suspect becomes a finding, a finding heals: proof, statement, evidence.
 
 use crate::model::finding::{Cause, ColumnDifference, Finding, Kind, NamedVersion, Observed, Proof, State, Subject};
-use crate::model::{Row, TableId};
+use crate::model::{Op, Row, TableId};
 
 use super::cause::cause;
 use super::chain::Version;
 use super::classify::Case;
-use super::event::Image;
+use super::event::{Image, Role};
 use super::gate::Passage;
 use super::judge::Observation;
 use super::keys::{Entry, KeyIx, Reported};
@@ -211,6 +211,7 @@ impl Engine {
         let proven = self.proven(entry, floor, expected) + &self.hazard(entry.key.table(), kind, cause);
         let image = self.images.image(expected.at(), &entry.key);
         let columns = image.as_ref().and_then(|image| image.row.as_deref()).map(|row| self.columns(&case, row));
+        let count = self.count_column(&case).map(|count| vec![count]);
         Some(Finding {
             kind,
             cause,
@@ -218,14 +219,14 @@ impl Engine {
             proof,
             subject: Subject::Row {
                 key: entry.key.clone(),
-                expected: named(expected, image),
+                expected: named(&shown(entry, expected), image),
                 latest: None,
                 observed: Observed {
                     row: observation.row.clone(),
                     at: observation.ended,
                     matches: seen.named.map(|version| named(&version, self.images.image(version.at(), &entry.key))),
                 },
-                columns: columns.unwrap_or_default(),
+                columns: count.or(columns).unwrap_or_default(),
                 versions_behind: seen.behind,
             },
             evidence: match &letter {
@@ -288,6 +289,14 @@ impl Engine {
                 observed: verdict.observed,
             })
             .collect()
+    }
+}
+
+/// One fewer of several equal rows is a delete, though a row has to be there.
+fn shown(entry: &Entry, version: &Version) -> Version {
+    match (entry.role, version.op) {
+        (Role::Counted, Op::Update) => version.doing(Op::Delete),
+        (Role::Counted | Role::Rows | Role::Heartbeat, _) => *version,
     }
 }
 

@@ -24,7 +24,8 @@ impl Engine {
         let at = self.shown_at(entry, content);
         let stepped_back = seen_last.is_some_and(|seen| at < seen);
         let version = versions[first];
-        let eligible = self.is_eligible(entry, content);
+        // As many rows as a change left may be others.
+        let eligible = entry.role != Role::Counted && self.is_eligible(entry, content);
         let before_all = seen_last.is_none() && is_before_all(entry, content);
         let (role, table) = (entry.role, entry.key.table());
         let key = xxhash_rust::xxh3::xxh3_64(entry.key.bytes());
@@ -45,7 +46,7 @@ impl Engine {
             Role::Heartbeat if self.options.evidence.heartbeat => Trust::Heartbeat,
             Role::Heartbeat => Trust::PostDates,
             Role::Rows if self.options.evidence.inferred => Trust::Inferred,
-            Role::Rows => Trust::PostDates,
+            Role::Rows | Role::Counted => Trust::PostDates,
         };
         let horizon = self.horizons.entry(scope).or_default();
         let mut back = role == Role::Rows && stepped_back && horizon.row_went_back(key, now, margin);

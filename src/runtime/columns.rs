@@ -18,7 +18,7 @@ use crate::target::Target;
 use super::clock::Clock;
 use super::driver::Reply;
 use super::mapping::PlanRules;
-use super::tables::{Mapped, Tables};
+use super::tables::{Carries, Mapped, Tables};
 use super::tell;
 
 /// How often a table is looked at. Seldom enough that nobody notices on the target, often enough that a column which came is
@@ -88,7 +88,8 @@ impl ColumnWatch {
         let tap_name = self.tables.tap_name(table);
         let before = self.tables.mapped(&tap_name);
         let found = self.tables.coerced(table);
-        let made = self.rules.make(&self.target, (table, &tap_name, &place.topic), place.key.as_ref(), found).await;
+        let record = Carries { key: place.key.as_ref(), row: place.row.as_ref() };
+        let made = self.rules.make(&self.target, (table, &tap_name, &place.topic), record, found).await;
         let mapped = match made {
             Ok(mapped) => mapped,
             Err(error) => {

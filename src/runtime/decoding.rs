@@ -7,14 +7,15 @@ use std::sync::Arc;
 use crate::canon::{Binding, Expected, Filter, Mask, Meets};
 use crate::decode::Understood;
 use crate::engine::Input;
-use crate::engine::event::{Carried, Image, Tracked};
+use crate::engine::event::{Carried, Image, Role, Tracked};
 use crate::model::{Batch, Change, Columns, Key, Op, PartitionId, Position, Record, Row, TableId, Typing};
 use crate::tap::Partitions;
 
+use super::counted::Counts;
 use super::images::Kept;
 use super::mapping::Mapper;
 use super::schemas::{Reader, Stopped};
-use super::tables::{Mapped, Table, Tables};
+use super::tables::{Carries, Mapped, Table, Tables};
 use super::tell;
 
 /// Shapes of rows remembered for one table; past it the oldest goes and is bound again when met.
@@ -89,10 +90,10 @@ enum Side {
 }
 
 /// Where a change was read.
-struct Place<'t> {
+pub(super) struct Place<'t> {
     topic: &'t str,
-    at: Position,
-    appended: Option<i64>,
+    pub(super) at: Position,
+    pub(super) appended: Option<i64>,
 }
 
 impl Decoding {
@@ -128,30 +129,39 @@ impl Decoding {
         let place = Place { topic, at, appended: record.timestamp_ms };
         let understood = self.reader.read(topic, record)?;
         out.depends_on_order |= self.reader.format().depends_on_order();
+        let mut counts = Counts::default();
         match understood {
-            Understood::Change(change) => self.change(&place, change, out),
+            Understood::Change(change) => self.change(&place, change, &mut counts, out),
             Understood::KeyChange(pair) => {
                 let (old, new) = *pair;
-                self.change(&place, old, out);
-                self.change(&place, new, out);
+                self.change(&place, old, &mut counts, out);
+                self.change(&place, new, &mut counts, out);
             }
-            Understood::Changes(changes) => changes.into_iter().for_each(|change| self.change(&place, change, out)),
+            Understood::Changes(changes) => {
+                changes.into_iter().for_each(|change| self.change(&place, change, &mut counts, out));
+            }
             Understood::Tombstone | Understood::Control(_) => {}
             Understood::Reject(reject) => out.reject(at, reject.reason, reject.table),
         }
+        counts.end(&place, out);
         Ok(())
     }
 
-    fn change(&mut self, place: &Place<'_>, change: Change<'_>, out: &mut Decoded) {
+    fn change(&mut self, place: &Place<'_>, change: Change<'_>, counts: &mut Counts, out: &mut Decoded) {
         *out.changes.entry(change.op).or_default() += 1;
-        let key_shape = change.key.as_ref().map(|key| &*key.columns);
-        let table = match self.mapper.mapped(&change.table, place.topic, key_shape) {
+        let table = match self.mapper.mapped(&change.table, place.topic, carried_columns(&change)) {
             (_, Mapped::Judged(table)) => table,
             (id, Mapped::NotJudged(_)) => {
                 out.pass_over(id, place.at);
                 return;
             }
         };
+        if table.role == Role::Counted && change.op != Op::Truncate {
+            if let Err(reason) = counts.add(table, &change) {
+                out.reject(place.at, reason, Some(Arc::clone(&change.table)));
+            }
+            return;
+        }
         match key_of(table, &change) {
             Ok(key) => {
                 if is_full_load(&change) && out.loading.insert((place.at.partition, table.id)) {
@@ -165,6 +175,12 @@ impl Decoding {
     }
 }
 
+/// The columns by which a table is mapped that a change is the first of.
+fn carried_columns<'a>(change: &'a Change<'_>) -> Carries<'a> {
+    let row = change.after.as_ref().or(change.before.as_ref());
+    Carries { key: change.key.as_ref().map(|key| &*key.columns), row: row.map(|row| &*row.columns) }
+}
+
 /// DMS loads a table beside the stream of its changes, and tells of it on the tap. A connector's snapshot comes to the applier
 /// in the tap's own order.
 fn is_full_load(change: &Change<'_>) -> bool {
@@ -172,7 +188,7 @@ fn is_full_load(change: &Change<'_>) -> bool {
 }
 
 impl Decoded {
-    fn keep(&mut self, tracked: Tracked, image: Image) {
+    pub(super) fn keep(&mut self, tracked: Tracked, image: Image) {
         let table = tracked.key.table();
         if !self.judged.contains(&table) {
             self.judged.push(table);

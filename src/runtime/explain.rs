@@ -26,7 +26,7 @@ use super::pipeline::positions;
 use super::range::Reading;
 use super::schemas::{ENDS_WITHIN, Patience, Reader, Schemas, Stopped, Waiter};
 use super::settings;
-use super::tables::{Mapped, Table};
+use super::tables::{Carries, Mapped, Table};
 use super::tell::chain;
 use super::{context, look};
 
@@ -258,8 +258,10 @@ async fn look_at_target(args: &ExplainArgs, gathered: &Gathered, story: &mut Sto
 async fn observe(args: &ExplainArgs, key_row: &Row<'_>, topic: &str) -> Result<(Arc<Table>, Seen), String> {
     let target = Target::connect(settings::target(&args.pipeline.target)).await.map_err(|error| chain(&error))?;
     let name: Arc<str> = args.table.as_str().into();
-    let rules = PlanRules::of(&args.pipeline);
-    let made = rules.make(&target, (TableId(0), &name, topic), Some(&key_row.columns), BTreeMap::new()).await;
+    let rules = PlanRules::of(&args.pipeline, Partitions::default());
+    let made = rules
+        .make(&target, (TableId(0), &name, topic), Carries { key: Some(&key_row.columns), row: None }, BTreeMap::new())
+        .await;
     let table = match made.map_err(|error| chain(&error))? {
         Mapped::Judged(table) => table,
         Mapped::NotJudged(why) => return Err(format!("the table is not judged: {why}")),

@@ -392,7 +392,7 @@ mod tests {
     use super::super::mapping::{Finder, Mapper, PlanRules};
     use super::super::schemas::{Patience, Reader, Schemas, Waiter};
     use super::super::settings;
-    use super::super::tables::{Mapped, Table};
+    use super::super::tables::{Carries, Mapped, Table};
     use super::*;
 
     /// A stage beside an empty database, whose tables are looked for again in an hour.
@@ -407,7 +407,7 @@ mod tests {
         let (clock, partitions, epoch) = (Clock::start(), Partitions::default(), Arc::default());
         let tables = Arc::<Tables>::default();
         let finder = Finder {
-            rules: Arc::new(PlanRules::of(pipeline)),
+            rules: Arc::new(PlanRules::of(pipeline, partitions.clone())),
             target,
             handle: runtime.handle().clone(),
             stopped: Arc::new(AtomicBool::new(false)),
@@ -473,7 +473,8 @@ mod tests {
             unique: Vec::new(),
         };
         let (named, keys) = ((id, &TABLE.into(), Role::Rows), Columns::new(["id"]));
-        let table = Table::plan(named, Arc::new(meta), &Rules::default(), Some(&keys), None);
+        let table =
+            Table::plan(named, Arc::new(meta), &Rules::default(), Carries { key: Some(&keys), row: None }, None);
         Mapped::Judged(Arc::new(table.expect("it has a key")))
     }
 

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::canon::Compared;
+use crate::canon::{COUNT, Compared, Rows};
 use crate::engine::event::{LookFailure, Looked, Lookup, Seen};
-use crate::model::{Change, Key, Row};
+use crate::model::{Cell, Change, Key, Row};
 use crate::tap::Control;
-use crate::target::{Ask, Target, TargetError};
+use crate::target::{Answered, Ask, Target, TargetError};
 use crate::telemetry::event;
 
 use super::clock::Clock;
@@ -139,6 +139,11 @@ pub(super) fn ask(table: &Table, keys: &[Key]) -> Ask {
         columns: table.columns.clone(),
         names: Arc::clone(table.plan.names()),
         keys: keys.iter().map(Key::cells).collect(),
+        rows: match table.plan.rows() {
+            Rows::One => Answered::Each,
+            Rows::Counted => Answered::Counted,
+        },
+        nulls: Vec::new(),
     }
 }
 
@@ -147,6 +152,9 @@ pub(super) fn seen(table: &Table, key: &Key, rows: Vec<Row<'static>>) -> Seen {
     let found = rows.len();
     let own = rows.into_iter().filter(|row| table.plan.observed_key(row).is_ok_and(|observed| observed == *key));
     let mut own: Vec<Row<'static>> = own.collect();
+    if table.plan.rows() == Rows::Counted {
+        own = counted_together(own);
+    }
     match (own.len(), found) {
         (0, 0) => Seen::Absent,
         (0, _) => Seen::Incomparable,
@@ -157,6 +165,19 @@ pub(super) fn seen(table: &Table, key: &Key, rows: Vec<Row<'static>>) -> Seen {
         }
         (count, _) => Seen::Several { count, row: Arc::new(own.remove(0)) },
     }
+}
+
+/// Rows that differ only in what their forms leave out are equal, and are counted together.
+fn counted_together(rows: Vec<Row<'static>>) -> Vec<Row<'static>> {
+    let count = |row: &Row| if let Some(Cell::Int(count)) = row.get(COUNT) { *count } else { 0 };
+    let all: i64 = rows.iter().map(count).sum();
+    let one = rows.into_iter().next().map(|mut row| {
+        if let Some(last) = row.cells.last_mut() {
+            *last = Cell::Int(all);
+        }
+        row
+    });
+    one.into_iter().collect()
 }
 
 /// Whether what was seen is what a change left behind, in the columns that are compared.

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::canon::{Rules, Tolerance};
+use crate::canon::{Rows, Rules, Tolerance};
 use crate::config::{self, Evidence, Format, SentNulls, TableRule};
 use crate::engine::event::Role;
-use crate::model::{Coercion, Columns, Condition, TableId, TableMeta, Tick};
+use crate::model::{Coercion, Condition, TableId, TableMeta, Tick};
+use crate::tap::Partitions;
 use crate::target::{Target, TargetError};
 
 use super::clock::Clock;
 use super::context::rule_for;
-use super::tables::{Mapped, Place, Table, Tables};
+use super::tables::{Carries, Mapped, Place, Table, Tables};
 use super::tell;
 
 /// How long a table that is not on the target yet is waited for: a sink that makes its tables does so with the first
@@ -30,6 +31,9 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// looks sooner.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
+/// Rows of a table without an index that each look may read. A batch of a few hundred keys is one such look.
+const SCANNED_AT_MOST: u64 = 20_000;
+
 /// What a plan is made of, besides the target's table.
 #[derive(Debug, Clone)]
 pub(super) struct PlanRules {
@@ -37,10 +41,11 @@ pub(super) struct PlanRules {
     heartbeats: Vec<String>,
     empty_is_null: bool,
     placeholder: Option<String>,
+    partitions: Partitions,
 }
 
 impl PlanRules {
-    pub(super) fn of(pipeline: &config::Pipeline) -> PlanRules {
+    pub(super) fn of(pipeline: &config::Pipeline, partitions: Partitions) -> PlanRules {
         let heartbeat = |evidence: &Evidence| match evidence {
             Evidence::Heartbeat { table, .. } => Some(table.clone()),
             Evidence::KafkaGroup(_)
@@ -55,6 +60,7 @@ impl PlanRules {
             heartbeats: pipeline.progress.applied.iter().filter_map(heartbeat).collect(),
             empty_is_null: dms,
             placeholder: pipeline.decode.placeholder.clone(),
+            partitions,
         }
     }
 
@@ -99,7 +105,7 @@ impl PlanRules {
         &self,
         target: &Target,
         (id, tap_name, topic): (TableId, &Arc<str>, &str),
-        record_key: Option<&Columns>,
+        record: Carries<'_>,
         found: BTreeMap<String, Coercion>,
     ) -> Result<Mapped, TargetError> {
         let meta = match self.locate(target, tap_name, topic).await? {
@@ -108,11 +114,49 @@ impl PlanRules {
         };
         let role = self.role(tap_name);
         let rules = self.canon(tap_name, found);
-        let made = Table::plan((id, tap_name, role), meta, &rules, record_key, self.placeholder.as_deref());
+        let made = Table::plan((id, tap_name, role), meta, &rules, record, self.placeholder.as_deref());
         Ok(match made {
+            Ok(table) if let Some(why) = self.uncountable(target, &table, topic).await? => {
+                Mapped::NotJudged(why.into())
+            }
             Ok(table) => Mapped::Judged(Arc::new(table.carrying(self.carried(tap_name)))),
             Err(error) => Mapped::NotJudged(error.to_string().into()),
         })
+    }
+
+    /// Why the rows of a table without a key cannot be counted, where they cannot.
+    ///
+    /// # Errors
+    /// When the target does not answer.
+    async fn uncountable(&self, target: &Target, table: &Table, topic: &str) -> Result<Option<String>, TargetError> {
+        match table.plan.rows() {
+            Rows::One => return Ok(None),
+            Rows::Counted => {}
+        }
+        let name = table.target_name();
+        let advice = "name the columns that tell its rows apart in the table's rule (`key = [\"…\"]`)";
+        if self.partitions.is_spread(topic) {
+            let why = "its records come in several partitions, which are in no order";
+            return Ok(Some(format!(
+                "table `{name}` has no key, and {why}: {advice}, or give the topic one partition"
+            )));
+        }
+        if self.carried(&table.tap_name).is_some() {
+            let why = "the applier carries some of its rows (`where`)";
+            return Ok(Some(format!("table `{name}` has no key, and {why}: {advice}")));
+        }
+        let reach = target.reach(table.plan.meta()).await?;
+        let names: Vec<&str> =
+            table.plan.key_places().iter().map(|place| &*table.plan.meta().columns[*place].name).collect();
+        let is_reached = reach.indexed.iter().any(|column| names.contains(&&**column));
+        Ok((reach.rows > SCANNED_AT_MOST && !is_reached).then(|| {
+            format!(
+                "table `{name}` has no key, some {} rows and no index that begins with one of {}: each look would read all of \
+                 it; make such an index, or {advice}",
+                reach.rows,
+                names.join(", ")
+            )
+        }))
     }
 
     async fn locate(
@@ -157,6 +201,8 @@ struct Known {
     mapped: Mapped,
     /// When a table without a counterpart is looked for again.
     again: Tick,
+    /// A row of it was met: where there is no key, its columns are what it is judged by.
+    shown: bool,
 }
 
 /// Looks for the counterparts of tables, for one thread at a time: what one has found the others need not look for.
@@ -177,12 +223,7 @@ impl Mapper {
     }
 
     /// What stands for a tap table. Blocks while the target cannot be asked: the tap waits meanwhile.
-    pub(super) fn mapped(
-        &mut self,
-        tap_name: &Arc<str>,
-        topic: &str,
-        record_key: Option<&Columns>,
-    ) -> (TableId, &Mapped) {
+    pub(super) fn mapped(&mut self, tap_name: &Arc<str>, topic: &str, record: Carries<'_>) -> (TableId, &Mapped) {
         let epoch = self.epoch.load(Ordering::Acquire);
         if epoch != self.known_epoch {
             self.known.clear();
@@ -190,32 +231,34 @@ impl Mapper {
         }
         let fresh = match self.known.get(tap_name) {
             Some(Known { mapped: Mapped::Judged(_), .. }) => true,
-            Some(known) => self.clock.now() < known.again,
+            Some(known) => self.clock.now() < known.again && (known.shown || record.row.is_none()),
             None => false,
         };
         if !fresh {
-            let known = self.find(tap_name, topic, record_key);
+            let known = self.find(tap_name, topic, record);
             self.known.insert(Arc::clone(tap_name), known);
         }
         let known = &self.known[tap_name];
         (known.id, &known.mapped)
     }
 
-    fn find(&self, tap_name: &Arc<str>, topic: &str, record_key: Option<&Columns>) -> Known {
+    fn find(&self, tap_name: &Arc<str>, topic: &str, record: Carries<'_>) -> Known {
         let id = self.tables.id(tap_name);
         let mut finder = self.finder.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = finder.again.get(&id).copied();
+        let shown = record.row.is_some() || self.tables.place_of(id).is_some_and(|place| place.row.is_some());
+        let again = finder.again.get(&id).copied().filter(|_| !self.tables.is_news(id, record));
         let mapped = match self.tables.mapped(tap_name) {
             Some(judged @ Mapped::Judged(_)) => judged,
             Some(other @ Mapped::NotJudged(_)) if again.is_some_and(|again| self.clock.now() < again) => other,
             Some(Mapped::NotJudged(_)) | None => {
-                self.tables.place(id, Place { topic: topic.into(), key: record_key.cloned() });
-                let mapped = finder.find((id, tap_name, topic), record_key, (self.clock, self.tables.coerced(id)));
+                let place = Place { topic: topic.into(), key: record.key.cloned(), row: record.row.cloned() };
+                self.tables.place(id, place);
+                let mapped = finder.find((id, tap_name, topic), record, (self.clock, self.tables.coerced(id)));
                 finder.again.insert(id, self.clock.now() + LOOK_AGAIN);
                 self.tables.set(id, mapped).0
             }
         };
-        Known { id, mapped, again: finder.again.get(&id).copied().unwrap_or_default() }
+        Known { id, mapped, again: finder.again.get(&id).copied().unwrap_or_default(), shown }
     }
 }
 
@@ -223,13 +266,14 @@ impl Finder {
     fn find(
         &self,
         (id, tap_name, topic): (TableId, &Arc<str>, &str),
-        record_key: Option<&Columns>,
+        record: Carries<'_>,
         (clock, found): (Clock, BTreeMap<String, Coercion>),
     ) -> Mapped {
-        let first = !self.again.contains_key(&id);
+        // One without rows says nothing of a table without a key: what comes next may.
+        let first = !self.again.contains_key(&id) && (record.key.is_some() || record.row.is_some());
         let patience = clock.now() + if first { APPEARS_WITHIN } else { Duration::ZERO };
         let mapped = loop {
-            let made = self.rules.make(&self.target, (id, tap_name, topic), record_key, found.clone());
+            let made = self.rules.make(&self.target, (id, tap_name, topic), record, found.clone());
             let made = self.handle.block_on(made);
             let stopped = self.stopped.load(Ordering::Relaxed);
             match made {

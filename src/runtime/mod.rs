@@ -17,6 +17,7 @@ mod archiving;
 mod audit;
 mod columns;
 mod context;
+mod counted;
 mod crash;
 mod dead_letters;
 mod decode;

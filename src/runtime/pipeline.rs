@@ -108,6 +108,7 @@ impl Running {
         let name: Arc<str> = pipeline.name.as_str().into();
         let target = Target::connect(settings::target(&pipeline.target)).await.map_err(no_target)?;
         let partitions = Partitions::default();
+        let rules = Arc::new(PlanRules::of(pipeline, partitions.clone()));
         let stopped = Arc::<AtomicBool>::default();
         let schemas = schemas(pipeline, window.as_ref(), (clock, &stopped))?;
         let told = (positions(pipeline, &partitions)?, dead_letters(pipeline)?);
@@ -143,7 +144,7 @@ impl Running {
             records: records.clone(),
             fed,
             taps: None,
-            rules: Arc::new(PlanRules::of(pipeline)),
+            rules,
             epoch: Arc::default(),
             images,
             name,

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::canon::Mask;
+use crate::canon::{COUNT, Mask};
 use crate::engine::Input;
-use crate::engine::event::{Carried, Seen, Tracked};
+use crate::engine::event::{Carried, Role, Seen, Tracked};
 use crate::model::change::KeyChange;
 use crate::model::finding::{Finding, Kind, Observed, Subject};
 use crate::model::position::PartitionName;
-use crate::model::{Key, PartitionId, TableId, Tick, Wall};
+use crate::model::{Key, Op, PartitionId, TableId, Tick, Wall};
 use crate::report::document::Document;
 use crate::report::revive::Directory;
 use crate::store::{About, Store, StoreError};
@@ -100,7 +100,9 @@ fn column(table: &Table, finding: Finding) -> Input {
 fn input(table: &Table, document: &Document, finding: Finding) -> Option<Input> {
     let Subject::Row { key, expected, observed, .. } = &finding.subject else { return None };
     let seen = seen(table, document, (finding.kind, key, observed));
+    let counted = (table.role == Role::Counted).then(|| counted(&finding));
     let (fingerprint, mask) = match &expected.row {
+        _ if let Some((count, ref mask)) = counted => (count, mask.clone()),
         Some(row) => {
             let reduced = table.plan.expect(&table.plan.bind(&row.columns, row.typing), row);
             (reduced.fingerprint, reduced.mask)
@@ -113,7 +115,7 @@ fn input(table: &Table, document: &Document, finding: Finding) -> Option<Input> 
         at: expected.at,
         order: 0,
         waymark: None,
-        op: expected.op,
+        op: if fingerprint > 0 && table.role == Role::Counted { Op::Insert } else { expected.op },
         fingerprint,
         mask,
         before: None,
@@ -127,6 +129,14 @@ fn input(table: &Table, document: &Document, finding: Finding) -> Option<Input> 
     let known = !leaves_row || expected.row.is_some();
     let (expected, finding) = (Box::new(tracked), Box::new(finding));
     known.then_some(Input::OpenFinding { expected, finding, observed: seen })
+}
+
+/// How many rows had to be there, and the columns that say so: none where one alone had to be.
+fn counted(finding: &Finding) -> (u128, Mask) {
+    let Subject::Row { columns, .. } = &finding.subject else { return (0, Mask::default()) };
+    let count = columns.iter().find(|column| *column.name == *COUNT).and_then(|column| column.expected.as_ref());
+    let count = count.and_then(|count| count.parse().ok());
+    count.map_or((0, Mask::default()), |count| (count, Mask::of(1, [0])))
 }
 
 /// What stood there, as a read under this process's plan would have told it; `None` where values were withheld.

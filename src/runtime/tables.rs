@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::canon::{Binding, Filter, Plan, Rules};
+use crate::canon::{Binding, Filter, Plan, PlanError, Rows, Rules};
 use crate::engine::event::{PlanEpoch, Role};
 use crate::model::{Coercion, Columns, Condition, TableId, TableMeta};
 
@@ -38,6 +38,15 @@ pub(super) struct Place {
     pub(super) topic: Arc<str>,
     /// The columns of its records' keys, where they have keys.
     pub(super) key: Option<Columns>,
+    /// The columns of the row of its first record.
+    pub(super) row: Option<Columns>,
+}
+
+/// The columns of a record: those of its key, where it has one, and of its row.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Carries<'a> {
+    pub(super) key: Option<&'a Columns>,
+    pub(super) row: Option<&'a Columns>,
 }
 
 /// Columns of one table that are not compared because one side does not have them.
@@ -172,7 +181,14 @@ impl Tables {
 
     /// Records how a table is looked for.
     pub(super) fn place(&self, id: TableId, place: Place) {
-        self.write().places.entry(id).or_insert(place);
+        let mut inner = self.write();
+        let known = inner.places.entry(id).or_insert_with(|| place.clone());
+        known.row = known.row.take().or(place.row);
+    }
+
+    /// Whether a record is the first of its table with a row.
+    pub(super) fn is_news(&self, id: TableId, record: Carries<'_>) -> bool {
+        record.row.is_some() && self.place_of(id).is_none_or(|place| place.row.is_none())
     }
 
     /// Tables that were looked for.
@@ -296,12 +312,19 @@ impl Table {
         (id, tap_name, role): (TableId, &Arc<str>, Role),
         meta: Arc<TableMeta>,
         rules: &Rules,
-        record_key: Option<&Columns>,
+        record: Carries<'_>,
         placeholder: Option<&str>,
-    ) -> Result<Table, crate::canon::PlanError> {
+    ) -> Result<Table, PlanError> {
         let key: Option<Vec<String>> =
-            record_key.map(|columns| columns.0.iter().map(|name| name.to_string()).collect());
-        let mut plan = Plan::new(id, meta, rules, key.as_deref())?;
+            record.key.map(|columns| columns.0.iter().map(|name| name.to_string()).collect());
+        let mut plan = match (Plan::new(id, Arc::clone(&meta), rules, key.as_deref()), record.row) {
+            (Err(PlanError::NoKey { .. }), Some(row)) if role == Role::Rows => Plan::of_contents(id, meta, rules, row)?,
+            (made, _) => made?,
+        };
+        let role = match plan.rows() {
+            Rows::One => role,
+            Rows::Counted => Role::Counted,
+        };
         if let Some(marker) = placeholder {
             plan = plan.with_placeholder(marker);
         }

@@ -19,7 +19,7 @@ pub mod kafka;
 mod outlet;
 pub mod position;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, RwLock};
 
@@ -28,7 +28,7 @@ use crate::model::{Batch, PartitionId, Position};
 
 /// Names of partitions, shared between a tap (which appends) and everyone who shows positions (who read).
 #[derive(Debug, Clone, Default)]
-pub struct Partitions(Arc<RwLock<Vec<PartitionName>>>);
+pub struct Partitions(Arc<RwLock<Vec<PartitionName>>>, Arc<RwLock<BTreeSet<Arc<str>>>>);
 
 impl Partitions {
     /// The id of a partition, given out at first sight. At most 65,535 partitions; past that the last id is shared and
@@ -50,6 +50,22 @@ impl Partitions {
         let mut names = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         names.push(name.clone());
         u16::try_from(names.len() - 1).ok().map(PartitionId)
+    }
+
+    /// Tells of partitions that exist, whoever reads them.
+    pub fn exist<'a>(&self, names: impl IntoIterator<Item = &'a PartitionName>) {
+        let spread = names.into_iter().filter(|name| name.partition > 0).map(|name| Arc::clone(&name.topic));
+        self.1.write().unwrap_or_else(std::sync::PoisonError::into_inner).extend(spread);
+    }
+
+    /// Whether the records of a topic come in several partitions, as far as that is known.
+    #[must_use]
+    pub fn is_spread(&self, topic: &str) -> bool {
+        let names = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut own = names.iter().filter(|name| *name.topic == *topic).map(|name| name.partition);
+        let first = own.next();
+        own.any(|other| Some(other) != first)
+            || self.1.read().unwrap_or_else(std::sync::PoisonError::into_inner).contains(topic)
     }
 
     /// The name of an id.

@@ -19,6 +19,7 @@ mod reader;
 mod sql;
 pub mod sqlite;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +80,42 @@ pub struct Ask {
     pub names: Arc<Columns>,
     /// Keys. 200–500 is a good batch.
     pub keys: Vec<Vec<Cell<'static>>>,
+    /// How the rows of a key are answered.
+    pub rows: Answered,
+    /// Columns that are NULL in every row that is asked for, beside the key's.
+    pub nulls: Vec<usize>,
+}
+
+/// How the rows of a key are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Answered {
+    /// Each by itself.
+    #[default]
+    Each,
+    /// Equal ones as one row, with one more cell at its end: how many they are. A key may hold NULLs, which equal NULLs.
+    Counted,
+}
+
+impl Ask {
+    /// The same question for the keys that hold NULLs in the same columns, with the places of these keys: NULLs are asked for
+    /// apart, so that an index serves the rest.
+    fn by_nulls(&self) -> BTreeMap<Vec<usize>, (Ask, Vec<usize>)> {
+        let mut parts = BTreeMap::new();
+        for (place, key) in self.keys.iter().enumerate() {
+            let is_null = |column: &usize| key.get(*column).is_some_and(|cell| *cell == Cell::Null);
+            let nulls: Vec<usize> = (0..self.key_columns.len()).filter(is_null).collect();
+            let (ask, places) = parts.entry(nulls).or_insert_with_key(|nulls| {
+                let (null, rest): (Vec<_>, Vec<_>) =
+                    self.key_columns.iter().enumerate().partition(|(index, _)| nulls.contains(index));
+                let columns = |of: Vec<(usize, &usize)>| of.into_iter().map(|(_, column)| *column).collect();
+                let part = Ask { key_columns: columns(rest), nulls: columns(null), keys: Vec::new(), ..self.clone() };
+                (part, Vec::new())
+            });
+            ask.keys.push(key.iter().filter(|cell| **cell != Cell::Null).cloned().collect());
+            places.push(place);
+        }
+        parts
+    }
 }
 
 /// The answer: for each asked key, in order, the rows found. None, one, or (without a unique key) several.
@@ -153,6 +190,20 @@ pub enum Reads {
     Nothing,
 }
 
+/// How a table is reached by values of its columns.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// How many rows it has, by the server's estimate; SQLite counts them up to [`Reach::COUNTED`].
+    pub rows: u64,
+    /// The columns that an index over all its rows begins with.
+    pub indexed: Vec<String>,
+}
+
+impl Reach {
+    /// Rows that are counted where there is no estimate.
+    pub const COUNTED: u64 = 1_000_000;
+}
+
 /// Whether rows are kept from a session by a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum RowSecurity {
@@ -215,9 +266,33 @@ impl Target {
         Ok(mapping::choose(tap, topic, &known))
     }
 
+    /// How a table is reached by values of its columns.
+    pub async fn reach(&self, table: &TableMeta) -> Result<Reach, TargetError> {
+        match self {
+            Target::Postgres(target) => target.reach(table).await,
+            Target::Mysql(target) => target.reach(table).await,
+            Target::Sqlite(target) => target.reach(table).await,
+        }
+    }
+
     /// Reads the rows of the asked keys in one statement. Answers for every key or fails as a whole. Keys that the
-    /// table's types cannot hold have no row and are not asked for.
+    /// table's types cannot hold have no row and are not asked for. Where rows are counted, keys that hold NULLs in other columns
+    /// are asked for in statements of their own.
     pub async fn lookup(&self, ask: &Ask) -> Result<Answer, TargetError> {
+        match ask.rows {
+            Answered::Each => self.look_up(ask).await,
+            Answered::Counted => {
+                let mut answer: Answer = vec![Vec::new(); ask.keys.len()];
+                for (part, places) in ask.by_nulls().into_values() {
+                    let found = self.look_up(&part).await?;
+                    places.into_iter().zip(found).for_each(|(place, rows)| answer[place] = rows);
+                }
+                Ok(answer)
+            }
+        }
+    }
+
+    async fn look_up(&self, ask: &Ask) -> Result<Answer, TargetError> {
         match self {
             Target::Postgres(target) => target.lookup(ask).await,
             Target::Mysql(target) => target.lookup(ask).await,

@@ -3,6 +3,7 @@
 //! Statements are made of fixed text, quoted identifiers from the database's own catalog, and conditions that the
 //! operator wrote in the configuration. Values are always bound.
 
+use super::Answered;
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 /// An identifier in double quotes: PostgreSQL, SQLite.
@@ -24,6 +25,24 @@ pub(super) fn statement(text: String) -> SqlStr {
 /// break ends a comment that the operator's text may end in.
 pub(super) fn only_living(dead_rows: &str) -> String {
     if dead_rows.trim().is_empty() { String::new() } else { format!(" WHERE NOT COALESCE(({dead_rows}\n), FALSE)") }
+}
+
+/// What makes one row of equal ones, with their number as its last column: what is selected in front of it, and what ends the
+/// statement. `columns` are those that come before it.
+pub(super) fn counting(rows: Answered, columns: usize) -> (&'static str, String) {
+    match rows {
+        Answered::Each => ("", String::new()),
+        Answered::Counted => {
+            let places: Vec<String> = (1..=columns).map(|place| place.to_string()).collect();
+            (", count(*)", format!(" GROUP BY {}", places.join(", ")))
+        }
+    }
+}
+
+/// The conditions under which a row belongs to an asked key: those of the columns that have values, and NULLs in the others.
+pub(super) fn belongs(conditions: Vec<String>, nulls: impl Iterator<Item = String>) -> String {
+    let nulls = nulls.map(|quoted| format!("{quoted} IS NULL"));
+    conditions.into_iter().chain(nulls).collect::<Vec<_>>().join(" AND ")
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use super::endpoint::Endpoint;
 use super::failure::{self, Class};
 use super::mapping::TableRef;
 use super::reader::{Reader, read};
-use super::sql::{double_quoted, only_living, statement};
-use super::{Answer, AppliedRow, Ask, Options, Probe, TargetError, applied};
+use super::sql::{belongs, counting, double_quoted, only_living, statement};
+use super::{Answer, Answered, AppliedRow, Ask, Options, Probe, Reach, TargetError, applied};
 use crate::model::calendar::{format_date, format_moment, format_time};
 use crate::model::{Cell, ColumnMeta, Dialect, Row, TableMeta, Typing, UniqueIndex};
 
@@ -65,6 +65,19 @@ impl Sqlite {
         rows.iter().map(|row| Ok(TableRef { schema: String::new(), name: name(row)? })).collect()
     }
 
+    /// How a table is reached by values of its columns.
+    pub(super) async fn reach(&self, table: &TableMeta) -> Result<Reach, TargetError> {
+        let name = double_quoted(&table.name);
+        let rows = format!("SELECT count(*) FROM (SELECT 1 FROM {name} LIMIT {})", Reach::COUNTED);
+        let reader = &self.inner.reader;
+        read!(reader, 0, &table.name, |conn| {
+            let fail = |error| reader.classify(&table.name, error);
+            let rows: i64 = sqlx::query_scalar(statement(rows)).fetch_one(&mut *conn).await.map_err(fail)?;
+            let indexed = sqlx::query_scalar(INDEXED).bind(&*table.name).fetch_all(conn).await.map_err(fail)?;
+            Ok(Reach { rows: u64::try_from(rows).unwrap_or(0), indexed })
+        })
+    }
+
     /// The rows of the asked keys.
     pub(super) async fn lookup(&self, ask: &Ask) -> Result<Answer, TargetError> {
         let mut answer: Answer = vec![Vec::new(); ask.keys.len()];
@@ -88,7 +101,8 @@ impl Sqlite {
             let unfit = || failure::changed(&ask.table.name, "the answer is not of the shape asked for");
             let ordinal: i64 = row.try_get(0).map_err(|_| unfit())?;
             let index = usize::try_from(ordinal).ok().and_then(|ordinal| asked.get(ordinal)).ok_or_else(unfit)?;
-            let cells = (0..ask.columns.len()).map(|column| cell(&row, column + 1)).collect::<Option<Vec<_>>>();
+            let width = ask.columns.len() + usize::from(ask.rows == Answered::Counted);
+            let cells = (0..width).map(|column| cell(&row, column + 1)).collect::<Option<Vec<_>>>();
             answer[*index].push(Row::new(ask.names.clone(), cells.ok_or_else(unfit)?, Typing::Declared));
         }
         Ok(answer)
@@ -114,6 +128,9 @@ impl Sqlite {
         Ok(Probe { version: format!("SQLite {version}"), ..Probe::default() })
     }
 }
+
+const INDEXED: &str = "SELECT c.name FROM pragma_index_list(?) l JOIN pragma_index_info(l.name) c \
+                       WHERE c.seqno = 0 AND NOT l.partial AND c.name IS NOT NULL";
 
 async fn describe(conn: &mut SqliteConnection, table: &str) -> Result<Option<TableMeta>, sqlx::Error> {
     const COLUMNS: &str = "SELECT s.name, c.name, lower(c.type), c.\"notnull\", c.pk FROM sqlite_schema s \
@@ -163,11 +180,12 @@ fn lookup_sql(ask: &Ask, dead_rows: &str) -> String {
         .enumerate()
         .map(|(index, place)| format!("{} = {}", quoted(place), asked_value(&columns[*place], index)))
         .collect();
+    let (count, grouped) = counting(ask.rows, ask.columns.len() + 1);
     format!(
-        "SELECT k.afterimage_ordinal{selected} FROM (SELECT key AS afterimage_ordinal, value AS afterimage_key \
-         FROM json_each(?)) AS k CROSS JOIN {} AS t ON {}{}",
+        "SELECT k.afterimage_ordinal{selected}{count} FROM (SELECT key AS afterimage_ordinal, value AS afterimage_key \
+         FROM json_each(?)) AS k CROSS JOIN {} AS t ON {}{}{grouped}",
         double_quoted(&ask.table.name),
-        conditions.join(" AND "),
+        belongs(conditions, ask.nulls.iter().map(quoted)),
         only_living(dead_rows),
     )
 }

@@ -13,6 +13,7 @@ mod audit;
 mod broken;
 mod carried;
 mod coerced;
+mod counted;
 mod decode;
 mod demo;
 mod explain;

@@ -97,7 +97,12 @@ impl<'a> Facts<'_, 'a> {
                 let same = |after: &Row| {
                     own.is_none_or(|key| key.columns.0.iter().all(|name| before.get(name) == after.get(name)))
                 };
-                self.op == Op::Update && after.as_ref().is_some_and(same)
+                match self.op {
+                    Op::Update => after.as_ref().is_some_and(same),
+                    // A table without a key has its deletes published under no other identity.
+                    Op::Delete => own.is_none(),
+                    Op::Insert | Op::Read | Op::Truncate => false,
+                }
             }
         }
     }

@@ -61,7 +61,7 @@ enum Answers {
 pub(super) struct Bench {
     engine: Engine,
     images: Shared,
-    target: BTreeMap<Key, Seen>,
+    pub(super) target: BTreeMap<Key, Seen>,
     options: Options,
     now: u64,
     /// Next offset of each partition, and how far the log goes beyond what was consumed of it.
@@ -386,7 +386,7 @@ impl Bench {
         self.give(Input::Gap { partition: PartitionId(0), from, to: from + offsets });
     }
 
-    fn position(&mut self, partition: &str) -> Position {
+    pub(super) fn position(&mut self, partition: &str) -> Position {
         let partition = number(partition) as u16;
         let next = self.next.entry(partition).or_default();
         *next += 1;
@@ -441,7 +441,7 @@ impl Bench {
         self.tracked_as(key, at, op, fingerprint, Role::Rows)
     }
 
-    fn tracked_as(&self, key: Key, at: Position, op: Op, fingerprint: u128, role: Role) -> Tracked {
+    pub(super) fn tracked_as(&self, key: Key, at: Position, op: Op, fingerprint: u128, role: Role) -> Tracked {
         Tracked {
             key,
             at,
@@ -539,7 +539,7 @@ impl Bench {
         self.give(Input::Recalled { id: recall.id, found });
     }
 
-    fn give(&mut self, input: Input) {
+    pub(super) fn give(&mut self, input: Input) {
         self.engine.handle(input, Tick(self.now));
         while let Some(output) = self.engine.poll_output() {
             self.take(output);
@@ -583,7 +583,7 @@ pub(super) fn check(mut bench: Bench, script: &str, expected: &[&str]) {
 }
 
 /// `K` or `K@P`.
-fn row_key(word: &str) -> (Key, u16) {
+pub(super) fn row_key(word: &str) -> (Key, u16) {
     let (key, partition) = word.split_once('@').unwrap_or((word, "0"));
     (Key::new(ROWS, &[Cell::Int(number(key) as i64)]), number(partition) as u16)
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod coercion;
 mod commits;
+mod counted;
 mod left_out;
 mod life;
 mod patrol;

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::canon::Rows;
 use crate::config::{Pipeline, Pooler};
 use crate::engine::event::Carried;
 use crate::model::position::PartitionName;
 use crate::model::{Key, Op};
+use crate::tap::Partitions;
 use crate::target::{Privileges, Reads, Role, RowSecurity, Target, TargetError};
 
 use super::super::decoding::carried;
 use super::super::look;
 use super::super::mapping::PlanRules;
 use super::super::settings;
-use super::super::tables::{Mapped, Table, Tables};
+use super::super::tables::{Carries, Mapped, Table, Tables};
 use super::super::tell::chain;
 use super::progress::{Shown, is_heartbeat};
 use super::report::{Report, TableReport};
@@ -41,11 +43,14 @@ pub(super) async fn examine(pipeline: &Pipeline, sample: &Sample, report: &mut R
     };
     let mut examined = Examined { target, tables: BTreeMap::new(), replica: None };
     examined.probe(pipeline, report).await;
-    let rules = PlanRules::of(pipeline);
+    let known = Partitions::default();
+    known.exist(sample.partitions.keys());
+    let rules = PlanRules::of(pipeline, known);
     let tables = Tables::default();
     for (name, seen) in &sample.tables {
         let place = (tables.id(name), name, &*seen.topic);
-        match rules.make(&examined.target, place, seen.key.as_deref(), BTreeMap::new()).await {
+        let record = Carries { key: seen.key.as_deref(), row: seen.columns.as_ref().map(|(columns, _)| &**columns) };
+        match rules.make(&examined.target, place, record, BTreeMap::new()).await {
             Ok(mapped) => examined.table((name, seen), &mapped, sample, report).await,
             Err(error) => report.problems.push(chain(&error)),
         }
@@ -121,7 +126,8 @@ impl Examined {
     /// When the target does not answer.
     pub(super) async fn shown(&self, pipeline: &Pipeline, sample: &Sample) -> Result<Shown, TargetError> {
         let mut shown = Shown::default();
-        for (name, table) in &self.tables {
+        // Of equal rows none shows a change.
+        for (name, table) in self.tables.iter().filter(|(_, table)| table.plan.rows() == Rows::One) {
             let into = if is_heartbeat(pipeline, name) { &mut shown.heartbeats } else { &mut shown.rows };
             self.shown_by(name, table, sample, into).await?;
         }

@@ -142,6 +142,7 @@ impl Follow {
                         let hint = "check `topics`; it is read from its beginning when it is created later";
                         outlet.event(TapEvent::Failed(brokers.trouble(&what, hint, None)));
                     }
+                    self.session.partitions.exist(&found);
                     return Some(found.into_iter().collect());
                 }
                 Err(error) => {

@@ -172,6 +172,7 @@ impl Bounded {
             }
         }
         let (names, missing) = answer.map_err(|error| brokers.silent("which topics exist", error))?;
+        self.session.partitions.exist(&names);
         if !missing.is_empty() {
             let what = format!("topic `{}` does not exist", missing.join("`, `"));
             return Err(brokers.fatal(&what, "check `topics`", None));

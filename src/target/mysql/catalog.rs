@@ -5,6 +5,7 @@ use sqlx::{Executor as _, Row as _};
 
 use super::grants;
 use crate::model::{ColumnMeta, Dialect, TableMeta, UniqueIndex};
+use crate::target::Reach;
 use crate::target::mapping::TableRef;
 
 const COLUMNS: &str = "
@@ -69,6 +70,25 @@ fn column(row: &MySqlRow) -> Result<ColumnMeta, sqlx::Error> {
         collation: row.try_get::<Option<String>, _>(5)?.map(Into::into),
         number: 0,
     })
+}
+
+/// Schema, table, twice.
+const REACH: &str = "
+SELECT CAST(COALESCE(TABLE_ROWS, 0) AS SIGNED), NULL FROM information_schema.TABLES
+WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?
+UNION ALL
+SELECT 0, CAST(COLUMN_NAME AS CHAR) FROM information_schema.STATISTICS
+WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND SEQ_IN_INDEX = 1 AND COLUMN_NAME IS NOT NULL";
+
+/// How a table is reached by values of its columns.
+pub(super) async fn reach(conn: &mut MySqlConnection, table: &TableMeta) -> Result<Reach, sqlx::Error> {
+    let query = sqlx::query(REACH).bind(&*table.schema).bind(&*table.name).bind(&*table.schema).bind(&*table.name);
+    let mut reach = Reach::default();
+    for row in query.fetch_all(conn).await? {
+        reach.rows = reach.rows.max(u64::try_from(row.try_get_unchecked::<i64, _>(0)?).unwrap_or(0));
+        reach.indexed.extend(row.try_get::<Option<String>, _>(1)?);
+    }
+    Ok(reach)
 }
 
 /// What the session may do to a table besides reading it, by its own privileges and those of its roles.

@@ -19,9 +19,9 @@ use super::endpoint::{self, Endpoint, Identify, Server};
 use super::failure::{self, Class};
 use super::mapping::TableRef;
 use super::reader::{Reader, read};
-use super::sql::{backticked, only_living, statement};
-use super::{Answer, AppliedRow, Ask, Options, Pooler, Probe, TargetError, applied};
-use crate::model::{Row, TableMeta, Typing};
+use super::sql::{backticked, belongs, counting, only_living, statement};
+use super::{Answer, Answered, AppliedRow, Ask, Options, Pooler, Probe, Reach, TargetError, applied};
+use crate::model::{Cell, Row, TableMeta, Typing};
 use key::KeyColumn;
 use value::Wire;
 
@@ -76,6 +76,14 @@ impl Mysql {
         let reader = &self.inner.reader;
         read!(persevering reader, 0, "", |conn| {
             catalog::named(conn, names).await.map_err(|error| reader.classify("", error))
+        })
+    }
+
+    /// How a table is reached by values of its columns.
+    pub(super) async fn reach(&self, table: &TableMeta) -> Result<Reach, TargetError> {
+        let reader = &self.inner.reader;
+        read!(persevering reader, 0, &table.name, |conn| {
+            catalog::reach(conn, table).await.map_err(|error| reader.classify(&table.name, error))
         })
     }
 
@@ -209,6 +217,10 @@ impl Question {
                 let cell = wire.cell(&row, column + 1, &ask.table.columns[*place]);
                 cells.push(cell.ok_or_else(|| unfit("a value is not of its column's type"))?);
             }
+            if ask.rows == Answered::Counted {
+                let count = row.try_get_unchecked(self.wires.len() + 1);
+                cells.push(Cell::Int(count.map_err(|_| unfit("the answer has no count"))?));
+            }
             answer[*index].push(Row::new(ask.names.clone(), cells, Typing::Declared));
         }
         Ok(())
@@ -244,12 +256,13 @@ fn lookup_sql(ask: &Ask, key_columns: &[KeyColumn<'_>], wires: &[Wire], dead_row
         .enumerate()
         .map(|(index, (column, place))| column.condition(&quoted(place), &format!("k.afterimage_key_{index}")))
         .collect();
+    let (count, grouped) = counting(ask.rows, wires.len() + 1);
     format!(
-        "SELECT CAST(k.afterimage_ordinal AS SIGNED){selected} FROM JSON_TABLE(?, '$[*]' COLUMNS (afterimage_ordinal FOR \
-         ORDINALITY{unpacked})) AS k STRAIGHT_JOIN {}.{} AS t ON {}{}",
+        "SELECT CAST(k.afterimage_ordinal AS SIGNED){selected}{count} FROM JSON_TABLE(?, '$[*]' COLUMNS (afterimage_ordinal FOR \
+         ORDINALITY{unpacked})) AS k STRAIGHT_JOIN {}.{} AS t ON {}{}{grouped}",
         backticked(&ask.table.schema),
         backticked(&ask.table.name),
-        conditions.join(" AND "),
+        belongs(conditions, ask.nulls.iter().map(quoted)),
         only_living(dead_rows),
     )
 }

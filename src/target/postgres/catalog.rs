@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::model::{ColumnMeta, Dialect, TableMeta, UniqueIndex};
 use crate::target::mapping::TableRef;
-use crate::target::{Pooler, RowSecurity};
+use crate::target::{Pooler, Reach, RowSecurity};
 
 /// Domains are followed to their base types: values travel as those.
 const COLUMNS: &str = "
@@ -119,6 +119,22 @@ pub(super) async fn privileges(
     let row = query.bind(&*table.schema).bind(&*table.name).fetch_one(conn).await?;
     let hides_rows = if row.try_get(0)? { RowSecurity::Filtered } else { RowSecurity::SeesAll };
     Ok((row.try_get(1)?, hides_rows))
+}
+
+/// Schema, table. A table that was never analysed is taken for one of short rows. Views have no size.
+const REACH: &str = "
+SELECT (CASE WHEN c.reltuples >= 0 THEN c.reltuples ELSE COALESCE(pg_catalog.pg_relation_size(c.oid), 0) / 64 END)::int8,
+       ARRAY(SELECT a.attname::text FROM pg_catalog.pg_index i
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+             WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1::text AND c.relname = $2::text";
+
+/// How a table is reached by values of its columns.
+pub(super) async fn reach(conn: &mut PgConnection, pooler: Pooler, table: &TableMeta) -> Result<Reach, sqlx::Error> {
+    let query = sqlx::query(REACH).persistent(pooler.keeps_statements());
+    let row = query.bind(&*table.schema).bind(&*table.name).fetch_one(conn).await?;
+    Ok(Reach { rows: u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0), indexed: row.try_get(1)? })
 }
 
 /// The tables with one of these names, in any case of letters.

@@ -21,9 +21,11 @@ use super::endpoint::{self, Endpoint, Identify, Server};
 use super::failure::{self, Class};
 use super::mapping::TableRef;
 use super::reader::{Reader, read};
-use super::sql::{double_quoted, only_living, statement};
-use super::{Answer, AppliedRow, Ask, Options, Pooler, Probe, Role, RowSecurity, TargetError, applied};
-use crate::model::{Row, TableMeta, Typing};
+use super::sql::{belongs, counting, double_quoted, only_living, statement};
+use super::{
+    Answer, Answered, AppliedRow, Ask, Options, Pooler, Probe, Reach, Role, RowSecurity, TargetError, applied,
+};
+use crate::model::{Cell, Row, TableMeta, Typing};
 use key::KeyArray;
 use value::Wire;
 
@@ -106,6 +108,19 @@ impl Postgres {
         read!(persevering reader, 0, &table.name, |conn| {
             let mut read = self.begin(conn, &table.name).await?;
             let found = catalog::privileges(read.conn(), pooler, table).await;
+            let found = found.map_err(|error| reader.classify(&table.name, error))?;
+            read.end().await.map_err(|error| reader.classify(&table.name, error))?;
+            Ok(found)
+        })
+    }
+
+    /// How a table is reached by values of its columns.
+    pub(super) async fn reach(&self, table: &TableMeta) -> Result<Reach, TargetError> {
+        let reader = &self.inner.reader;
+        let pooler = self.inner.options.pooler;
+        read!(persevering reader, 0, &table.name, |conn| {
+            let mut read = self.begin(conn, &table.name).await?;
+            let found = catalog::reach(read.conn(), pooler, table).await;
             let found = found.map_err(|error| reader.classify(&table.name, error))?;
             read.end().await.map_err(|error| reader.classify(&table.name, error))?;
             Ok(found)
@@ -288,6 +303,10 @@ impl Question {
             let cell = wire.cell(row, column + 1, &ask.table.columns[*place]);
             cells.push(cell.ok_or_else(|| unfit("a value is not of its column's type"))?);
         }
+        if ask.rows == Answered::Counted {
+            let count: i64 = row.try_get(self.wires.len() + 1).map_err(|_| unfit("the answer has no count"))?;
+            cells.push(Cell::Int(count));
+        }
         answer[*index].push(Row::new(ask.names.clone(), cells, Typing::Declared));
         Ok(())
     }
@@ -318,13 +337,14 @@ fn lookup_sql(ask: &Ask, wires: &[Wire], dead_rows: &str) -> String {
     let conditions: Vec<String> = numbered()
         .map(|(number, place)| key::condition(&columns[*place], &quoted(place), &format!("k.{}", asked(number))))
         .collect();
+    let (count, grouped) = counting(ask.rows, wires.len() + 1);
     format!(
-        "SELECT k.afterimage_ordinal{selected} FROM unnest({}) WITH ORDINALITY AS k({names}afterimage_ordinal) \
-         JOIN {}.{} AS t ON {}{}",
+        "SELECT k.afterimage_ordinal{selected}{count} FROM unnest({}) WITH ORDINALITY AS k({names}afterimage_ordinal) \
+         JOIN {}.{} AS t ON {}{}{grouped}",
         parameters.join(", "),
         double_quoted(&ask.table.schema),
         double_quoted(&ask.table.name),
-        conditions.join(" AND "),
+        belongs(conditions, ask.nulls.iter().map(quoted)),
         only_living(dead_rows),
     )
 }
