@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use afterimage::engine::limit::KEYS_PER_LOOKUP;
 use afterimage::model::{Cell, Columns, TableMeta};
-use afterimage::target::{Ask, Options, Pooler, Target};
+use afterimage::target::{Answered, Ask, Options, Pooler, Target};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgPool, Postgres};
 
@@ -122,6 +122,8 @@ impl Ours {
             columns: self.columns.clone(),
             names: Arc::clone(&self.names),
             keys: keys.into_iter().map(|key| vec![Cell::Int(key)]).collect(),
+            rows: Answered::Each,
+            nulls: Vec::new(),
         };
         let answer = self.target.lookup(&ask).await.expect("it answers");
         assert!(answer.iter().all(|rows| rows.len() == 1), "every key has its row");

@@ -108,7 +108,6 @@ impl Running {
         let name: Arc<str> = pipeline.name.as_str().into();
         let target = Target::connect(settings::target(&pipeline.target)).await.map_err(no_target)?;
         let partitions = Partitions::default();
-        let rules = Arc::new(PlanRules::of(pipeline, partitions.clone()));
         let stopped = Arc::<AtomicBool>::default();
         let schemas = schemas(pipeline, window.as_ref(), (clock, &stopped))?;
         let told = (positions(pipeline, &partitions)?, dead_letters(pipeline)?);
@@ -135,6 +134,7 @@ impl Running {
             guard: Guard::new(Arc::clone(&name)),
         };
         let mut running = Running {
+            rules: rules(pipeline, &picture.partitions),
             picture,
             counts: Arc::default(),
             losses: Losses::default(),
@@ -144,7 +144,6 @@ impl Running {
             records: records.clone(),
             fed,
             taps: None,
-            rules,
             epoch: Arc::default(),
             images,
             name,
@@ -424,6 +423,10 @@ fn schemas(
     let patience = if window.is_some() { Patience::For(ENDS_WITHIN) } else { Patience::Endless };
     let waiter = Waiter { pipeline: pipeline.name.as_str().into(), clock, stopped: Arc::clone(stopped), patience };
     Schemas::of(&pipeline.decode, waiter)
+}
+
+fn rules(pipeline: &Pipeline, partitions: &Partitions) -> Arc<PlanRules> {
+    Arc::new(PlanRules::of(pipeline, partitions.clone()))
 }
 
 fn judge(

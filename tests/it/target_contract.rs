@@ -9,7 +9,7 @@ use std::sync::Arc;
 use afterimage::canon::{Plan, Rules};
 use afterimage::model::{Cell, Columns, Row, TableId, TableMeta, Typing};
 use afterimage::target::mapping::MappingError;
-use afterimage::target::{Answer, AppliedRow, Ask, Target, TargetError};
+use afterimage::target::{Answer, Answered, AppliedRow, Ask, Target, TargetError};
 
 use bench::{Bench, Engine};
 
@@ -21,7 +21,7 @@ fn ask(meta: &Arc<TableMeta>, keys: Vec<Vec<Cell<'static>>>) -> Ask {
 fn ask_by(meta: &Arc<TableMeta>, key_columns: Vec<usize>, keys: Vec<Vec<Cell<'static>>>) -> Ask {
     let names = Arc::new(Columns::new(meta.columns.iter().map(|column| &*column.name)));
     let columns = (0..meta.columns.len()).collect();
-    Ask { table: meta.clone(), key_columns, columns, names, keys }
+    Ask { table: meta.clone(), key_columns, columns, names, keys, rows: Answered::Each, nulls: Vec::new() }
 }
 
 async fn describe(target: &Target, table: &str) -> Arc<TableMeta> {
@@ -110,6 +110,45 @@ async fn all_rows_of_a_key_are_found_where_nothing_makes_it_unique(bench: &Bench
     let keys = vec![vec![Cell::Int(2)], vec![Cell::Int(1)], vec![Cell::Int(1)]];
     let answer = target.lookup(&ask_by(&meta, vec![0], keys)).await.expect("an answer");
     assert_eq!(answer.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2, 2]);
+}
+
+promise!(equal_rows_are_counted_and_nulls_equal_nulls);
+async fn equal_rows_are_counted_and_nulls_equal_nulls(bench: &Bench) {
+    bench.execute("CREATE TABLE visits (who varchar(20), page integer, seen date, took double precision)").await;
+    let rows = "('a', 1, '2026-01-02', 1), ('a', 1, '2026-01-02', 2), ('a', NULL, '2026-01-02', 1), \
+                (NULL, NULL, '2026-01-02', 1), (NULL, NULL, '2026-01-02', 2), (NULL, NULL, '2026-01-02', 3), ('b', 2, NULL, 1)";
+    bench.execute(&format!("INSERT INTO visits VALUES {rows}")).await;
+    bench.execute("CREATE INDEX visits_page ON visits (page, who)").await;
+    let target = bench.target().await;
+    let meta = describe(&target, "visits").await;
+    let reach = target.reach(&meta).await.expect("an answer");
+    assert!(reach.indexed.contains(&"page".to_owned()) && reach.rows < 1000, "{reach:?}");
+    let row = Columns::new(["who", "page", "seen", "took"]);
+    let plan = Plan::of_contents(TableId(0), meta.clone(), &Rules::default(), &row).expect("a plan");
+    let date = Cell::Date(20_455);
+    let keys = [
+        [Cell::text("a"), Cell::Int(1), date.clone()],
+        [Cell::text("a"), Cell::Null, date.clone()],
+        [Cell::Null, Cell::Null, date.clone()],
+        [Cell::text("b"), Cell::Int(2), Cell::Null],
+        [Cell::text("b"), Cell::Int(1), date.clone()],
+        [Cell::Null, Cell::Int(1), date],
+    ];
+    let question = Ask {
+        table: meta,
+        key_columns: plan.key_places(),
+        columns: plan.columns_to_read(),
+        names: plan.names().clone(),
+        keys: keys.iter().map(|key| key.to_vec()).collect(),
+        rows: Answered::Counted,
+        nulls: Vec::new(),
+    };
+    let answer = target.lookup(&question).await.expect("an answer");
+    let counts: Vec<u64> = answer.iter().map(|rows| rows.iter().map(|row| plan.observe(row).count()).sum()).collect();
+    assert_eq!(counts, [2, 1, 3, 1, 0, 0]);
+    for (rows, key) in answer.iter().zip(keys).filter(|(rows, _)| !rows.is_empty()) {
+        assert_eq!(plan.observed_key(&rows[0]).expect("a key").cells(), key);
+    }
 }
 
 promise!(unique_indexes_besides_the_key_are_told);
@@ -269,6 +308,8 @@ async fn a_row_found_by_another_spelling_shows_its_own_key(bench: &Bench) {
         columns: plan.columns_to_read(),
         names: plan.names().clone(),
         keys: vec![asked.cells()],
+        rows: Answered::Each,
+        nulls: Vec::new(),
     };
     let answer = target.lookup(&question).await.expect("an answer");
     assert_eq!(answer[0].len(), usize::from(bench.engine == Engine::MariaDb), "its default collation ignores case");
