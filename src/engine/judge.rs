@@ -267,6 +267,11 @@ impl Engine {
     /// A row that is right as an old version may be written by a change behind it of which nothing is known: what it is now is
     /// nothing that it has to stay.
     fn pass_blindly(&mut self, ix: KeyIx, settled: Arrival) {
+        let index = self.keys.get(ix).and_then(|entry| entry.chain.at_or_before(settled));
+        // An older one that is remembered would be taken for the last before what comes next.
+        if let Some((key, passed)) = index.and_then(|index| self.known_at(ix, 0, index)) {
+            self.images.remember(&key, Verified { seen: false, ..passed });
+        }
         if let Some(entry) = self.pass(ix, settled) {
             self.strike(&entry.key);
         }

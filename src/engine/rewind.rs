@@ -166,9 +166,14 @@ impl Engine {
     /// Whether the log that a version was read from may have been left.
     pub(super) fn is_doubtful(&self, version: &Version) -> bool {
         if self.is_wide() {
-            return self.partitions.values().any(|partition| partition.is_doubtful());
+            return self.is_doubtful_anywhere();
         }
         self.partitions.get(&version.partition).is_some_and(|partition| partition.is_doubtful())
+    }
+
+    /// Whether the log of any partition may have been left.
+    pub(super) fn is_doubtful_anywhere(&self) -> bool {
+        self.partitions.values().any(|partition| partition.is_doubtful())
     }
 
     fn left_log(&mut self, connector: u64, partition: PartitionId, left: &Departure) {

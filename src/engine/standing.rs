@@ -88,6 +88,9 @@ fn is_equal(verdict: &ColumnVerdict) -> bool {
 impl Engine {
     pub(super) fn standing(&self, entry: &Entry, floor: usize, observation: &Observation<'_>) -> Standing {
         let content = &observation.content;
+        if is_as_found_wrong(entry, content) {
+            return Standing::Wrong;
+        }
         let probe = self.probe(content);
         let versions = entry.chain.versions();
         let Some(demanded) = entry.chain.demanded(floor) else { return self.standing_undemanded(entry, observation) };
@@ -132,8 +135,23 @@ impl Engine {
         if observation.content == Content::Several {
             return false;
         }
-        let newest = self.newest_rejected(entry, entry.chain.versions()[floor].partition);
+        let expected = &entry.chain.versions()[floor];
+        let newest = self.newest_rejected(entry, expected.partition);
         newest.is_some_and(|newest| self.made_of(entry, floor, observation).is_none_or(|oldest| newest >= oldest))
+            || expected.op == Op::Truncate && self.may_be_rejected_elsewhere(entry, floor)
+    }
+
+    /// A truncate stands in a partition that need not be its rows': an unreadable record of theirs may be a newer row, unless one
+    /// that was read behind it stands before the truncate.
+    fn may_be_rejected_elsewhere(&self, entry: &Entry, truncate: usize) -> bool {
+        let versions = &entry.chain.versions()[..=truncate];
+        let base = entry.base().version();
+        let last_read = |partition: PartitionId| {
+            let read = versions.iter().chain(base.iter()).filter(move |version| version.partition == partition);
+            read.map(|version| version.offset).max()
+        };
+        let others = self.partitions.keys().filter(|partition| **partition != versions[truncate].partition);
+        others.copied().any(|partition| self.newest_rejected(entry, partition) > last_read(partition))
     }
 
     /// The offset of the newest unreadable record of a partition that may have been of the key's table.
@@ -285,6 +303,14 @@ impl Engine {
 /// The columns of an observed row that are compared.
 fn compared(hashes: &ObservedHashes) -> impl Iterator<Item = usize> {
     hashes.0.iter().enumerate().filter(|(_, hash)| **hash != 0).map(|(column, _)| column)
+}
+
+/// Whether a row is what it was found wrong as, and nothing newer than what it was held against came since: images and versions
+/// that told may be gone.
+fn is_as_found_wrong(entry: &Entry, content: &Content) -> bool {
+    entry.reported().is_some_and(|reported| {
+        reported.content.as_ref() == Some(content) && entry.chain.newest().arrival <= reported.floor
+    })
 }
 
 /// Whether a version is newer than all before it.

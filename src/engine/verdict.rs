@@ -59,7 +59,8 @@ impl Engine {
         let wanted = |default: u32| self.options.confirmations.unwrap_or(default).max(SURE_READS);
         let sure = suspect.count >= wanted(SURE_READS);
         match floor.by {
-            Convict::Assumed => sure.then_some((Proof::Assumed, floor)),
+            // What was applied may have been taken back with the log that one partition shows to be left.
+            Convict::Assumed => (sure && !self.is_doubtful_anywhere()).then_some((Proof::Assumed, floor)),
             Convict::Committed => sure.then_some((Proof::Committed, floor)),
             Convict::Causal => {
                 let index = entry.chain.at_or_before(floor.arrival)?;

@@ -431,3 +431,32 @@ fn what_is_found_early_does_not_become_final_while_verdicts_are_held() {
     }
     assert!(held > 0);
 }
+
+/// An update of both columns is lost, one behind it that carries the first column alone is not, and the partition is given
+/// out anew once that was found.
+fn torn_and_given_out_anew() -> Bench {
+    let mut bench = Bench::committed();
+    bench.run(
+        "applied insert 1 10/20\ncommit 1\nwait 100\nupdate 1 12/21\npartial 1 13\nput 1 13/20\ncommit all\nwait 60",
+    );
+    let open = bench.said.clone();
+    assert!(open.len() == 1 && open[0].starts_with("open "), "{open:?}");
+    bench.run("revoke\nassign 3\nwait 100");
+    assert_eq!(bench.said, open, "the row is what it was found wrong as");
+    bench
+}
+
+#[test]
+fn a_row_is_not_healed_by_what_is_not_known_any_more() {
+    torn_and_given_out_anew();
+}
+
+#[test]
+fn what_is_passed_by_a_finding_alone_is_remembered() {
+    let mut bench = torn_and_given_out_anew();
+    bench.run("put 1 13/21\nwait 100");
+    assert!(bench.said.last().is_some_and(|said| said.starts_with("healed ")), "{:?}", bench.said);
+    let said = bench.said.clone();
+    bench.run("partial 1 14\nput 1 14/21\nwait 100");
+    assert_eq!(bench.said, said, "the first row is not the last before it");
+}
