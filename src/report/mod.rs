@@ -9,6 +9,7 @@ pub mod channel;
 pub mod compose;
 pub mod document;
 pub mod group;
+pub mod life;
 pub mod output;
 pub mod pace;
 pub mod revive;

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod entry;
 pub mod ordered;
 
+mod acts;
 mod alerting;
 mod alerts_test;
 mod archiving;

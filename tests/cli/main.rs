@@ -17,6 +17,7 @@ mod decode;
 mod demo;
 mod explain;
 mod help;
+mod life;
 mod range;
 mod readme;
 mod recall;
