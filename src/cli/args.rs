@@ -58,6 +58,8 @@ pub enum Command {
     /// Look at findings, and say what you make of them
     #[command(subcommand)]
     Findings(Findings),
+    /// Look again at open findings about rows, and close what has healed
+    Revalidate(Revalidate),
     /// Try the channels of alerts
     #[command(subcommand)]
     Alerts(Alerts),
@@ -445,6 +447,23 @@ pub struct FindingsList {
     /// How to print [default: table on a terminal, else ndjson]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,
+}
+
+/// `revalidate`.
+#[derive(Debug, Args)]
+pub struct Revalidate {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub source: Source,
+    /// Only findings seen wrong then or later: a time (2026-11-22T10:00:00Z), or so long ago (2h)
+    #[arg(long, value_name = "TIME", conflicts_with = "id")]
+    pub since: Option<String>,
+    /// Only this finding, by its id or the beginning of it; may be repeated
+    #[arg(long, value_name = "ID")]
+    pub id: Vec<String>,
+    /// How to print [default: table on a terminal, else json]
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<ShortFormat>,
 }
 
 /// `alerts`.

@@ -80,6 +80,7 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Replay(args) => super::archive::replay(*args),
         Command::Explain(args) => explain(*args),
         Command::Findings(args) => super::findings::findings(args),
+        Command::Revalidate(args) => super::findings::revalidate(args),
         Command::Alerts(args) => alerts(args),
         Command::Config(args) => config(args),
         Command::Doctor(args) => doctor(args),

@@ -10,7 +10,7 @@ use super::understand;
 use crate::config::load::Need;
 use crate::config::problem::Problems;
 use crate::model::finding::{Act, Severity};
-use crate::runtime::entry::{self, FindingsArgs, FindingsQuery, OutputFormat, RangeFormat, Said};
+use crate::runtime::entry::{self, FindingsArgs, FindingsQuery, OutputFormat, RangeFormat, RevalidateArgs, Said};
 
 pub(super) fn findings(args: args::Findings) -> Result<u8, CliError> {
     let mut problems = Problems::default();
@@ -108,4 +108,22 @@ fn ignored(args: args::FindingsIgnore, problems: &mut Problems) -> Option<Findin
         return None;
     };
     Some(FindingsQuery::Rule { pipeline, table: args.table, key: args.key, column: args.column, kind, said })
+}
+
+pub(super) fn revalidate(args: args::Revalidate) -> Result<u8, CliError> {
+    let mut problems = Problems::default();
+    let stop = CancellationToken::new();
+    let loaded = loaded(&args.source, Need::Pipelines, &mut problems);
+    let since = args.since.as_deref().map(|text| understand::since("--since", text, &mut problems));
+    let elsewhere = on_terminal(OutputFormat::Table, OutputFormat::Json);
+    let wanted = loaded.map(|loaded| RevalidateArgs {
+        config: loaded.config,
+        pipeline: args.source.pipeline,
+        since: since.flatten(),
+        ids: args.id,
+        format: args.output.map_or(elsewhere, args::ShortFormat::widen),
+        stop: stop.clone(),
+    });
+    let args = settle(wanted, problems)?;
+    finish(&stop, |mut out| async move { entry::revalidate(args, &mut out).await })
 }

@@ -10,6 +10,7 @@ use crate::config::unit::{Scalar, Size, Span};
 use crate::config::{Bound, Place};
 use crate::model::finding::{Kind, Severity, State};
 use crate::model::{Op, Wall};
+use crate::runtime::Clock;
 use crate::runtime::entry::{Destination, Range, Speed, Until};
 
 /// A range of a tap.
@@ -39,6 +40,18 @@ pub(super) fn until(flag: &str, text: &str, problems: &mut Problems) -> Option<U
     let wrong =
         format!("`{text}` is no moment to come: expected a time (2026-11-22T10:00:00Z), or so long from now (7d)");
     problems.take(flag, Span::parse(text).map_err(|_| wrong)).map(|span| Until::In(span.0))
+}
+
+/// A moment that is over: a time, or so long ago.
+pub(super) fn since(flag: &str, text: &str, problems: &mut Problems) -> Option<Wall> {
+    if let Ok(at) = chrono::DateTime::parse_from_rfc3339(text) {
+        return Some(Wall(at.timestamp_millis()));
+    }
+    let wrong = format!("`{text}` is no moment: expected a time (2026-11-22T10:00:00Z), or so long ago (2h)");
+    let ago = problems.take(flag, Span::parse(text).map_err(|_| wrong))?.0;
+    let now = Clock::start();
+    let now = now.wall(now.now());
+    Some(Wall(now.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))))
 }
 
 /// A size in bytes.

@@ -4,6 +4,7 @@
 //! in here, and the store, deals in documents only. Nothing in here decides whether something is wrong.
 
 pub mod advice;
+pub mod again;
 pub mod alert;
 pub mod channel;
 pub mod compose;

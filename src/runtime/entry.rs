@@ -344,6 +344,22 @@ pub struct ExplainArgs {
     pub stop: CancellationToken,
 }
 
+/// What `revalidate` is asked.
+pub struct RevalidateArgs {
+    /// The configuration; findings of every pipeline of it are looked at.
+    pub config: Config,
+    /// Only of this pipeline.
+    pub pipeline: Option<String>,
+    /// Only those seen wrong then or later.
+    pub since: Option<Wall>,
+    /// Only these: ids or their beginnings.
+    pub ids: Vec<String>,
+    /// How to print: a table or JSON.
+    pub format: OutputFormat,
+    /// Cancelled at the first signal.
+    pub stop: CancellationToken,
+}
+
 /// What the commands under `findings` are asked.
 pub struct FindingsArgs {
     /// Where findings are kept.
@@ -516,6 +532,14 @@ pub async fn doctor(args: DoctorArgs, out: &mut (dyn Write + Send)) -> Result<Ou
 /// What kept it from reading the tap, and a table or key that the range does not hold.
 pub async fn explain(args: ExplainArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     super::explain::explain(args, out).await
+}
+
+/// Looks again at open findings about rows; what came of each goes to `out`. [`Outcome::Findings`] if some remain.
+///
+/// # Errors
+/// What kept it from reading the store, the tap or the target.
+pub async fn revalidate(args: RevalidateArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
+    super::again::revalidate(args, out).await
 }
 
 /// Prints findings of the store, or does to them what a person asks for.

@@ -62,6 +62,7 @@ pub(super) struct Running {
     /// What the tap says of gaps, for their findings.
     losses: Losses,
     pub(super) target: Target,
+    pub(super) open: OpenFindings,
     pub(super) control: Arc<dyn Control>,
     pub(super) replies: mpsc::Sender<Reply>,
     pub(super) records: mpsc::Sender<Record>,
@@ -138,6 +139,7 @@ impl Running {
             counts: Arc::default(),
             losses: Losses::default(),
             target,
+            open: OpenFindings::default(),
             control,
             replies,
             records: records.clone(),
@@ -271,7 +273,7 @@ impl Running {
             said: String::new(),
         };
         let (context, control) = (self.picture.context(pipeline), Arc::clone(&self.control));
-        let (open, committed) = (OpenFindings::default(), Arc::clone(&self.picture.committed));
+        let (open, committed) = (self.open.clone(), Arc::clone(&self.picture.committed));
         let (inherited, counts) = (Inherited::default(), Arc::clone(&self.counts));
         let (guard, losses) = (self.picture.guard.clone(), self.losses.clone());
         let recorder = Recorder {

@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::crash;
 use super::entry::{Failure, Outcome, RunArgs};
 use super::findings::store_failure;
+use super::keeper::{Keeper, Kept};
 use super::picture::Picture;
 use super::pipeline::{Running, Start};
 use super::record::Sink;
@@ -48,6 +49,14 @@ pub(super) async fn run(args: RunArgs) -> Result<Outcome, Failure> {
             None => break,
         }
     }
+    let kept = running.iter().map(|(pipeline, one)| Kept {
+        pipeline: Pipeline::clone(pipeline),
+        target: one.target.clone(),
+        open: one.open.clone(),
+    });
+    let (kept, clock) = (kept.collect(), Clock::start());
+    let keeper = Keeper { kept, store: store.clone(), alerts, asked, clock, stop: over.clone() };
+    tasks.spawn(keeper.run());
     let ended = watch(&mut board, running, &metrics, &stop).await;
     over.cancel();
     while tasks.join_next().await.is_some() {}

@@ -445,6 +445,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_burst_is_kept_and_paged_through_without_loss() {
+        const BURST: u32 = 100_000;
+        let (store, _directory) = open("a.db").await;
+        for first in (0..BURST).step_by(10_000) {
+            let part: Vec<Document> =
+                (first..first + 10_000).map(|number| suite::finding(number, State::Open, 10)).collect();
+            store.record(&part).await.unwrap();
+        }
+        let (mut filter, mut listed) = (Filter::default(), 0);
+        loop {
+            let page = store.list(&filter).await.unwrap();
+            let Some(last) = page.last() else { break };
+            filter.after = Some(Cursor::behind(last));
+            listed += page.len();
+        }
+        let (mut after, mut walked) = (String::new(), 0);
+        loop {
+            let page = store.open_findings("orders", About::Rows, &after).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.id);
+            walked += page.len();
+        }
+        assert_eq!((listed, walked), (BURST as usize, BURST as usize));
+    }
+
+    #[tokio::test]
     async fn findings_survive_closing_and_opening_again() {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("a.db").display());

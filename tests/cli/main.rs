@@ -21,6 +21,7 @@ mod life;
 mod range;
 mod readme;
 mod recall;
+mod revalidate;
 mod shop;
 mod show;
 mod tape;
