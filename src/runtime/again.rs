@@ -137,10 +137,14 @@ fn word(looked: &Looked) -> (&'static str, Option<String>) {
 }
 
 impl Sheet<'_> {
+    fn is_json(&self) -> bool {
+        self.format == OutputFormat::Json
+    }
+
     fn begin(&mut self) -> Result<(), Failure> {
-        match self.format {
-            OutputFormat::Json => write!(self.out, "{{\"schema\":\"{SCHEMA}\",\"outcomes\":[").map_err(writing),
-            _ => Ok(()),
+        match self.is_json() {
+            true => write!(self.out, "{{\"schema\":\"{SCHEMA}\",\"outcomes\":[").map_err(writing),
+            false => Ok(()),
         }
     }
 
@@ -150,24 +154,24 @@ impl Sheet<'_> {
         let first = self.counts.is_empty();
         *self.counts.entry(outcome).or_default() += 1;
         self.over += u64::from(told.looked.is_over());
-        match self.format {
-            OutputFormat::Json => {
+        match self.is_json() {
+            true => {
                 self.out.write_all(if first { b"" } else { b"," }).map_err(writing)?;
                 serde_json::to_writer(&mut *self.out, &line).map_err(|error| writing(error.into()))
             }
-            _ => tell(&told.document, &line, self.out).map_err(writing),
+            false => tell(&told.document, &line, self.out).map_err(writing),
         }
     }
 
     /// Ends, and gives how many findings remain.
     fn end(&mut self) -> Result<u64, Failure> {
         let remain = self.counts.values().sum::<u64>() - self.over;
-        match self.format {
-            OutputFormat::Json => {
+        match self.is_json() {
+            true => {
                 let counts = serde_json::to_string(&self.counts).map_err(|error| writing(error.into()))?;
                 writeln!(self.out, "],\"counts\":{counts},\"remain\":{remain}}}").map_err(writing)?;
             }
-            _ => {
+            false => {
                 let counts = self.counts.iter().map(|(word, count)| format!("{count} {}", word.replace('_', " ")));
                 let counts: Vec<String> = counts.collect();
                 let counts = if counts.is_empty() { "nothing is open".to_owned() } else { counts.join(", ") };

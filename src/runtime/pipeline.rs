@@ -106,9 +106,8 @@ impl Running {
     /// What cannot be waited for.
     pub(super) async fn start(start: Start<'_>) -> Result<Running, Failure> {
         let Start { pipeline, read, sink, alerts, window, clock } = start;
-        let name: Arc<str> = pipeline.name.as_str().into();
         let target = Target::connect(settings::target(&pipeline.target)).await.map_err(no_target)?;
-        let partitions = Partitions::default();
+        let (name, partitions) = (Arc::<str>::from(pipeline.name.as_str()), Partitions::default());
         let stopped = Arc::<AtomicBool>::default();
         let schemas = schemas(pipeline, window.as_ref(), (clock, &stopped))?;
         let told = (positions(pipeline, &partitions)?, dead_letters(pipeline)?);

@@ -153,7 +153,7 @@ macro_rules! act {
                 put(&mut *$transaction, vec![row]).await?;
                 recorded.push(life::recorded(known, document));
                 stored.insert(id.clone(), document.clone());
-                history::append!($transaction, [(id, &$deed.event(document))]);
+                history::append!($transaction, [(id, &$deed.event())]);
             }
             done.push(acted);
         }

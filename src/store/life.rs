@@ -108,7 +108,7 @@ impl Deed {
     }
 
     /// As the history tells it.
-    pub(super) fn event(&self, _done: &Document) -> Event {
+    pub(super) fn event(&self) -> Event {
         let Deed { act, by, at, note, until, rule } = self.clone();
         Event { by, note, until, rule, ..Event::ours(act, at, None) }
     }
@@ -120,12 +120,14 @@ pub(super) fn acted(known: &Document, deed: &Deed) -> Result<Document, Refusal> 
     let mut done = known.clone();
     done.state = state;
     done.note = deed.note.clone().or(done.note);
-    done.ignored = (state == State::Ignored).then(|| match deed.act {
-        Act::Ignored => {
-            Ignored { until: deed.until, rule: deed.rule.clone(), upto: newest(known), next: next_id(known) }
+    done.ignored = match (state == State::Ignored, deed.act == Act::Ignored) {
+        (true, true) => {
+            let (upto, next) = (newest(known), next_id(known));
+            Some(Ignored { until: deed.until, rule: deed.rule.clone(), upto, next })
         }
-        _ => known.ignored.clone().unwrap_or_default(),
-    });
+        (true, false) => known.ignored.clone(),
+        (false, _) => None,
+    };
     if !matches!(state, State::Ignored | State::Healed) {
         done.healed_at = None;
     }

@@ -27,7 +27,7 @@ pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next:
         return ([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response();
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD)
-        && let Err(refused) = may_change(request.headers(), &site)
+        && let Some(refused) = refused_change(request.headers(), &site)
     {
         return refused;
     }
@@ -35,21 +35,18 @@ pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next:
 }
 
 /// Changes need the token on every address, and come from no other site's page.
-fn may_change(headers: &HeaderMap, site: &Site) -> Result<(), Response> {
+fn refused_change(headers: &HeaderMap, site: &Site) -> Option<Response> {
     if site.web.token.is_none() {
-        return Err(problem(StatusCode::FORBIDDEN, "changes need a token: set web.token, and restart"));
+        return Some(problem(StatusCode::FORBIDDEN, "changes need a token: set web.token, and restart"));
     }
     if !shows_token(headers, site) {
         let refused = problem(StatusCode::UNAUTHORIZED, "expected `Authorization: Bearer` and the token of web.token");
-        return Err(([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response());
+        return Some(([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response());
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-    let own = |origin: &str| origin.split_once("://").is_some_and(|(_, place)| Some(place) == host);
-    match origin {
-        Some(origin) if !own(origin) => Err(problem(StatusCode::FORBIDDEN, "the Origin header names another site")),
-        Some(_) | None => Ok(()),
-    }
+    let origin = headers.get(header::ORIGIN)?.to_str().unwrap_or_default();
+    let own = origin.split_once("://").is_some_and(|(_, place)| Some(place) == host);
+    (!own).then(|| problem(StatusCode::FORBIDDEN, "the Origin header names another site"))
 }
 
 fn names_loopback(headers: &HeaderMap, listen: IpAddr) -> bool {
