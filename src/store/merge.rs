@@ -87,6 +87,10 @@ pub(super) fn apply(stored: &mut BTreeMap<String, Document>, incoming: &[Documen
     let mut applied = Applied { recorded: Vec::new(), changed: Vec::new(), events: Vec::new() };
     for document in incoming {
         let beyond = stored.get(&document.id).and_then(|known| beyond(known, document));
+        let beyond = beyond.map(|beyond| match stored.get(&beyond.id) {
+            Some(known) => extending(known, beyond),
+            None => beyond,
+        });
         if let Some(beyond) = &beyond {
             state_one(stored, beyond, rules, &mut applied);
             if let Some(ignored) = stored.get_mut(&document.id).and_then(|known| known.ignored.as_mut())
@@ -126,6 +130,16 @@ fn beyond(known: &Document, stated: &Document) -> Option<Document> {
     }
     let own = stated.at_latest()?;
     Some(Document { id: ignored.next.clone().unwrap_or_else(|| own.id.clone()), ..own })
+}
+
+/// The statement as one of a finding that is known: it keeps its position, and extends to the statement's.
+fn extending(known: &Document, mut beyond: Document) -> Document {
+    let latest = super::life::newest(&beyond);
+    if let (Some(expected), Some(known)) = (&mut beyond.expected, &known.expected) {
+        expected.at.clone_from(&known.at);
+        expected.latest = latest.filter(|latest| latest.offset != known.at.offset);
+    }
+    beyond
 }
 
 fn state_one(
@@ -312,7 +326,7 @@ fn weight(proof: Option<Proof>) -> u8 {
 mod tests {
     use super::super::suite::{finding, wall};
     use super::*;
-    use State::{Acknowledged, Healed, Ignored, Open, Retracted, Suspected};
+    use State::{Acknowledged, Healed, Ignored as Ignored_, Open, Retracted, Suspected};
 
     fn merged(known: &Document, stated: &Document) -> Document {
         merge(known, stated).0
@@ -326,14 +340,14 @@ mod tests {
             (Suspected, Healed, Healed),
             (Open, Suspected, Open),
             (Open, Acknowledged, Acknowledged),
-            (Open, Ignored, Ignored),
+            (Open, Ignored_, Ignored_),
             (Open, Healed, Healed),
             (Open, Retracted, Retracted),
             (Acknowledged, Suspected, Acknowledged),
             (Acknowledged, Open, Acknowledged),
             (Acknowledged, Healed, Healed),
-            (Ignored, Open, Ignored),
-            (Ignored, Healed, Ignored),
+            (Ignored_, Open, Ignored_),
+            (Ignored_, Healed, Ignored_),
             (Healed, Suspected, Healed),
             (Healed, Open, Open),
             (Healed, Acknowledged, Healed),
@@ -400,6 +414,27 @@ mod tests {
         let late = Document { evidence: "older".to_owned(), ..finding(1, Open, 10) };
         assert_eq!(merged(&known, &late), Document { first_seen: wall(10), ..known.clone() });
         assert_eq!(merge(&known, &known).1, Outcome::Unchanged);
+    }
+
+    #[test]
+    fn what_is_lost_after_a_finding_was_set_aside_is_a_finding_of_its_own() {
+        let stated = crate::report::sample::documents().remove(1);
+        let upto = crate::store::life::newest(&stated);
+        let ignored = Some(Ignored { upto, ..Ignored::default() });
+        let known = Document { state: Ignored_, ignored, ..stated.clone() };
+        let mut stored = BTreeMap::from([(known.id.clone(), known.clone())]);
+        assert_eq!(apply(&mut stored, std::slice::from_ref(&stated), &[]).recorded[0].outcome, Outcome::Unchanged);
+        let further = |offset, state| {
+            let mut further = Document { state, last_seen: Wall(stated.last_seen.0 + 1), ..stated.clone() };
+            further.expected.as_mut().unwrap().latest.as_mut().unwrap().offset = offset;
+            further
+        };
+        apply(&mut stored, &[further(9_000, Open), further(9_001, Open)], &[]);
+        let next = followed_by(&stored[&known.id]).expect("a finding of its own");
+        assert_eq!((stored.len(), stored[&known.id].state, stored[&next].state), (2, Ignored_, Open));
+        assert_eq!(stored[&next].expected.as_ref().unwrap().at.offset, 9_000);
+        apply(&mut stored, &[further(9_001, Healed)], &[]);
+        assert_eq!((stored[&known.id].state, stored[&next].state), (Ignored_, Healed));
     }
 
     #[test]
