@@ -41,6 +41,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/runtime/run.rs", "web", "its test looks at those pictures"),
     ("src/web/mod.rs", "store", "requests read findings; a layer between would only repeat the store's questions"),
     ("src/web/api.rs", "store", "requests read findings; a layer between would only repeat the store's questions"),
+    ("src/web/acts.rs", "store", "what people do to findings is done in the store"),
     ("src/web/tests.rs", "report", "findings to be served are made as documents"),
     ("src/cli/commands.rs", "demo", "the demo is a command of its own"),
     ("src/cli/decode_output.rs", "decode", "`decode` prints what the decoder understood, as it is"),

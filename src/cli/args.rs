@@ -55,9 +55,11 @@ pub enum Command {
     Replay(Box<Replay>),
     /// Tell the story of one key: its versions, what had to be applied, what the target holds
     Explain(Box<Explain>),
-    /// Look at findings
+    /// Look at findings, and say what you make of them
     #[command(subcommand)]
     Findings(Findings),
+    /// Look again at open findings about rows, and close what has healed
+    Revalidate(Revalidate),
     /// Try the channels of alerts
     #[command(subcommand)]
     Alerts(Alerts),
@@ -342,6 +344,77 @@ pub enum Findings {
         #[arg(short, long, value_enum, value_name = "FORMAT")]
         output: Option<OutputFormat>,
     },
+    /// Acknowledge findings: they stay open, and nobody is reminded of them
+    Ack(FindingsAct),
+    /// Set findings aside, or make a rule that does
+    Ignore(Box<FindingsIgnore>),
+    /// Let findings that were acknowledged or set aside count again
+    Reopen(FindingsAct),
+    /// Remark something, with --note
+    Note(FindingsAct),
+}
+
+/// Who does something to findings, and what they say of it.
+#[derive(Debug, Args)]
+pub struct Saying {
+    /// Who does it [default: $USER]
+    #[arg(long, value_name = "WHO")]
+    pub by: Option<String>,
+    /// What is to be remembered of it
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Configuration file (TOML), for the store and for the channels of alerts
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How to print [default: table on a terminal, else ndjson]
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<OutputFormat>,
+}
+
+/// `findings ack`, `reopen` and `note`.
+#[derive(Debug, Args)]
+pub struct FindingsAct {
+    /// Ids of findings, or their beginnings
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub saying: Saying,
+}
+
+/// `findings ignore`.
+#[derive(Debug, Args)]
+pub struct FindingsIgnore {
+    /// Ids of findings, or their beginnings; without any, a rule is made for what opens from now on and is open now
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Until then, and open again after: a time (2026-11-22T10:00:00Z), or so long from now (7d) [default: for good]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// The rule's pipeline; with --list, only of this one
+    #[arg(long, value_name = "NAME", conflicts_with = "ids", help_heading = "Rule")]
+    pub pipeline: Option<String>,
+    /// The rule covers this table of the tap
+    #[arg(long, value_name = "TABLE", conflicts_with = "ids", help_heading = "Rule")]
+    pub table: Option<String>,
+    /// The rule covers this key: COLUMN=VALUE[,COLUMN=VALUE], or the value alone
+    #[arg(long, value_name = "KEY", conflicts_with = "ids", help_heading = "Rule")]
+    pub key: Option<String>,
+    /// The rule covers findings in which only this column differs
+    #[arg(long, value_name = "COLUMN", conflicts_with = "ids", help_heading = "Rule")]
+    pub column: Option<String>,
+    /// The rule covers this kind, such as unapplied_delete
+    #[arg(long, value_name = "KIND", conflicts_with = "ids", help_heading = "Rule")]
+    pub kind: Option<String>,
+    /// List the rules in force
+    #[arg(long, conflicts_with_all = ["ids", "until", "table", "key", "column", "kind"], help_heading = "Rule")]
+    pub list: bool,
+    /// Remove a rule; what it had set aside opens again
+    #[arg(long, value_name = "RULE", conflicts_with_all = ["ids", "until", "pipeline", "table", "key", "column", "kind", "list"], help_heading = "Rule")]
+    pub remove: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub saying: Saying,
 }
 
 /// `findings list`.
@@ -374,6 +447,23 @@ pub struct FindingsList {
     /// How to print [default: table on a terminal, else ndjson]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub output: Option<OutputFormat>,
+}
+
+/// `revalidate`.
+#[derive(Debug, Args)]
+pub struct Revalidate {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub source: Source,
+    /// Only findings seen wrong then or later: a time (2026-11-22T10:00:00Z), or so long ago (2h)
+    #[arg(long, value_name = "TIME", conflicts_with = "id")]
+    pub since: Option<String>,
+    /// Only this finding, by its id or the beginning of it; may be repeated
+    #[arg(long, value_name = "ID")]
+    pub id: Vec<String>,
+    /// How to print [default: table on a terminal, else json]
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<ShortFormat>,
 }
 
 /// `alerts`.

@@ -15,10 +15,9 @@ use crate::config::problem::Problems;
 use crate::config::show::{self, Origins};
 use crate::config::{Chosen, Config, Evidence, Layers, Loaded, Pipeline, Surroundings, Tap, load, raw};
 use crate::demo::{DemoArgs, View, demo};
-use crate::model::finding::Severity;
 use crate::runtime::entry::{
-    self, AlertsArgs, AuditArgs, DecodeArgs, DoctorArgs, ExplainArgs, Failure, Filter, FindingsArgs, FindingsQuery,
-    Outcome, OutputFormat, ProgressStyle, RangeFormat, RunArgs,
+    self, AlertsArgs, AuditArgs, DecodeArgs, DoctorArgs, ExplainArgs, Failure, Filter, Outcome, OutputFormat,
+    ProgressStyle, RunArgs,
 };
 use crate::telemetry::{self, Level, Metrics};
 
@@ -80,7 +79,8 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Record(args) => super::archive::record(*args),
         Command::Replay(args) => super::archive::replay(*args),
         Command::Explain(args) => explain(*args),
-        Command::Findings(args) => findings(args),
+        Command::Findings(args) => super::findings::findings(args),
+        Command::Revalidate(args) => super::findings::revalidate(args),
         Command::Alerts(args) => alerts(args),
         Command::Config(args) => config(args),
         Command::Doctor(args) => doctor(args),
@@ -174,7 +174,7 @@ pub(super) fn settle<T>(value: Option<T>, problems: Problems) -> Result<T, CliEr
     value.ok_or_else(|| CliError::Failed(Failure::new("the arguments were not understood")))
 }
 
-fn on_terminal(terminal: OutputFormat, elsewhere: OutputFormat) -> OutputFormat {
+pub(super) fn on_terminal(terminal: OutputFormat, elsewhere: OutputFormat) -> OutputFormat {
     if io::stdout().is_terminal() { terminal } else { elsewhere }
 }
 
@@ -329,57 +329,6 @@ fn explain(args: args::Explain) -> Result<u8, CliError> {
     })();
     let args = settle(wanted, problems)?;
     finish(&stop, |mut out| async move { entry::explain(args, &mut out).await })
-}
-
-fn findings(args: args::Findings) -> Result<u8, CliError> {
-    let mut problems = Problems::default();
-    let (config, wanted) = match args {
-        args::Findings::Show { id, config, output } => {
-            let format = output.unwrap_or_else(|| on_terminal(OutputFormat::Table, OutputFormat::Json));
-            (config, Some((FindingsQuery::Show { id }, format)))
-        }
-        args::Findings::List(list) => {
-            let format = list.output.unwrap_or_else(|| on_terminal(OutputFormat::Table, OutputFormat::Ndjson));
-            (list.config.clone(), listed(list, format, &mut problems).map(|query| (query, format)))
-        }
-    };
-    let source = args::Source { config, ..args::Source::default() };
-    let loaded = loaded(&source, Need::Store, &mut problems);
-    let wanted = (|| {
-        let (query, format) = wanted?;
-        Some(FindingsArgs { store: loaded?.config.store, query, format })
-    })();
-    let args = settle(wanted, problems)?;
-    finish(&CancellationToken::new(), |mut out| async move { entry::findings(args, &mut out).await })
-}
-
-fn listed(args: args::FindingsList, format: OutputFormat, problems: &mut Problems) -> Option<FindingsQuery> {
-    if args.unverified {
-        let format = problems.take("--output", range_format(format))?;
-        return Some(FindingsQuery::Unverified { pipeline: args.pipeline, limit: args.limit, format });
-    }
-    let kinds = understand::kinds("--kind", &args.kind, problems);
-    let states = understand::states("--state", &args.state, problems);
-    let severity: Option<Severity> = understand::severity("--severity", &args.severity, problems);
-    Some(FindingsQuery::List {
-        pipeline: args.pipeline,
-        tables: args.table,
-        kinds,
-        states,
-        severity: severity?,
-        limit: args.limit,
-    })
-}
-
-fn range_format(format: OutputFormat) -> Result<RangeFormat, String> {
-    match format {
-        OutputFormat::Table => Ok(RangeFormat::Lines),
-        OutputFormat::Json => Ok(RangeFormat::Json),
-        OutputFormat::Ndjson => Ok(RangeFormat::Ndjson),
-        OutputFormat::Csv | OutputFormat::Markdown | OutputFormat::Junit | OutputFormat::Html => {
-            Err("ranges are no findings: expected table, json or ndjson beside --unverified".to_owned())
-        }
-    }
 }
 
 fn alerts(args: args::Alerts) -> Result<u8, CliError> {

@@ -7,6 +7,7 @@ pub mod args;
 pub mod commands;
 mod decode_output;
 pub mod exit;
+mod findings;
 mod signal;
 mod understand;
 

@@ -8,9 +8,10 @@ use crate::config::check::archive_place;
 use crate::config::problem::Problems;
 use crate::config::unit::{Scalar, Size, Span};
 use crate::config::{Bound, Place};
-use crate::model::Op;
 use crate::model::finding::{Kind, Severity, State};
-use crate::runtime::entry::{Destination, Range, Speed};
+use crate::model::{Op, Wall};
+use crate::runtime::Clock;
+use crate::runtime::entry::{Destination, Range, Speed, Until};
 
 /// A range of a tap.
 pub(super) fn range(raw: &args::Range, problems: &mut Problems) -> Option<Range> {
@@ -29,6 +30,28 @@ pub(super) fn bound(flag: &str, places: &[String], problems: &mut Problems) -> O
 /// A duration.
 pub(super) fn duration(flag: &str, text: &str, problems: &mut Problems) -> Option<Duration> {
     problems.take(flag, Span::parse(text)).map(|span| span.0)
+}
+
+/// A moment to come: a time, or so long from now.
+pub(super) fn until(flag: &str, text: &str, problems: &mut Problems) -> Option<Until> {
+    if let Ok(at) = chrono::DateTime::parse_from_rfc3339(text) {
+        return Some(Until::At(Wall(at.timestamp_millis())));
+    }
+    let wrong =
+        format!("`{text}` is no moment to come: expected a time (2026-11-22T10:00:00Z), or so long from now (7d)");
+    problems.take(flag, Span::parse(text).map_err(|_| wrong)).map(|span| Until::In(span.0))
+}
+
+/// A moment that is over: a time, or so long ago.
+pub(super) fn since(flag: &str, text: &str, problems: &mut Problems) -> Option<Wall> {
+    if let Ok(at) = chrono::DateTime::parse_from_rfc3339(text) {
+        return Some(Wall(at.timestamp_millis()));
+    }
+    let wrong = format!("`{text}` is no moment: expected a time (2026-11-22T10:00:00Z), or so long ago (2h)");
+    let ago = problems.take(flag, Span::parse(text).map_err(|_| wrong))?.0;
+    let now = Clock::start();
+    let now = now.wall(now.now());
+    Some(Wall(now.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))))
 }
 
 /// A size in bytes.

@@ -139,6 +139,34 @@ words! {
 }
 
 words! {
+    /// What happened to a finding, as its history tells it.
+    Act {
+        /// A person has seen it.
+        Acknowledged = "acknowledged",
+        /// A person, or a person's rule, set it aside.
+        Ignored = "ignored",
+        /// A person wants it to count again.
+        Reopened = "reopened",
+        /// A person remarked something.
+        Noted = "noted",
+        /// The time it was set aside for is over, or the rule that did it was removed.
+        RanOut = "ran_out",
+        /// It opened, in a way that is worth a word.
+        Opened = "opened",
+        /// It was true and is right now.
+        Healed = "healed",
+        /// A later version demands something else, and the row agrees with it.
+        Superseded = "superseded",
+        /// It was never true.
+        Retracted = "retracted",
+        /// It was looked at again, and is still true.
+        StillTrue = "still_true",
+        /// Its table has no counterpart any more by which it could be judged.
+        Unmapped = "gone_from_mapping",
+    }
+}
+
+words! {
     /// What convicted.
     Proof {
         /// True at every read so far; a re-application might still repair it.

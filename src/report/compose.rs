@@ -85,8 +85,33 @@ impl Document {
             observations: finding.observations,
             healed_at,
             note: None,
+            ignored: None,
+            history: Vec::new(),
             extra: revive::pack(finding, context.values()),
         }
+    }
+}
+
+impl Document {
+    /// The finding that the newest version of this one would have opened by itself: of the same key and kind, at that
+    /// version's position. `None` where no later version is known to be lost, or the key's bytes are of another version.
+    #[must_use]
+    pub fn at_latest(&self) -> Option<Document> {
+        let known = self.expected.as_ref()?;
+        let Place { topic, partition, offset } = known.latest.clone()?;
+        let at = At { tap: known.at.tap.clone(), topic, partition, offset, source: None, committed_at: None };
+        let expected = Expected { op: None, row: None, at, latest: None };
+        let key_bytes = revive::key_bytes(&self.extra)?.into_vec();
+        let about = About { table: self.table.clone(), key_bytes, expected: Some(expected), ..About::default() };
+        let id = about.id(&self.pipeline, self.kind);
+        Some(Document {
+            id,
+            expected: about.expected,
+            columns: Vec::new(),
+            first_seen: self.last_seen,
+            ignored: None,
+            ..self.clone()
+        })
     }
 }
 

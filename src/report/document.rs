@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::life::{Event, Ignored};
 use super::wire;
 use crate::model::finding::{Cause, Kind, Proof, Severity, State};
 use crate::model::{Op, Wall};
@@ -102,6 +103,12 @@ pub struct Document {
     pub healed_at: Option<Wall>,
     /// A person's remark.
     pub note: Option<String>,
+    /// Until when, and by which rule, it is set aside; left out unless it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignored: Option<Ignored>,
+    /// What happened to it, oldest first: at most the last hundred events. Left out where nothing did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Event>,
     /// What [`Document::revive`] needs and JSON cannot carry. Stored, never published.
     #[serde(skip)]
     pub extra: Vec<u8>,
@@ -205,6 +212,12 @@ impl Document {
     #[must_use]
     pub fn is_about_row(&self) -> bool {
         self.key.is_some()
+    }
+
+    /// Whether looking at its row again may change anything: it is about a row, and proven, and not over or set aside.
+    #[must_use]
+    pub fn may_heal(&self) -> bool {
+        self.is_about_row() && matches!(self.state, State::Open | State::Acknowledged)
     }
 
     /// Where it stands, as people write it: `orders/3:991`. Empty where no position is concerned.

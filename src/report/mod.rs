@@ -4,11 +4,13 @@
 //! in here, and the store, deals in documents only. Nothing in here decides whether something is wrong.
 
 pub mod advice;
+pub mod again;
 pub mod alert;
 pub mod channel;
 pub mod compose;
 pub mod document;
 pub mod group;
+pub mod life;
 pub mod output;
 pub mod pace;
 pub mod revive;

@@ -61,13 +61,24 @@ pub struct Pace {
     held: Option<Wall>,
     /// Groups whose message was refused. As many as the store keeps of a channel.
     refused: BTreeMap<GroupKey, Wall>,
+    /// Groups whose reminder was not due, because somebody has seen all of them.
+    seen: BTreeMap<GroupKey, Wall>,
 }
 
 impl Pace {
     /// Nothing sent yet. With `remind`, groups that stand are told again that often.
     #[must_use]
     pub fn new(rate: Option<Rate>, quiet: Option<QuietHours>, remind: Option<Duration>) -> Pace {
-        Pace { rate, quiet, remind, sent: VecDeque::new(), failures: 0, held: None, refused: BTreeMap::new() }
+        Pace {
+            rate,
+            quiet,
+            remind,
+            sent: VecDeque::new(),
+            failures: 0,
+            held: None,
+            refused: BTreeMap::new(),
+            seen: BTreeMap::new(),
+        }
     }
 
     /// What to do now with this news.
@@ -110,7 +121,8 @@ impl Pace {
     }
 
     fn reminded_from(&self, news: &News) -> Option<Wall> {
-        let at = after(news.told_at, self.remind.filter(|_| news.firing)?);
+        let told = self.seen.get(&news.group).copied().unwrap_or(news.told_at).max(news.told_at);
+        let at = after(told, self.remind.filter(|_| news.firing)?);
         [self.held, self.refused.get(&news.group).copied()].into_iter().flatten().chain([at]).max()
     }
 
@@ -121,10 +133,16 @@ impl Pace {
         self.sent.front().filter(|_| full).map(|first| after(*first, rate.per))
     }
 
+    /// Nobody is to be reminded of a group now: somebody has seen all that stands of it.
+    pub fn seen(&mut self, group: &GroupKey, now: Wall) {
+        self.seen.insert(group.clone(), now);
+    }
+
     /// A message of a group was taken.
     pub fn taken(&mut self, group: &GroupKey, now: Wall) {
         (self.failures, self.held) = (0, None);
         self.refused.remove(group);
+        self.seen.remove(group);
         self.sent.push_back(now);
         let most = self.rate.map_or(0, |rate| rate.messages as usize);
         while self.sent.len() > most {

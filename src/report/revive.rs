@@ -136,6 +136,12 @@ fn pack_row(row: &Row) -> Vec<u8> {
     bytes
 }
 
+/// The canonical bytes of the key, which identities are made of.
+pub(super) fn key_bytes(bytes: &[u8]) -> Option<Box<[u8]>> {
+    let (form, rest) = bytes.split_first()?;
+    (*form == FORM).then(|| unpack_bytes(rest)).flatten().map(|(key, _)| key)
+}
+
 type Rows = [Option<Arc<Row<'static>>>; 2];
 
 /// The key, and the rows expected and observed.

@@ -162,7 +162,7 @@ pub(crate) fn stalled() -> Finding {
 }
 
 /// One of each shape.
-pub(super) fn documents() -> Vec<Document> {
+pub(crate) fn documents() -> Vec<Document> {
     let context = Orders::default();
     let findings = [
         unapplied_delete(&context),

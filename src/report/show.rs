@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::text::{facts, sides, wrapped};
+use super::text::{facts, printable, sides, wrapped};
 use super::{Document, advice, rule};
 use crate::model::finding::Cause;
 
@@ -24,6 +24,12 @@ pub fn show(document: &Document, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\nColumns that differ")?;
         for (name, expected, observed) in document.columns.iter().map(sides) {
             writeln!(out, "  {name}\n    expected {expected}\n    observed {observed}")?;
+        }
+    }
+    if !document.history.is_empty() {
+        writeln!(out, "\nHistory")?;
+        for event in &document.history {
+            writeln!(out, "  {}", printable(&event.line()))?;
         }
     }
     writeln!(out, "\nWhat to do now")?;

@@ -116,7 +116,10 @@ pub(super) fn facts(document: &Document) -> Vec<(&'static str, String)> {
 fn state(document: &Document) -> String {
     match document.healed_at {
         Some(at) if document.state == State::Healed => format!("healed at {}", at.rfc3339()),
-        Some(_) | None => document.state.word().to_owned(),
+        Some(_) | None => match document.ignored.as_ref().and_then(|ignored| ignored.until) {
+            Some(until) => format!("{} until {}", document.state.word(), until.rfc3339()),
+            None => document.state.word().to_owned(),
+        },
     }
 }
 

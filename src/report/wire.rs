@@ -9,7 +9,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::Serializer;
 
-use crate::model::finding::{Cause, Kind, Proof, Severity, State};
+use crate::model::finding::{Act, Cause, Kind, Proof, Severity, State};
 use crate::model::{Op, Wall};
 
 /// The largest whole number that every JSON reader keeps exactly: 2^53.
@@ -60,6 +60,7 @@ word!(Cause, Cause::ALL);
 word!(Severity, Severity::ALL);
 word!(State, State::ALL);
 word!(Proof, Proof::ALL);
+word!(Act, Act::ALL);
 word!(Op, [Op::Insert, Op::Read, Op::Update, Op::Delete, Op::Truncate]);
 
 fn words<'a>(words: impl Iterator<Item = &'a str>) -> String {

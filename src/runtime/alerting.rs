@@ -128,15 +128,19 @@ pub(super) async fn start(
     let clock = Clock::start();
     let ours: Arc<[String]> = config.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
     orphans(config, store, clock.wall(clock.now())).await?;
-    let (mut routes, mut wakes, mut tellers) = (Vec::new(), Vec::new(), Tellers::default());
+    let (mut wakes, mut tellers) = (Vec::new(), Tellers::default());
     for alert in &config.alerts {
         let teller = Teller::new(alert, store.clone(), (clock, Arc::clone(&ours)))?;
-        routes.push(Route { channel: alert.name.clone(), filter: filter(alert) });
         wakes.push(Arc::clone(&teller.wake));
         tellers.0.push(Arc::clone(&teller.state));
         tasks.spawn(teller.run(over.clone()));
     }
-    Ok((Alerts { routes: Arc::new(routes), wakes: Arc::new(wakes) }, tellers))
+    Ok((Alerts { routes: Arc::new(routes(&config.alerts)), wakes: Arc::new(wakes) }, tellers))
+}
+
+/// What each channel of a configuration hears of.
+pub(super) fn routes(alerts: &[config::Alert]) -> Vec<Route> {
+    alerts.iter().map(|alert| Route { channel: alert.name.clone(), filter: filter(alert) }).collect()
 }
 
 fn filter(alert: &config::Alert) -> Filter {
@@ -247,11 +251,27 @@ impl Teller {
         match self.pace.next(&news, now, mode) {
             Next::Idle => Some(LOOK_AGAIN),
             Next::Wait(at) => Some(elapsed(now, at)),
-            Next::Tell(index) | Next::Remind(index) => match self.tell(&news[index]).await {
+            Next::Tell(index) => match self.tell(&news[index]).await {
+                Ok(wait) => wait,
+                Err(error) => store_failed(&error),
+            },
+            Next::Remind(index) => match self.remind(&news[index]).await {
                 Ok(wait) => wait,
                 Err(error) => store_failed(&error),
             },
         }
+    }
+
+    /// Says again how it stands with a group, unless somebody has acknowledged all that is open of it.
+    async fn remind(&mut self, listed: &News) -> Result<Option<Duration>, StoreError> {
+        let severity = self.route.filter.severity;
+        let (unseen, open) =
+            (self.store.unseen(&listed.group, severity).await?, self.store.standing(&listed.group, severity).await?);
+        if unseen == 0 && open > 0 {
+            self.pace.seen(&listed.group, self.now());
+            return Ok(None);
+        }
+        self.tell(listed).await
     }
 
     async fn tell(&mut self, listed: &News) -> Result<Option<Duration>, StoreError> {

@@ -14,6 +14,7 @@ use crate::model::position::PartitionName;
 use crate::model::{PartitionId, TableId};
 use crate::report;
 use crate::report::document::Document;
+use crate::report::life::is_key;
 use crate::report::summary::{Reached, SCHEMA, Span, Summary, Unverified};
 use crate::report::unverified::UnverifiedRange;
 use crate::tap::{Behind, Partitions};
@@ -147,16 +148,6 @@ fn admits(filter: &Filter, finding: &Document) -> bool {
         .as_ref()
         .is_none_or(|key| filter.keys.is_empty() || filter.keys.iter().any(|wanted| is_key(wanted, key)));
     table && op && key
-}
-
-/// `COLUMN=VALUE,…`, or the value alone for a key of one column.
-pub(super) fn is_key(wanted: &str, key: &report::document::Fields) -> bool {
-    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let named = |part: &str| {
-        part.split_once('=').is_some_and(|(column, value)| key.get(column).is_some_and(|known| text(known) == value))
-    };
-    let alone = key.len() == 1 && key.values().any(|value| text(value) == wanted);
-    alone || wanted.split(',').all(named)
 }
 
 /// What is waited for, and what is shown meanwhile.

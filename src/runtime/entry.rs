@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Bound, Config, Pipeline, Start};
 use crate::decode::{Format, Understood};
-use crate::model::Op;
-use crate::model::finding::{Kind, Severity, State};
+use crate::model::finding::{Act, Kind, Severity, State};
 use crate::model::position::PartitionName;
+use crate::model::{Op, Wall};
 pub use crate::report::unverified::RangeFormat;
 use crate::target::TargetError;
 use crate::telemetry::Metrics;
@@ -344,14 +344,52 @@ pub struct ExplainArgs {
     pub stop: CancellationToken,
 }
 
-/// What `findings list` and `findings show` are asked.
+/// What `revalidate` is asked.
+pub struct RevalidateArgs {
+    /// The configuration; findings of every pipeline of it are looked at.
+    pub config: Config,
+    /// Only of this pipeline.
+    pub pipeline: Option<String>,
+    /// Only those seen wrong then or later.
+    pub since: Option<Wall>,
+    /// Only these: ids or their beginnings.
+    pub ids: Vec<String>,
+    /// How to print: a table or JSON.
+    pub format: OutputFormat,
+    /// Cancelled at the first signal.
+    pub stop: CancellationToken,
+}
+
+/// What the commands under `findings` are asked.
 pub struct FindingsArgs {
     /// Where findings are kept.
     pub store: crate::config::Store,
-    /// Which ones.
+    /// Channels of alerts: they hear of what is set aside or reopened.
+    pub alerts: Vec<crate::config::Alert>,
+    /// Which ones, and what is done to them.
     pub query: FindingsQuery,
     /// How to print.
     pub format: OutputFormat,
+}
+
+/// Who does something, and what they say of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Who.
+    pub by: String,
+    /// Their remark.
+    pub note: Option<String>,
+    /// Until when; `None`: for good.
+    pub until: Option<Until>,
+}
+
+/// A moment to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// This one.
+    At(Wall),
+    /// So long from now.
+    In(Duration),
 }
 
 /// Which findings.
@@ -380,6 +418,42 @@ pub enum FindingsQuery {
         limit: u64,
         /// How to print.
         format: RangeFormat,
+    },
+    /// Something is done to these, by a person.
+    Act {
+        /// Ids or their beginnings.
+        ids: Vec<String>,
+        /// What.
+        act: Act,
+        /// Who does it, and what they say of it.
+        said: Said,
+    },
+    /// A rule sets findings aside as they open, and those that are open.
+    Rule {
+        /// Pipeline.
+        pipeline: String,
+        /// Table on the tap.
+        table: Option<String>,
+        /// Key.
+        key: Option<String>,
+        /// Column.
+        column: Option<String>,
+        /// Kind.
+        kind: Option<Kind>,
+        /// Who makes it, and what they say of it.
+        said: Said,
+    },
+    /// The rules in force.
+    Rules {
+        /// Of this pipeline.
+        pipeline: Option<String>,
+    },
+    /// A rule is removed.
+    Remove {
+        /// Its id.
+        rule: String,
+        /// Who does it.
+        by: String,
     },
     /// The one whose id begins like this.
     Show {
@@ -460,10 +534,18 @@ pub async fn explain(args: ExplainArgs, out: &mut (dyn Write + Send)) -> Result<
     super::explain::explain(args, out).await
 }
 
-/// Prints findings of the store.
+/// Looks again at open findings about rows; what came of each goes to `out`. [`Outcome::Findings`] if some remain.
 ///
 /// # Errors
-/// The store cannot be read, or no finding has the id.
+/// What kept it from reading the store, the tap or the target.
+pub async fn revalidate(args: RevalidateArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
+    super::again::revalidate(args, out).await
+}
+
+/// Prints findings of the store, or does to them what a person asks for.
+///
+/// # Errors
+/// The store cannot be used, no finding has the id, or its state does not allow what is asked.
 pub async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     super::findings::findings(args, out).await
 }

@@ -11,12 +11,12 @@ use crate::engine::event::Seen;
 use crate::model::position::PartitionName;
 use crate::model::{Change, Key, Op, Row, TableId};
 use crate::report::document::{Column, Document, Place};
+use crate::report::life::is_key;
 use crate::report::story::{self, Story, Told};
 use crate::store::Filter as StoreFilter;
 use crate::tap::Partitions;
 use crate::target::Target;
 
-use super::audit::is_key;
 use super::clock::Clock;
 use super::entry::{ExplainArgs, Failure, Outcome, OutputFormat};
 use super::evidence::Positions;

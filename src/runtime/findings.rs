@@ -7,6 +7,9 @@ use secrecy::ExposeSecret;
 use crate::report::{self, Document};
 use crate::store::{Cursor, Filter, Store, StoreError};
 
+use super::acts;
+use super::alerting;
+use super::clock::Clock;
 use super::entry::{Failure, FindingsArgs, FindingsQuery, Outcome, OutputFormat};
 
 pub(super) fn store_failure(error: StoreError) -> Failure {
@@ -32,23 +35,12 @@ pub(super) async fn open(store: &crate::config::Store) -> Result<Store, Failure>
 
 pub(super) async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     let store = open(&args.store).await?;
+    let clock = Clock::start();
+    let now = clock.wall(clock.now());
+    let routes = alerting::routes(&args.alerts);
+    store.run_out(now, &routes).await.map_err(store_failure)?;
     match args.query {
-        FindingsQuery::Show { id } => {
-            let found = store.get(&id).await.map_err(store_failure)?;
-            let hint = "`afterimage findings list` shows the ids there are";
-            let none =
-                || Failure { hint: Some(hint.into()), ..Failure::new(format!("no finding's id begins with `{id}`")) };
-            let document = found.ok_or_else(none)?;
-            match args.format {
-                OutputFormat::Table => report::show(&document, out).map_err(writing)?,
-                format @ (OutputFormat::Json
-                | OutputFormat::Ndjson
-                | OutputFormat::Csv
-                | OutputFormat::Markdown
-                | OutputFormat::Junit
-                | OutputFormat::Html) => report::print(format.into(), &[document], None, out).map_err(writing)?,
-            }
-        }
+        FindingsQuery::Show { id } => show(&store, &id, args.format, out).await?,
         FindingsQuery::Unverified { pipeline, limit, format } => {
             let mut ranges = store.unverified(pipeline.as_deref()).await.map_err(store_failure)?;
             ranges.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -62,9 +54,35 @@ pub(super) async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -
             let documents = listed(&store, filter, of_tables, limit).await?;
             report::print(args.format.into(), &documents, None, out).map_err(writing)?;
         }
+        FindingsQuery::Act { ids, act, said } => {
+            let documents = acts::act(&store, (&ids, act, &said), (now, &routes)).await?;
+            report::print(args.format.into(), &documents, None, out).map_err(writing)?;
+        }
+        query @ (FindingsQuery::Rule { .. } | FindingsQuery::Rules { .. } | FindingsQuery::Remove { .. }) => {
+            acts::rule(&store, query, (now, &routes), out).await?;
+        }
     }
     out.flush().map_err(writing)?;
     Ok(Outcome::Clean)
+}
+
+/// A finding that somebody named and nobody knows.
+pub(super) fn unknown(id: &str) -> Failure {
+    let hint = "`afterimage findings list` shows the ids there are";
+    Failure { hint: Some(hint.into()), ..Failure::new(format!("no finding's id begins with `{id}`")) }
+}
+
+async fn show(store: &Store, id: &str, format: OutputFormat, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+    let document = store.get(id).await.map_err(store_failure)?.ok_or_else(|| unknown(id))?;
+    match format {
+        OutputFormat::Table => report::show(&document, out).map_err(writing),
+        OutputFormat::Json
+        | OutputFormat::Ndjson
+        | OutputFormat::Csv
+        | OutputFormat::Markdown
+        | OutputFormat::Junit
+        | OutputFormat::Html => report::print(format.into(), &[document], None, out).map_err(writing),
+    }
 }
 
 /// Those that fit: pages until there are `limit` of them, or there are no more.

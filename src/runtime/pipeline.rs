@@ -62,6 +62,7 @@ pub(super) struct Running {
     /// What the tap says of gaps, for their findings.
     losses: Losses,
     pub(super) target: Target,
+    pub(super) open: OpenFindings,
     pub(super) control: Arc<dyn Control>,
     pub(super) replies: mpsc::Sender<Reply>,
     pub(super) records: mpsc::Sender<Record>,
@@ -105,9 +106,8 @@ impl Running {
     /// What cannot be waited for.
     pub(super) async fn start(start: Start<'_>) -> Result<Running, Failure> {
         let Start { pipeline, read, sink, alerts, window, clock } = start;
-        let name: Arc<str> = pipeline.name.as_str().into();
         let target = Target::connect(settings::target(&pipeline.target)).await.map_err(no_target)?;
-        let partitions = Partitions::default();
+        let (name, partitions) = (Arc::<str>::from(pipeline.name.as_str()), Partitions::default());
         let stopped = Arc::<AtomicBool>::default();
         let schemas = schemas(pipeline, window.as_ref(), (clock, &stopped))?;
         let told = (positions(pipeline, &partitions)?, dead_letters(pipeline)?);
@@ -139,6 +139,7 @@ impl Running {
             counts: Arc::default(),
             losses: Losses::default(),
             target,
+            open: OpenFindings::default(),
             control,
             replies,
             records: records.clone(),
@@ -271,7 +272,7 @@ impl Running {
             said: String::new(),
         };
         let (context, control) = (self.picture.context(pipeline), Arc::clone(&self.control));
-        let (open, committed) = (OpenFindings::default(), Arc::clone(&self.picture.committed));
+        let (open, committed) = (self.open.clone(), Arc::clone(&self.picture.committed));
         let (inherited, counts) = (Inherited::default(), Arc::clone(&self.counts));
         let (guard, losses) = (self.picture.guard.clone(), self.losses.clone());
         let recorder = Recorder {

@@ -60,36 +60,40 @@ pub(super) enum StoreState {
 /// When each partition was last committed.
 pub(super) type CommitTimes = Arc<Mutex<BTreeMap<PartitionId, Tick>>>;
 
-/// Open findings of a pipeline by kind, as its gauge shows them.
-#[derive(Default)]
-pub(super) struct OpenFindings(BTreeMap<Kind, u64>);
+/// Open findings of a pipeline by kind, as its gauge shows them. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct OpenFindings(Arc<Mutex<BTreeMap<Kind, u64>>>);
 
 impl OpenFindings {
-    /// Those an earlier process left.
-    async fn load(&mut self, store: &Store, pipeline: &str) -> Result<(), StoreError> {
-        for count in store.counts(Some(pipeline)).await? {
-            if count.state == State::Open {
-                *self.0.entry(count.kind).or_default() += count.count;
-            }
+    /// Counts them anew: those an earlier process left, and what people did since.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(super) async fn load(&self, store: &Store, pipeline: &str) -> Result<(), StoreError> {
+        let counted = store.counts(Some(pipeline)).await?;
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values_mut().for_each(|count| *count = 0);
+        for count in counted.iter().filter(|count| count.state == State::Open) {
+            *open.entry(count.kind).or_default() += count.count;
         }
-        self.0.keys().for_each(|kind| self.show(pipeline, *kind));
+        open.iter().for_each(|(kind, count)| show(pipeline, *kind, *count));
         Ok(())
     }
 
-    fn changed(&mut self, finding: &Document, outcome: Outcome) {
-        let count = self.0.entry(finding.kind).or_default();
+    fn changed(&self, finding: &Document, outcome: Outcome) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(finding.kind).or_default();
         match outcome {
             Outcome::New { state: State::Open } | Outcome::StateChanged { to: State::Open, .. } => *count += 1,
             Outcome::StateChanged { from: State::Open, .. } => *count = count.saturating_sub(1),
             Outcome::New { .. } | Outcome::StateChanged { .. } | Outcome::Updated | Outcome::Unchanged => return,
         }
-        self.show(&finding.pipeline, finding.kind);
+        show(&finding.pipeline, finding.kind, *count);
     }
+}
 
-    fn show(&self, pipeline: &str, kind: Kind) {
-        let count = self.0.get(&kind).copied().unwrap_or_default();
-        event::FindingsOpen { pipeline, kind, count }.emit();
-    }
+fn show(pipeline: &str, kind: Kind, count: u64) {
+    event::FindingsOpen { pipeline, kind, count }.emit();
 }
 
 /// The stage.

@@ -13,12 +13,12 @@ use crate::decode::Understood;
 use crate::model::position::PartitionName;
 use crate::model::{Batch, Change, PartitionId, Record};
 use crate::report::Values;
+use crate::report::life::is_key;
 use crate::tap::file::line;
 use crate::tap::kafka::Brokers;
 use crate::tap::kafka::produce::TopicWriter;
 use crate::tap::{Partitions, TapError};
 
-use super::audit::is_key;
 use super::clock::Clock;
 use super::entry::{Destination, Failure, Filter, Outcome, ReplayArgs, Speed};
 use super::findings::writing;

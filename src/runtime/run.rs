@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -16,11 +17,15 @@ use super::clock::Clock;
 use super::crash;
 use super::entry::{Failure, Outcome, RunArgs};
 use super::findings::store_failure;
+use super::keeper::{Keeper, Kept};
 use super::picture::Picture;
 use super::pipeline::{Running, Start};
 use super::record::Sink;
 use super::settings::Read;
 use super::status::{self, Board};
+
+/// Findings that wait to be looked at because somebody asked for it; past it the asker is told to come back.
+const ASKED: usize = 1_000;
 
 /// Waits between two tries to reach a target at the start.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -28,7 +33,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 pub(super) async fn run(args: RunArgs) -> Result<Outcome, Failure> {
     let RunArgs { config, metrics, stop } = args;
     let store = Store::open(config.store.url.expose_secret()).await.map_err(store_failure)?;
-    let (mut board, port) = Board::new(&config, &store, &metrics).await?;
+    let (revalidate, asked) = mpsc::channel(ASKED);
+    let (mut board, port) = Board::new(&config, &store, (&metrics, &revalidate)).await?;
     let over = CancellationToken::new();
     let mut tasks = JoinSet::new();
     if let Some(port) = port {
@@ -43,6 +49,14 @@ pub(super) async fn run(args: RunArgs) -> Result<Outcome, Failure> {
             None => break,
         }
     }
+    let kept = running.iter().map(|(pipeline, one)| Kept {
+        pipeline: Pipeline::clone(pipeline),
+        target: one.target.clone(),
+        open: one.open.clone(),
+    });
+    let (kept, clock) = (kept.collect(), Clock::start());
+    let keeper = Keeper { kept, store: store.clone(), alerts, asked, clock, stop: over.clone() };
+    tasks.spawn(keeper.run());
     let ended = watch(&mut board, running, &metrics, &stop).await;
     over.cancel();
     while tasks.join_next().await.is_some() {}
@@ -120,7 +134,7 @@ async fn started(
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::{mpsc, oneshot};
+    use tokio::sync::oneshot;
 
     use crate::config::load::{Flags, Need};
     use crate::config::{Config, Layers, Surroundings, load};
@@ -182,7 +196,8 @@ mod tests {
         let config = config(dir.path());
         let store = Store::open(config.store.url.expose_secret()).await.expect("a store");
         let (_, metrics) = Metrics::local().expect("buckets");
-        let (mut board, _) = Board::new(&config, &store, &metrics).await.expect("no port is asked for");
+        let (mut board, _) =
+            Board::new(&config, &store, (&metrics, &mpsc::channel(1).0)).await.expect("no port is asked for");
         let running = both(&config, &store).await;
         let [sound, poisoned] = ["sound", "poisoned"].map(|name| {
             let found = running.iter().find(|(pipeline, _)| pipeline.name == name);

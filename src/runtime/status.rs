@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Pipeline};
@@ -14,13 +14,13 @@ use crate::engine::limit::{Commits, Margin, Order};
 use crate::engine::tally::{Counters, Tally};
 use crate::model::{PartitionId, Tick};
 use crate::report::compose::Context as _;
-use crate::store::Store;
+use crate::store::{Desk, Store};
 use crate::telemetry::Metrics;
 use crate::telemetry::event::{self, CheckResult};
 use crate::web::view::{Check, CheckState, Health, PartitionStatus, PipelineStatus, Status};
 use crate::web::{self, Site};
 
-use super::alerting::Tellers;
+use super::alerting::{self, Tellers};
 use super::clock::Clock;
 use super::doctor;
 use super::driver::TapState;
@@ -99,7 +99,7 @@ impl Board {
     pub(super) async fn new(
         config: &Config,
         store: &Store,
-        metrics: &Metrics,
+        (metrics, revalidate): (&Metrics, &mpsc::Sender<String>),
     ) -> Result<(Board, Option<Port>), Failure> {
         let clock = Clock::start();
         let started = clock.wall(clock.now()).rfc3339();
@@ -114,6 +114,9 @@ impl Board {
                     ..Failure::new("the web port cannot be opened")
                 })?;
                 let site = Site {
+                    desk: Desk::new(store.clone(), alerting::routes(&config.alerts)),
+                    revalidate: revalidate.clone(),
+                    now: Arc::new(move || clock.wall(clock.now())),
                     web: web.clone(),
                     health: health_seen,
                     status: status_seen,

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::finding::{Cause, Proof, State};
+use super::Failure;
+use super::query::Stored;
+use crate::model::Wall;
+use crate::model::finding::{Act, Cause, Proof, State};
 use crate::report::document::{Document, Expected, Place};
+use crate::report::life::{Event, IgnoreRule, Ignored};
 
 /// What recording did to one finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +40,22 @@ impl Outcome {
         }
     }
 
-    /// Whether a finding that people had heard of is over by this.
+    /// The same, ending in another state.
+    fn to(self, state: State) -> Outcome {
+        match self {
+            Outcome::New { .. } => Outcome::New { state },
+            Outcome::StateChanged { from, .. } => Outcome::StateChanged { from, to: state },
+            Outcome::Updated | Outcome::Unchanged => self,
+        }
+    }
+
+    /// Whether a finding that people had heard of is over for them by this.
     #[must_use]
     pub fn closed(self) -> bool {
         match self {
             Outcome::StateChanged { from, to } => {
-                matches!(from, State::Open | State::Acknowledged) && matches!(to, State::Healed | State::Retracted)
+                matches!(from, State::Open | State::Acknowledged)
+                    && matches!(to, State::Healed | State::Retracted | State::Ignored)
             }
             Outcome::New { .. } | Outcome::Updated | Outcome::Unchanged => false,
         }
@@ -57,25 +71,124 @@ pub struct Recorded {
     pub outcome: Outcome,
 }
 
-/// Applies `incoming`, in order, to what is stored. Leaves in `stored` every finding as it now is, and returns what became
-/// of each, with the ids that must be written.
-pub(super) fn apply(stored: &mut BTreeMap<String, Document>, incoming: &[Document]) -> (Vec<Recorded>, Vec<String>) {
-    let mut changed = Vec::new();
-    let recorded = incoming.iter().map(|document| {
-        let (merged, outcome) = match stored.get(&document.id) {
-            None => (document.clone(), Outcome::New { state: document.state }),
-            Some(known) => merge(known, document),
-        };
-        if outcome != Outcome::Unchanged {
-            changed.push(document.id.clone());
-            stored.insert(document.id.clone(), merged);
+/// What became of a batch.
+pub(super) struct Applied {
+    /// Of each finding.
+    pub(super) recorded: Vec<Recorded>,
+    /// The ids that must be written.
+    pub(super) changed: Vec<String>,
+    /// What histories tell of it.
+    pub(super) events: Vec<(String, Event)>,
+}
+
+/// Applies `incoming`, in order, to what is stored, under the rules by which findings are set aside. Leaves in `stored` every
+/// finding as it now is.
+pub(super) fn apply(stored: &mut BTreeMap<String, Document>, incoming: &[Document], rules: &[IgnoreRule]) -> Applied {
+    let mut applied = Applied { recorded: Vec::new(), changed: Vec::new(), events: Vec::new() };
+    for document in incoming {
+        let beyond = stored.get(&document.id).and_then(|known| beyond(known, document));
+        let beyond = beyond.map(|beyond| match stored.get(&beyond.id) {
+            Some(known) => extending(known, beyond),
+            None => beyond,
+        });
+        if let Some(beyond) = &beyond {
+            state_one(stored, beyond, rules, &mut applied);
+            if let Some(ignored) = stored.get_mut(&document.id).and_then(|known| known.ignored.as_mut())
+                && ignored.next.as_ref() != Some(&beyond.id)
+            {
+                ignored.next = Some(beyond.id.clone());
+                applied.changed.push(document.id.clone());
+            }
         }
-        Recorded { id: document.id.clone(), outcome }
-    });
-    let recorded = recorded.collect();
-    changed.sort_unstable();
-    changed.dedup();
-    (recorded, changed)
+        state_one(stored, document, rules, &mut applied);
+    }
+    applied.changed.sort_unstable();
+    applied.changed.dedup();
+    applied
+}
+
+/// The findings that must be written, as the table has them.
+pub(super) fn rows(stored: &BTreeMap<String, Document>, changed: &[String]) -> Result<Vec<Stored>, Failure> {
+    let changed = changed.iter().filter_map(|id| stored.get(id));
+    changed.map(|document| Stored::of(document).map_err(|source| Failure::damaged(&document.id, source))).collect()
+}
+
+/// The finding of what was lost after this one was set aside.
+pub(super) fn followed_by(known: &Document) -> Option<String> {
+    known.ignored.as_ref().and_then(|ignored| ignored.next.clone())
+}
+
+/// What a statement says of versions that were lost after the known finding was set aside: a finding of its own.
+fn beyond(known: &Document, stated: &Document) -> Option<Document> {
+    let ignored = known.ignored.as_ref().filter(|_| known.state == State::Ignored)?;
+    if let (Some(next), State::Healed | State::Retracted) = (&ignored.next, stated.state) {
+        return Some(Document { id: next.clone(), ..stated.clone() });
+    }
+    let latest = stated.expected.as_ref()?.latest.as_ref()?;
+    if stated.state != State::Open || ignored.upto.as_ref().is_none_or(|upto| !is_before(upto, latest)) {
+        return None;
+    }
+    let own = stated.at_latest()?;
+    Some(Document { id: ignored.next.clone().unwrap_or_else(|| own.id.clone()), ..own })
+}
+
+/// The statement as one of a finding that is known: it keeps its position, and extends to the statement's.
+fn extending(known: &Document, mut beyond: Document) -> Document {
+    let latest = super::life::newest(&beyond);
+    if let (Some(expected), Some(known)) = (&mut beyond.expected, &known.expected) {
+        expected.at.clone_from(&known.at);
+        expected.latest = latest.filter(|latest| latest.offset != known.at.offset);
+    }
+    beyond
+}
+
+fn state_one(
+    stored: &mut BTreeMap<String, Document>,
+    document: &Document,
+    rules: &[IgnoreRule],
+    applied: &mut Applied,
+) {
+    let id = &document.id;
+    let (mut merged, mut outcome) = match stored.get(id) {
+        None => (document.clone(), Outcome::New { state: document.state }),
+        Some(known) => merge(known, document),
+    };
+    merged.history.clear();
+    let rule = rules.iter().find(|rule| outcome.opened() && rule.covers(&merged));
+    if let Some(rule) = rule {
+        merged.state = State::Ignored;
+        let upto = super::life::newest(&merged);
+        merged.ignored = Some(Ignored { until: rule.until, rule: Some(rule.id.clone()), upto, next: None });
+        outcome = outcome.to(State::Ignored);
+    }
+    applied.events.extend(document.history.iter().map(|event| (id.clone(), event.clone())));
+    applied.events.extend(event(&merged, document, (outcome, rule)).map(|event| (id.clone(), event)));
+    if outcome != Outcome::Unchanged {
+        applied.changed.push(id.clone());
+        stored.insert(id.clone(), merged);
+    }
+    applied.recorded.push(Recorded { id: id.clone(), outcome });
+}
+
+/// What the history tells of it. That a finding opened it says itself.
+fn event(merged: &Document, stated: &Document, (outcome, rule): (Outcome, Option<&IgnoreRule>)) -> Option<Event> {
+    let ours = |act, note| Event::ours(act, merged.last_seen, note);
+    if let Some(rule) = rule {
+        let note = format!("opened under the rule of {} ({})", rule.by, rule.asks());
+        return Some(Event { until: rule.until, rule: Some(rule.id.clone()), ..ours(Act::Ignored, Some(note)) });
+    }
+    let Outcome::StateChanged { from, to } = outcome else { return None };
+    match (from, to) {
+        (State::Open | State::Acknowledged, State::Healed) => {
+            stated.history.is_empty().then(|| ours(Act::Healed, Some("the row was read as it must be".to_owned())))
+        }
+        (_, State::Retracted) => Some(ours(Act::Retracted, None)),
+        (State::Healed | State::Retracted, State::Open) => Some(ours(Act::Opened, Some("seen wrong again".to_owned()))),
+        (
+            State::Suspected | State::Open | State::Acknowledged | State::Ignored | State::Healed | State::Retracted,
+            State::Suspected | State::Open | State::Acknowledged | State::Ignored | State::Healed,
+        ) => None,
+    }
 }
 
 fn merge(known: &Document, stated: &Document) -> (Document, Outcome) {
@@ -87,7 +200,14 @@ fn merge(known: &Document, stated: &Document) -> (Document, Outcome) {
     merged.first_seen = known.first_seen.min(stated.first_seen);
     merged.last_seen = known.last_seen.max(stated.last_seen);
     merged.observations = known.observations.max(stated.observations);
-    merged.healed_at = if state == State::Healed { known.healed_at.or(stated.healed_at) } else { None };
+    merged.healed_at = healed_at(known, stated, state);
+    merged.ignored.clone_from(&known.ignored);
+    merged.history.clear();
+    if let (State::Ignored, Some(expected), Some(upto)) =
+        (state, &mut merged.expected, known.ignored.as_ref().and_then(|ignored| ignored.upto.as_ref()))
+    {
+        expected.latest.take_if(|latest| is_before(upto, latest));
+    }
     merged.note = stated.note.clone().or_else(|| known.note.clone());
     merged.extra.clone_from(if stated.extra.is_empty() { &known.extra } else { &stated.extra });
     let outcome = if state != known.state {
@@ -98,6 +218,15 @@ fn merge(known: &Document, stated: &Document) -> (Document, Outcome) {
         Outcome::Unchanged
     };
     (merged, outcome)
+}
+
+/// A finding that is set aside remembers that its row is right, for when it is not set aside any more.
+fn healed_at(known: &Document, stated: &Document, state: State) -> Option<Wall> {
+    match (state, stated.state) {
+        (State::Healed, _) | (State::Ignored, State::Healed) => known.healed_at.or(stated.healed_at),
+        (State::Ignored, _) => known.healed_at.filter(|at| stated.last_seen <= *at),
+        (State::Suspected | State::Open | State::Acknowledged | State::Retracted, _) => None,
+    }
 }
 
 /// The states a finding may go to. What a person set aside stays so; what healed opens again only by a proof newer than
@@ -197,7 +326,7 @@ fn weight(proof: Option<Proof>) -> u8 {
 mod tests {
     use super::super::suite::{finding, wall};
     use super::*;
-    use State::{Acknowledged, Healed, Ignored, Open, Retracted, Suspected};
+    use State::{Acknowledged, Healed, Ignored as Ignored_, Open, Retracted, Suspected};
 
     fn merged(known: &Document, stated: &Document) -> Document {
         merge(known, stated).0
@@ -211,14 +340,14 @@ mod tests {
             (Suspected, Healed, Healed),
             (Open, Suspected, Open),
             (Open, Acknowledged, Acknowledged),
-            (Open, Ignored, Ignored),
+            (Open, Ignored_, Ignored_),
             (Open, Healed, Healed),
             (Open, Retracted, Retracted),
             (Acknowledged, Suspected, Acknowledged),
             (Acknowledged, Open, Acknowledged),
             (Acknowledged, Healed, Healed),
-            (Ignored, Open, Ignored),
-            (Ignored, Healed, Ignored),
+            (Ignored_, Open, Ignored_),
+            (Ignored_, Healed, Ignored_),
             (Healed, Suspected, Healed),
             (Healed, Open, Open),
             (Healed, Acknowledged, Healed),
@@ -288,10 +417,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lost_after_a_finding_was_set_aside_is_a_finding_of_its_own() {
+        let stated = crate::report::sample::documents().remove(1);
+        let upto = crate::store::life::newest(&stated);
+        let ignored = Some(Ignored { upto, ..Ignored::default() });
+        let known = Document { state: Ignored_, ignored, ..stated.clone() };
+        let mut stored = BTreeMap::from([(known.id.clone(), known.clone())]);
+        assert_eq!(apply(&mut stored, std::slice::from_ref(&stated), &[]).recorded[0].outcome, Outcome::Unchanged);
+        let further = |offset, state| {
+            let mut further = Document { state, last_seen: Wall(stated.last_seen.0 + 1), ..stated.clone() };
+            further.expected.as_mut().unwrap().latest.as_mut().unwrap().offset = offset;
+            further
+        };
+        apply(&mut stored, &[further(9_000, Open), further(9_001, Open)], &[]);
+        let next = followed_by(&stored[&known.id]).expect("a finding of its own");
+        assert_eq!((stored.len(), stored[&known.id].state, stored[&next].state), (2, Ignored_, Open));
+        assert_eq!(stored[&next].expected.as_ref().unwrap().at.offset, 9_000);
+        apply(&mut stored, &[further(9_001, Healed)], &[]);
+        assert_eq!((stored[&known.id].state, stored[&next].state), (Ignored_, Healed));
+    }
+
+    #[test]
     fn one_batch_may_tell_a_whole_life() {
         let mut stored = BTreeMap::new();
         let life = [finding(1, Suspected, 1), finding(1, Open, 2), finding(2, Open, 2), finding(1, Healed, 3)];
-        let (recorded, changed) = apply(&mut stored, &life);
+        let Applied { recorded, changed, .. } = apply(&mut stored, &life, &[]);
         let outcomes: Vec<Outcome> = recorded.iter().map(|one| one.outcome).collect();
         assert_eq!(
             outcomes,

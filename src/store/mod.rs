@@ -9,6 +9,8 @@
 //! What is not here: whether something is wrong, and who should hear of it.
 
 mod error;
+mod history;
+mod life;
 mod merge;
 mod outbox;
 mod postgres;
@@ -31,6 +33,7 @@ use crate::report::group::{GroupKey, News, Route};
 use crate::report::unverified::UnverifiedRange;
 
 pub use error::{Class, StoreError};
+pub use life::{Deed, Desk, Refusal};
 pub use merge::{Outcome, Recorded};
 pub use query::{About, Count, Cursor, Filter, PAGE, Watermark};
 pub use unverified::{RANGES, merged};
@@ -80,6 +83,8 @@ macro_rules! on {
         }
     };
 }
+
+use on;
 
 impl Store {
     /// Opens `sqlite:PATH`, `sqlite::memory:` (kept for as long as the store is open) or `postgres://…`, and brings its
@@ -178,12 +183,24 @@ impl Store {
         told.map_err(|failure| failure.at(Doing::Write, &self.place))
     }
 
-    /// How many findings of a group are open, at or above a severity.
+    /// How many findings of a group are open, at or above a severity, those included that somebody has acknowledged.
     ///
     /// # Errors
     /// When the store did not answer.
     pub async fn standing(&self, group: &GroupKey, severity: Severity) -> Result<u64, StoreError> {
-        let count = on!(self, backend => backend.standing(group, query::rank(severity)));
+        self.standing_of(group, (query::rank(severity), 1)).await
+    }
+
+    /// How many of them nobody has acknowledged: those that people are reminded of.
+    ///
+    /// # Errors
+    /// When the store did not answer.
+    pub async fn unseen(&self, group: &GroupKey, severity: Severity) -> Result<u64, StoreError> {
+        self.standing_of(group, (query::rank(severity), 0)).await
+    }
+
+    async fn standing_of(&self, group: &GroupKey, which: (i64, i64)) -> Result<u64, StoreError> {
+        let count = on!(self, backend => backend.standing(group, which));
         let count = count.map_err(|failure| failure.at(Doing::Read, &self.place))?;
         Ok(u64::try_from(count).unwrap_or_default())
     }
@@ -194,7 +211,7 @@ impl Store {
     /// When the store did not answer.
     pub async fn list(&self, filter: &Filter) -> Result<Vec<Document>, StoreError> {
         let rows = on!(self, backend => backend.list(ListArguments::of(filter)));
-        self.documents(rows)
+        self.with_history(self.documents(rows)?).await
     }
 
     /// The finding of an id, or of the beginning of one; `None` where there is none.
@@ -208,9 +225,9 @@ impl Store {
         }
         // Every id that begins so sorts before the same digits followed by `g`.
         let to = format!("{from}g");
-        let mut found = self.documents(on!(self, backend => backend.find(&from, &to)))?;
+        let found = self.documents(on!(self, backend => backend.find(&from, &to)))?;
         match found.len() {
-            0 | 1 => Ok(found.pop()),
+            0 | 1 => Ok(self.with_history(found).await?.pop()),
             _ => Err(StoreError::Ambiguous { prefix: prefix.to_owned() }),
         }
     }
@@ -391,11 +408,14 @@ fn place(url: &str) -> String {
     }
 }
 
+#[cfg(test)]
+use crate::model::finding::Act;
 /// Names the shared suite expects beside those above.
 #[cfg(test)]
 use crate::report::{
     alert::Status as AlertStatus,
     group::{Filter as AlertFilter, GROUPS},
+    life::IgnoreRule,
 };
 
 #[cfg(test)]
@@ -422,6 +442,32 @@ mod tests {
         let finding = suite::finding(1, State::Open, 5);
         store.record(std::slice::from_ref(&finding)).await.unwrap();
         assert_eq!(store.list(&Filter::default()).await.unwrap(), [finding]);
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_kept_and_paged_through_without_loss() {
+        const BURST: u32 = 100_000;
+        let (store, _directory) = open("a.db").await;
+        for first in (0..BURST).step_by(10_000) {
+            let part: Vec<Document> =
+                (first..first + 10_000).map(|number| suite::finding(number, State::Open, 10)).collect();
+            store.record(&part).await.unwrap();
+        }
+        let (mut filter, mut listed) = (Filter::default(), 0);
+        loop {
+            let page = store.list(&filter).await.unwrap();
+            let Some(last) = page.last() else { break };
+            filter.after = Some(Cursor::behind(last));
+            listed += page.len();
+        }
+        let (mut after, mut walked) = (String::new(), 0);
+        loop {
+            let page = store.open_findings("orders", About::Rows, &after).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.id);
+            walked += page.len();
+        }
+        assert_eq!((listed, walked), (BURST as usize, BURST as usize));
     }
 
     #[tokio::test]

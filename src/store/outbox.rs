@@ -71,10 +71,10 @@ pub(super) const RELEASE_ALL: &str = "UPDATE afterimage_outbox SET leased_until 
 pub(super) const FORGET: &str = "
     DELETE FROM afterimage_outbox WHERE channel = $1 AND opened + closed = 0 AND firing = 0 AND told_at < $2";
 
-/// Pipeline, least severity, kind, table; without a kind, whatever the table.
+/// Pipeline, least severity, kind, table, whether those that somebody has seen count (1); without a kind, whatever the table.
 pub(super) const STANDING: &str = "
     SELECT COUNT(*) FROM afterimage_finding
-    WHERE pipeline = $1 AND state IN ('open', 'acknowledged') AND severity >= $2
+    WHERE pipeline = $1 AND (state = 'open' OR (state = 'acknowledged' AND $5 = 1)) AND severity >= $2
       AND ($3 = '' OR (kind = $3 AND COALESCE(table_name, '') = $4))";
 
 /// Adds news to the outbox in a transaction of either database: both bind the same statements. Gives how many groups were

@@ -11,14 +11,16 @@ use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool};
 
-use super::merge::{self, Recorded};
+use super::life::{self, Deed, Refusal};
+use super::merge::{self, Applied, Recorded};
 use super::query::{self, About, ListArguments, Row, Stored, Watermark};
 use super::unverified::Whose;
-use super::{Failure, documents, outbox};
+use super::{Failure, documents, history, outbox};
 use crate::model::Wall;
 use crate::report::alert::Status;
 use crate::report::document::Document;
 use crate::report::group::{self, News, Route};
+use crate::report::life::{Event, IgnoreRule};
 use crate::report::unverified::UnverifiedRange;
 
 /// Connections at most: one writes, three read.
@@ -34,11 +36,19 @@ const WRITER_LOCK: i64 = i64::from_be_bytes(*b"afterima");
 const DURABLE: &str =
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
-const STEPS: [(i64, &str, &str); 3] = [
+const STEPS: [(i64, &str, &str); 4] = [
     (1, "findings", include_str!("migrations/postgres/0001_findings.sql")),
     (2, "unverified", include_str!("migrations/postgres/0002_unverified.sql")),
     (3, "outbox", include_str!("migrations/postgres/0003_outbox.sql")),
+    (4, "life", include_str!("migrations/postgres/0004_life.sql")),
 ];
+
+/// Ids between commas.
+const HISTORY: &str = "
+    SELECT finding, event FROM (
+        SELECT finding, event, number, ROW_NUMBER() OVER (PARTITION BY finding ORDER BY number DESC) AS place
+        FROM afterimage_history WHERE finding = ANY(string_to_array($1, ','))
+    ) AS numbered WHERE place <= 100 ORDER BY number";
 
 #[derive(Debug, Clone)]
 pub(super) struct Postgres {
@@ -78,9 +88,14 @@ impl Postgres {
         release.execute(&self.pool).await.map(|_| ())
     }
 
-    pub(super) async fn standing(&self, group: &group::GroupKey, severity: i64) -> Result<i64, sqlx::Error> {
+    pub(super) async fn standing(
+        &self,
+        group: &group::GroupKey,
+        (severity, seen): (i64, i64),
+    ) -> Result<i64, sqlx::Error> {
         let (pipeline, table, kind) = outbox::key(group);
-        let count = sqlx::query_scalar(outbox::STANDING).bind(pipeline).bind(severity).bind(kind).bind(table);
+        let count =
+            sqlx::query_scalar(outbox::STANDING).bind(pipeline).bind(severity).bind(kind).bind(table).bind(seen);
         count.fetch_one(&self.pool).await
     }
 
@@ -112,16 +127,66 @@ impl Postgres {
             .await?;
         let known = documents(rows)?;
         let mut stored: BTreeMap<String, Document> = known.into_iter().map(|known| (known.id.clone(), known)).collect();
-        let (recorded, changed) = merge::apply(&mut stored, incoming);
-        let mut rows = Vec::with_capacity(changed.len());
-        for document in changed.iter().filter_map(|id| stored.get(id)) {
-            rows.push(Stored::of(document).map_err(|source| Failure::damaged(&document.id, source))?);
+        let mut wanted: Vec<String> = stored.values().filter_map(merge::followed_by).collect();
+        while let Some(id) = wanted.pop() {
+            let row: Option<Row> = sqlx::query_as(history::LOAD).bind(id).fetch_optional(&mut *transaction).await?;
+            for known in documents(row)? {
+                wanted.extend(merge::followed_by(&known));
+                stored.insert(known.id.clone(), known);
+            }
         }
-        put(&mut transaction, rows).await?;
+        let rules = history::rules_of!(transaction);
+        let Applied { recorded, changed, mut events } = merge::apply(&mut stored, incoming, &rules);
+        put(&mut transaction, merge::rows(&stored, &changed)?).await?;
+        events.extend(history::earlier!(transaction, &recorded, &stored));
+        history::append!(transaction, events.iter().map(|(id, event)| (id, event)));
         let deltas = group::deltas(routes, outbox::turns(&recorded, &stored));
         let merged = outbox::add_news!(transaction, &deltas);
         transaction.commit().await?;
         Ok((recorded, merged))
+    }
+
+    pub(super) async fn act(
+        &self,
+        ids: &[String],
+        deed: &Deed,
+        routes: &[Route],
+    ) -> Result<Vec<Result<Document, Refusal>>, Failure> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(DURABLE).execute(&mut *transaction).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER_LOCK).execute(&mut *transaction).await?;
+        let done = history::act!(transaction, ids, deed, routes);
+        transaction.commit().await?;
+        Ok(done)
+    }
+
+    pub(super) async fn due(&self, now: i64, limit: i64) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar(history::RUN_OUT).bind(now).bind(limit).fetch_all(&self.pool).await
+    }
+
+    pub(super) async fn by_rule(&self, rule: &str, limit: i64) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar(history::BY_RULE).bind(rule).bind(limit).fetch_all(&self.pool).await
+    }
+
+    pub(super) async fn rules(&self, pipeline: Option<&str>) -> Result<Vec<IgnoreRule>, Failure> {
+        history::rules(sqlx::query_as(history::RULES).bind(pipeline).fetch_all(&self.pool).await?)
+    }
+
+    pub(super) async fn add_rule(&self, rule: &IgnoreRule) -> Result<(), Failure> {
+        let text = serde_json::to_string(rule).map_err(|source| Failure::damaged(&rule.id, source))?;
+        let add = sqlx::query(history::ADD_RULE).bind(&rule.id).bind(query::plain(&rule.pipeline));
+        add.bind(rule.until.map(|until| until.0)).bind(text).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub(super) async fn remove_rule(&self, id: &str, now: i64, by: &str) -> Result<u64, sqlx::Error> {
+        let remove = sqlx::query(history::REMOVE_RULE).bind(id).bind(now).bind(by);
+        Ok(remove.execute(&self.pool).await?.rows_affected())
+    }
+
+    /// The last events of findings, oldest first; the ids stand between commas.
+    pub(super) async fn history(&self, ids: &str) -> Result<Vec<(String, Event)>, Failure> {
+        history::events(sqlx::query_as(HISTORY).bind(ids).fetch_all(&self.pool).await?)
     }
 
     pub(super) async fn list(&self, arguments: ListArguments) -> Result<Vec<Row>, sqlx::Error> {
@@ -219,14 +284,17 @@ async fn put(connection: &mut sqlx::PgConnection, rows: Vec<Stored>) -> Result<(
     }
     sqlx::query(
         "INSERT INTO afterimage_finding
-         (id, pipeline, table_name, kind, severity, state, about_row, first_seen, last_seen, document, extra)
+         (id, pipeline, table_name, kind, severity, state, about_row, first_seen, last_seen, document, extra,
+          key_text, ignored_until, ignored_rule)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
-                              $8::bigint[], $9::bigint[], $10::text[], $11::bytea[])
+                              $8::bigint[], $9::bigint[], $10::text[], $11::bytea[],
+                              $12::text[], $13::bigint[], $14::text[])
          ON CONFLICT (id) DO UPDATE
          SET pipeline = excluded.pipeline, table_name = excluded.table_name, kind = excluded.kind,
              severity = excluded.severity, state = excluded.state, about_row = excluded.about_row,
              first_seen = excluded.first_seen, last_seen = excluded.last_seen, document = excluded.document,
-             extra = excluded.extra",
+             extra = excluded.extra, key_text = excluded.key_text, ignored_until = excluded.ignored_until,
+             ignored_rule = excluded.ignored_rule",
     )
     .bind(column(&rows, |row| row.id.clone()))
     .bind(column(&rows, |row| row.pipeline.clone()))
@@ -239,6 +307,9 @@ async fn put(connection: &mut sqlx::PgConnection, rows: Vec<Stored>) -> Result<(
     .bind(column(&rows, |row| row.last_seen))
     .bind(column(&rows, |row| row.document.clone()))
     .bind(column(&rows, |row| row.extra.clone()))
+    .bind(column(&rows, |row| row.key_text.clone()))
+    .bind(column(&rows, |row| row.ignored_until))
+    .bind(column(&rows, |row| row.ignored_rule.clone()))
     .execute(connection)
     .await
     .map(|_| ())

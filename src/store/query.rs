@@ -109,10 +109,16 @@ pub(super) struct Stored {
     pub(super) last_seen: i64,
     pub(super) document: String,
     pub(super) extra: Vec<u8>,
+    pub(super) key_text: Option<String>,
+    pub(super) ignored_until: Option<i64>,
+    pub(super) ignored_rule: Option<String>,
 }
 
 impl Stored {
     pub(super) fn of(document: &Document) -> Result<Stored, serde_json::Error> {
+        // Its history has a table of its own.
+        let document = &Document { history: Vec::new(), ..document.clone() };
+        let ignored = document.ignored.as_ref();
         Ok(Stored {
             id: document.id.clone(),
             pipeline: plain(&document.pipeline),
@@ -125,6 +131,9 @@ impl Stored {
             last_seen: document.last_seen.0,
             document: serde_json::to_string(document)?,
             extra: document.extra.clone(),
+            key_text: key_text(document),
+            ignored_until: ignored.and_then(|ignored| ignored.until).map(|until| until.0),
+            ignored_rule: ignored.and_then(|ignored| ignored.rule.clone()),
         })
     }
 }
@@ -132,6 +141,12 @@ impl Stored {
 /// PostgreSQL has no text with NUL in it; names of tables come from records and may hold anything.
 pub(super) fn plain(name: &str) -> String {
     name.replace('\0', "\u{fffd}")
+}
+
+/// The column `key_text`: keys are written the same each time they are told.
+pub(super) fn key_text(document: &Document) -> Option<String> {
+    let key = document.key.as_ref()?;
+    serde_json::to_string(key).ok().map(|text| plain(&text))
 }
 
 /// The column `severity`.

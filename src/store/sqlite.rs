@@ -14,14 +14,16 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqlitePool};
 
-use super::merge::{self, Recorded};
+use super::life::{self, Deed, Refusal};
+use super::merge::{self, Applied, Recorded};
 use super::query::{self, About, ListArguments, Row, Stored, Watermark};
 use super::unverified::Whose;
-use super::{Failure, documents, outbox};
+use super::{Failure, documents, history, outbox};
 use crate::model::Wall;
 use crate::report::alert::Status;
 use crate::report::document::Document;
 use crate::report::group::{self, News, Route};
+use crate::report::life::{Event, IgnoreRule};
 use crate::report::unverified::UnverifiedRange;
 
 /// How long a write waits for another process's write. Batches take milliseconds; a checkpoint on a slow disk, seconds.
@@ -33,11 +35,19 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Readers at a time: the web page, a command, one to spare.
 const READERS: u32 = 3;
 
-const STEPS: [(i64, &str, &str); 3] = [
+const STEPS: [(i64, &str, &str); 4] = [
     (1, "findings", include_str!("migrations/sqlite/0001_findings.sql")),
     (2, "unverified", include_str!("migrations/sqlite/0002_unverified.sql")),
     (3, "outbox", include_str!("migrations/sqlite/0003_outbox.sql")),
+    (4, "life", include_str!("migrations/sqlite/0004_life.sql")),
 ];
+
+/// Ids between commas.
+const HISTORY: &str = "
+    SELECT finding, event FROM (
+        SELECT finding, event, number, ROW_NUMBER() OVER (PARTITION BY finding ORDER BY number DESC) AS place
+        FROM afterimage_history WHERE finding IN (SELECT value FROM json_each('[\"' || REPLACE($1, ',', '\",\"') || '\"]'))
+    ) AS numbered WHERE place <= 100 ORDER BY number";
 
 #[derive(Debug, Clone)]
 pub(super) struct Sqlite {
@@ -127,9 +137,14 @@ impl Sqlite {
         release.execute(&self.writer).await.map(|_| ())
     }
 
-    pub(super) async fn standing(&self, group: &group::GroupKey, severity: i64) -> Result<i64, sqlx::Error> {
+    pub(super) async fn standing(
+        &self,
+        group: &group::GroupKey,
+        (severity, seen): (i64, i64),
+    ) -> Result<i64, sqlx::Error> {
         let (pipeline, table, kind) = outbox::key(group);
-        let count = sqlx::query_scalar(outbox::STANDING).bind(pipeline).bind(severity).bind(kind).bind(table);
+        let count =
+            sqlx::query_scalar(outbox::STANDING).bind(pipeline).bind(severity).bind(kind).bind(table).bind(seen);
         count.fetch_one(&self.readers).await
     }
 
@@ -141,6 +156,46 @@ impl Sqlite {
             let _ = writer.close().await;
         }
         done
+    }
+
+    pub(super) async fn act(
+        &self,
+        ids: &[String],
+        deed: &Deed,
+        routes: &[Route],
+    ) -> Result<Vec<Result<Document, Refusal>>, Failure> {
+        let mut writer = self.writer.acquire().await?;
+        let done = act(&mut writer, ids, (deed, routes)).await;
+        self.done(writer, done).await
+    }
+
+    pub(super) async fn due(&self, now: i64, limit: i64) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar(history::RUN_OUT).bind(now).bind(limit).fetch_all(&self.readers).await
+    }
+
+    pub(super) async fn by_rule(&self, rule: &str, limit: i64) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar(history::BY_RULE).bind(rule).bind(limit).fetch_all(&self.readers).await
+    }
+
+    pub(super) async fn rules(&self, pipeline: Option<&str>) -> Result<Vec<IgnoreRule>, Failure> {
+        history::rules(sqlx::query_as(history::RULES).bind(pipeline).fetch_all(&self.readers).await?)
+    }
+
+    pub(super) async fn add_rule(&self, rule: &IgnoreRule) -> Result<(), Failure> {
+        let text = serde_json::to_string(rule).map_err(|source| Failure::damaged(&rule.id, source))?;
+        let add = sqlx::query(history::ADD_RULE).bind(&rule.id).bind(query::plain(&rule.pipeline));
+        add.bind(rule.until.map(|until| until.0)).bind(text).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    pub(super) async fn remove_rule(&self, id: &str, now: i64, by: &str) -> Result<u64, sqlx::Error> {
+        let remove = sqlx::query(history::REMOVE_RULE).bind(id).bind(now).bind(by);
+        Ok(remove.execute(&self.writer).await?.rows_affected())
+    }
+
+    /// The last events of findings, oldest first; the ids stand between commas.
+    pub(super) async fn history(&self, ids: &str) -> Result<Vec<(String, Event)>, Failure> {
+        history::events(sqlx::query_as(HISTORY).bind(ids).fetch_all(&self.readers).await?)
     }
 
     pub(super) async fn list(&self, arguments: ListArguments) -> Result<Vec<Row>, sqlx::Error> {
@@ -232,23 +287,34 @@ async fn record(
 ) -> Result<(Vec<Recorded>, u64), Failure> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     let mut stored = BTreeMap::new();
-    for document in incoming {
-        let row: Option<Row> = sqlx::query_as("SELECT id, document, extra FROM afterimage_finding WHERE id = $1")
-            .bind(&document.id)
-            .fetch_optional(&mut *transaction)
-            .await?;
+    let mut wanted: Vec<String> = incoming.iter().map(|document| document.id.clone()).collect();
+    while let Some(id) = wanted.pop() {
+        let row: Option<Row> = sqlx::query_as(history::LOAD).bind(id).fetch_optional(&mut *transaction).await?;
         for known in documents(row)? {
+            wanted.extend(merge::followed_by(&known));
             stored.insert(known.id.clone(), known);
         }
     }
-    let (recorded, changed) = merge::apply(&mut stored, incoming);
-    for document in changed.iter().filter_map(|id| stored.get(id)) {
-        put(&mut transaction, Stored::of(document).map_err(|source| Failure::damaged(&document.id, source))?).await?;
-    }
+    let rules = history::rules_of!(transaction);
+    let Applied { recorded, changed, mut events } = merge::apply(&mut stored, incoming, &rules);
+    put(&mut transaction, merge::rows(&stored, &changed)?).await?;
+    events.extend(history::earlier!(transaction, &recorded, &stored));
+    history::append!(transaction, events.iter().map(|(id, event)| (id, event)));
     let deltas = group::deltas(routes, outbox::turns(&recorded, &stored));
     let merged = outbox::add_news!(transaction, &deltas);
     transaction.commit().await?;
     Ok((recorded, merged))
+}
+
+async fn act(
+    writer: &mut sqlx::SqliteConnection,
+    ids: &[String],
+    (deed, routes): (&Deed, &[Route]),
+) -> Result<Vec<Result<Document, Refusal>>, Failure> {
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    let done = history::act!(transaction, ids, deed, routes);
+    transaction.commit().await?;
+    Ok(done)
 }
 
 async fn save_watermarks(
@@ -286,11 +352,19 @@ async fn record_unverified(
     transaction.commit().await
 }
 
-async fn put(connection: &mut sqlx::SqliteConnection, stored: Stored) -> Result<(), sqlx::Error> {
+async fn put(connection: &mut sqlx::SqliteConnection, rows: Vec<Stored>) -> Result<(), sqlx::Error> {
+    for row in rows {
+        put_one(connection, row).await?;
+    }
+    Ok(())
+}
+
+async fn put_one(connection: &mut sqlx::SqliteConnection, stored: Stored) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT OR REPLACE INTO afterimage_finding
-         (id, pipeline, table_name, kind, severity, state, about_row, first_seen, last_seen, document, extra)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         (id, pipeline, table_name, kind, severity, state, about_row, first_seen, last_seen, document, extra,
+          key_text, ignored_until, ignored_rule)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(stored.id)
     .bind(stored.pipeline)
@@ -303,6 +377,9 @@ async fn put(connection: &mut sqlx::SqliteConnection, stored: Stored) -> Result<
     .bind(stored.last_seen)
     .bind(stored.document)
     .bind(stored.extra)
+    .bind(stored.key_text)
+    .bind(stored.ignored_until)
+    .bind(stored.ignored_rule)
     .execute(connection)
     .await
     .map(|_| ())

@@ -132,7 +132,7 @@ pub(super) async fn finding(State(site): Shared, Path(id): Path<String>) -> Resp
     }
 }
 
-fn failed(error: &StoreError) -> Response {
+pub(super) fn failed(error: &StoreError) -> Response {
     crate::telemetry::event::StoreFailed { error }.emit();
     problem(StatusCode::SERVICE_UNAVAILABLE, "the findings store does not answer; see the log")
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
@@ -26,7 +26,27 @@ pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next:
         let refused = problem(StatusCode::UNAUTHORIZED, "expected `Authorization: Bearer` and the token of web.token");
         return ([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response();
     }
+    if !matches!(*request.method(), Method::GET | Method::HEAD)
+        && let Some(refused) = refused_change(request.headers(), &site)
+    {
+        return refused;
+    }
     next.run(request).await
+}
+
+/// Changes need the token on every address, and come from no other site's page.
+fn refused_change(headers: &HeaderMap, site: &Site) -> Option<Response> {
+    if site.web.token.is_none() {
+        return Some(problem(StatusCode::FORBIDDEN, "changes need a token: set web.token, and restart"));
+    }
+    if !shows_token(headers, site) {
+        let refused = problem(StatusCode::UNAUTHORIZED, "expected `Authorization: Bearer` and the token of web.token");
+        return Some(([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response());
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let origin = headers.get(header::ORIGIN)?.to_str().unwrap_or_default();
+    let own = origin.split_once("://").is_some_and(|(_, place)| Some(place) == host);
+    (!own).then(|| problem(StatusCode::FORBIDDEN, "the Origin header names another site"))
 }
 
 fn names_loopback(headers: &HeaderMap, listen: IpAddr) -> bool {

@@ -1,11 +1,12 @@
 //! Liveness, readiness, metrics and the API on one port, loopback unless told otherwise.
 //!
 //! Everything served is a picture that the runtime publishes, or a read of the findings store: a request never touches
-//! the tap, the engine or the target. Nothing can be changed through it.
+//! the tap, the engine or the target. What people do to findings goes to the store, and needs the token everywhere.
 //!
 //! On a loopback address the `Host` header must name it, so that no web page can reach it under a name of its own. On any
 //! other address everything but the probes demands the token, which such a page does not know.
 
+mod acts;
 mod api;
 mod guard;
 pub mod view;
@@ -15,13 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
-use crate::store::Store;
+use crate::model::Wall;
+use crate::store::{Desk, Store};
 use crate::telemetry::Metrics;
 use view::{Health, Status};
 
@@ -51,6 +53,12 @@ pub struct Site {
     pub status: watch::Receiver<Arc<Status>>,
     /// Findings.
     pub store: Store,
+    /// The same for what people do to them.
+    pub desk: Desk,
+    /// Ids of findings to be looked at again soon.
+    pub revalidate: mpsc::Sender<String>,
+    /// The wall time now.
+    pub now: Arc<dyn Fn() -> Wall + Send + Sync>,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -89,6 +97,7 @@ fn router(site: Site) -> Router {
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/findings", get(api::findings))
         .route("/api/v1/findings/{id}", get(api::finding))
+        .route("/api/v1/findings/{id}/{act}", post(acts::act))
         .fallback(api::unknown)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&site), guard::check))
         .with_state(site)

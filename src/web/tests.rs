@@ -44,6 +44,15 @@ impl Visit {
     }
 }
 
+impl Visit {
+    async fn post(&self, path: &str, headers: &[(&'static str, &str)], body: &Value) -> (StatusCode, Value) {
+        let request = reqwest::Client::new().post(format!("http://{}{path}", self.address)).json(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = request.send().await.unwrap();
+        (response.status(), response.json().await.unwrap())
+    }
+}
+
 async fn visit(rules: Rules, test: impl AsyncFnOnce(&Visit)) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -54,11 +63,15 @@ async fn visit(rules: Rules, test: impl AsyncFnOnce(&Visit)) {
     let (health, health_seen) = watch::channel(Health::starting());
     let (_status, status) = watch::channel(Arc::new(Status::starting("2026-11-22T10:00:00.000Z".into())));
     let store = Store::open("sqlite::memory:").await.unwrap();
+    let (revalidate, asked) = mpsc::channel(1);
     let site = Site {
         web: config::Web { listen, token: Some("t0ken".to_owned().into()) },
         health: health_seen,
         status,
         store: store.clone(),
+        desk: Desk::new(store.clone(), vec![]),
+        revalidate,
+        now: Arc::new(|| Wall(1_795_341_600_000)),
         metrics: Metrics::local().unwrap().1,
     };
     let stop = CancellationToken::new();
@@ -66,6 +79,7 @@ async fn visit(rules: Rules, test: impl AsyncFnOnce(&Visit)) {
         test(&Visit { address, health, store }).await;
         stop.cancel();
     };
+    let _asked = asked;
     let (served, ()) = tokio::join!(serve(listener, site, stop.clone()), guest);
     served.unwrap();
 }
@@ -145,6 +159,42 @@ async fn findings_are_read_and_mistakes_explained() {
             assert_eq!(site.get(path, &[]).await, (code, json!({"error": error})), "{path}");
         }
         assert_eq!(site.get("/api/v1/findings?colour=red", &[]).await.0, StatusCode::BAD_REQUEST);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn people_change_findings_with_the_token_alone() {
+    visit(Rules::Loopback, async |site: &Visit| {
+        site.store.record(&[document("a")]).await.unwrap();
+        let path = |act: &str| format!("/api/v1/findings/{}/{act}", "a".repeat(32));
+        let (token, ada) = (("authorization", "Bearer t0ken"), json!({"by": "ada", "note": "ours"}));
+        assert_eq!(site.post(&path("ack"), &[], &ada).await.0, StatusCode::UNAUTHORIZED);
+        let elsewhere = [token, ("origin", "http://evil.example.com")];
+        assert_eq!(site.post(&path("ack"), &elsewhere, &ada).await.0, StatusCode::FORBIDDEN);
+        let (code, finding) = site.post(&path("ack"), &[token], &ada).await;
+        assert_eq!((code, &finding["state"]), (StatusCode::OK, &json!("acknowledged")));
+        let event = json!({"at": "2026-11-22T10:00:00.000Z", "by": "ada", "act": "acknowledged", "note": "ours"});
+        assert_eq!(finding["history"], json!([event]));
+        let until = json!({"by": "ada", "until": "2026-11-23T10:00:00.000Z"});
+        let rows = [
+            (path("ack"), &ada, StatusCode::CONFLICT),
+            (path("frob"), &ada, StatusCode::NOT_FOUND),
+            ("/api/v1/findings/bb/ack".to_owned(), &ada, StatusCode::NOT_FOUND),
+            (path("reopen"), &json!({}), StatusCode::UNPROCESSABLE_ENTITY),
+            (path("reopen"), &json!({"by": "ada", "who": 1}), StatusCode::UNPROCESSABLE_ENTITY),
+            (path("note"), &json!({"by": "ada"}), StatusCode::UNPROCESSABLE_ENTITY),
+            (path("reopen"), &until, StatusCode::UNPROCESSABLE_ENTITY),
+            (path("ignore"), &json!({"by": "ada", "until": "yesterday"}), StatusCode::UNPROCESSABLE_ENTITY),
+            (path("revalidate"), &ada, StatusCode::ACCEPTED),
+            (path("ignore"), &until, StatusCode::OK),
+            (path("revalidate"), &ada, StatusCode::CONFLICT),
+        ];
+        for (path, body, expected) in rows {
+            let (code, answer) = site.post(&path, &[token], body).await;
+            assert_eq!(code, expected, "{path} {answer}");
+            assert!(code.is_success() || answer["error"].is_string(), "{answer}");
+        }
     })
     .await;
 }

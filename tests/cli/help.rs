@@ -25,7 +25,8 @@ fn top() {
       replay       Play an archive, or any other tap, into Kafka or a file, in the time that it took
       explain      Tell the story of one key: its versions, what had to be applied, what the target
                    holds
-      findings     Look at findings
+      findings     Look at findings, and say what you make of them
+      revalidate   Look again at open findings about rows, and close what has healed
       alerts       Try the channels of alerts
       config       Look at the configuration
       doctor       Connect to tap and target and tell what will be compared, and what proves progress

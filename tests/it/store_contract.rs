@@ -5,12 +5,15 @@
 mod suite;
 
 use afterimage::model::Wall;
-use afterimage::model::finding::{Kind, Severity, State};
+use afterimage::model::finding::{Act, Kind, Severity, State};
 use afterimage::report::Document;
 use afterimage::report::alert::Status as AlertStatus;
 use afterimage::report::group::{Filter as AlertFilter, GROUPS, GroupKey, News, Route};
+use afterimage::report::life::IgnoreRule;
 use afterimage::report::unverified::UnverifiedRange;
-use afterimage::store::{About, Class, Count, Cursor, Filter, Outcome, RANGES, Store, StoreError, Watermark};
+use afterimage::store::{
+    About, Class, Count, Cursor, Deed, Filter, Outcome, RANGES, Refusal, Store, StoreError, Watermark,
+};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::services::{Services, Stay};

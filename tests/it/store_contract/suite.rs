@@ -2,8 +2,8 @@
 //! in scope, so that the library's own tests (SQLite) and the tests with real services (PostgreSQL) run the same.
 
 use super::{
-    About, AlertFilter, AlertStatus, Class, Count, Cursor, Document, Filter, GROUPS, GroupKey, Kind, News, Outcome,
-    Route, Severity, State, Store, StoreError, UnverifiedRange, Wall, Watermark,
+    About, Act, AlertFilter, AlertStatus, Class, Count, Cursor, Deed, Document, Filter, GROUPS, GroupKey, IgnoreRule,
+    Kind, News, Outcome, Refusal, Route, Severity, State, Store, StoreError, UnverifiedRange, Wall, Watermark,
 };
 
 /// The moment `seconds` into the tests' day.
@@ -55,7 +55,8 @@ macro_rules! store_contract {
             ids_may_be_shortened, rows_that_may_heal_come_back_with_their_bytes, counts_are_by_sort,
             watermarks_never_go_back_in_time,
             news_is_kept_until_it_is_told, news_past_the_bound_is_counted_together,
-            ranges_without_a_verdict_are_kept_once, ranges_without_a_verdict_are_bounded, large_batches_are_taken, sidecars_write_at_once);
+            ranges_without_a_verdict_are_kept_once, ranges_without_a_verdict_are_bounded, large_batches_are_taken, sidecars_write_at_once,
+            people_are_heard, what_is_ignored_stays_so_for_its_time, rules_set_aside_what_opens);
     };
     ($open:path: $($test:ident),+) => {
         $(#[tokio::test]
@@ -319,4 +320,93 @@ pub(super) async fn news_past_the_bound_is_counted_together(store: &Store) {
     let common = news.iter().find(|one| one.group == common).expect("the pipeline's common group");
     assert_eq!(common.opened, 7);
     assert_eq!(store.standing(&common.group, Severity::Info).await.expect("it is there"), u64::from(more));
+}
+
+fn deed(act: Act, seconds: i64, until: Option<i64>) -> Deed {
+    Deed::of(act, "ada", wall(seconds), (Some("ours".to_owned()), until.map(wall))).expect("it makes sense")
+}
+
+async fn act(store: &Store, id: &str, deed: &Deed) -> Result<Document, Refusal> {
+    store.act(id, deed, &routes()).await.expect("the store is there")
+}
+
+fn acts(finding: &Document) -> Vec<(Act, &str)> {
+    finding.history.iter().map(|event| (event.act, event.by.as_str())).collect()
+}
+
+pub(super) async fn people_are_heard(store: &Store) {
+    let open = finding(1, State::Open, 10);
+    store.record_for(&[open.clone(), finding(2, State::Suspected, 10)], &routes()).await.expect("the store is there");
+    let known = act(store, "00000001", &deed(Act::Acknowledged, 20, None)).await.expect("an open one");
+    assert_eq!((known.state, known.note.as_deref()), (State::Acknowledged, Some("ours")));
+    act(store, &open.id, &deed(Act::Noted, 21, None)).await.expect("always");
+    let group = GroupKey::of(&open);
+    let counts = (store.standing(&group, Severity::Info).await, store.unseen(&group, Severity::Info).await);
+    assert_eq!((counts.0.expect("it is there"), counts.1.expect("it is there")), (1, 0), "nobody is reminded");
+    assert_eq!((news(store, 30).await[0].opened, news(store, 30).await[0].closed), (1, 0), "nothing is over");
+    outcomes(store, &[finding(1, State::Healed, 40)]).await;
+    let healed = store.get(&open.id).await.expect("it is there").expect("it was recorded");
+    let told = [(Act::Acknowledged, "ada"), (Act::Noted, "ada"), (Act::Healed, "afterimage")];
+    assert_eq!((acts(&healed), healed.state), (told.to_vec(), State::Healed));
+    assert_eq!(all(store, &Filter { states: vec![State::Healed], ..Filter::default() }).await, [healed]);
+    for (id, done) in [(1, Act::Acknowledged), (1, Act::Ignored), (1, Act::Reopened), (2, Act::Ignored)] {
+        let refused = act(store, &finding(id, State::Open, 0).id, &deed(done, 50, None)).await;
+        assert!(matches!(refused, Err(Refusal::State { .. })), "{id} {done}");
+    }
+    assert_eq!(act(store, "77", &deed(Act::Acknowledged, 50, None)).await, Err(Refusal::Unknown));
+}
+
+pub(super) async fn what_is_ignored_stays_so_for_its_time(store: &Store) {
+    let open = finding(1, State::Open, 10);
+    store.record_for(std::slice::from_ref(&open), &routes()).await.expect("the store is there");
+    act(store, &open.id, &deed(Act::Ignored, 20, Some(100))).await.expect("an open one");
+    assert_eq!((news(store, 30).await[0].opened, news(store, 30).await[0].closed), (1, 1), "it is over for people");
+    outcomes(store, &[finding(1, State::Open, 30)]).await;
+    let state = async || store.get(&open.id).await.expect("it is there").expect("it was recorded").state;
+    assert_eq!(state().await, State::Ignored, "the same position never opens by itself");
+    // The same key at another position.
+    let other = Document { id: "f".repeat(32), ..finding(1, State::Open, 40) };
+    outcomes(store, std::slice::from_ref(&other)).await;
+    let told = store.get(&other.id).await.expect("it is there").expect("it was recorded");
+    let note = told.history[0].note.as_deref().expect("a note");
+    assert!(told.state == State::Open && note.contains(&open.id) && note.contains(&wall(100).rfc3339()), "{note}");
+
+    assert_eq!(store.run_out(wall(99), &[]).await.expect("it is there"), 0);
+    assert_eq!(store.run_out(wall(100), &routes()).await.expect("it is there"), 1);
+    assert_eq!((state().await, store.run_out(wall(101), &[]).await.expect("it is there")), (State::Open, 0), "once");
+    let again = store.get(&open.id).await.expect("it is there").expect("it was recorded");
+    assert_eq!(acts(&again), [(Act::Ignored, "ada"), (Act::RanOut, "afterimage")]);
+    // What healed meanwhile does not come back.
+    act(store, &open.id, &deed(Act::Ignored, 110, Some(120))).await.expect("an open one");
+    outcomes(store, &[finding(1, State::Healed, 115)]).await;
+    store.run_out(wall(120), &[]).await.expect("it is there");
+    assert_eq!(state().await, State::Healed);
+}
+
+pub(super) async fn rules_set_aside_what_opens(store: &Store) {
+    let rule = IgnoreRule {
+        id: "abc".to_owned(),
+        pipeline: "orders".to_owned(),
+        table: None,
+        key: Some("id=1".to_owned()),
+        column: Some("name".to_owned()),
+        kind: Some(Kind::LostUpdate),
+        until: Some(wall(100)),
+        by: "ada".to_owned(),
+        at: wall(20),
+        note: None,
+    };
+    outcomes(store, &[finding(1, State::Open, 10), finding(2, State::Open, 10)]).await;
+    let set = store.add_rule(&rule, &[]).await.expect("the store is there").expect("there are few");
+    assert_eq!((set, store.rules(Some("orders")).await.expect("it is there")), (1, vec![rule.clone()]));
+    let new = Document { id: "f".repeat(32), ..finding(1, State::Open, 30) };
+    let (recorded, _) = store.record_for(std::slice::from_ref(&new), &routes()).await.expect("the store is there");
+    assert_eq!(recorded[0].outcome, Outcome::New { state: State::Ignored });
+    assert!(news(store, 31).await.is_empty(), "nobody hears of it");
+    let kept = store.get(&new.id).await.expect("it is there").expect("it was recorded");
+    assert_eq!((kept.history[0].act, kept.history[0].rule.as_deref()), (Act::Ignored, Some("abc")));
+    assert_eq!(outcomes(store, &[finding(3, State::Open, 30)]).await, [Outcome::New { state: State::Open }]);
+    assert_eq!(store.remove_rule("abc", ("bob", wall(40)), &[]).await.expect("it is there"), Some(2));
+    assert_eq!(store.remove_rule("abc", ("bob", wall(41)), &[]).await.expect("it is there"), None);
+    assert_eq!(store.get(&new.id).await.expect("it is there").expect("it was recorded").state, State::Open);
 }
