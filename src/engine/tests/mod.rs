@@ -1,6 +1,7 @@
 //! The judge's branches, one script each.
 
 mod bench;
+mod causes;
 mod coercion;
 mod commits;
 mod left_out;
@@ -12,6 +13,7 @@ mod rewind;
 mod rows;
 mod scopes;
 mod shelf;
+mod tally;
 
 use bench::{Bench, check};
 
