@@ -118,3 +118,19 @@ fn what_is_asked_and_what_waits_is_shown() {
     bench.run("release");
     assert_eq!(bench.engine().tally().lookups, 0);
 }
+
+#[test]
+fn the_patrol_covers_rows_that_were_verified_and_no_others() {
+    for (script, covered) in [
+        ("applied insert 1 10/20", 1),
+        ("applied insert 1 10/20\n applied delete 1", 1),
+        ("applied insert 1 10/20\n truncate\n gone 1", 0),
+        ("applied insert 1 10/20\n leaves update 1 11/21", 0),
+        ("beat", 0),
+    ] {
+        let mut bench = Bench::heartbeat().with(|options| options.patrol_reads_per_second = 5);
+        bench.run(script);
+        bench.run("wait 100");
+        assert_eq!(bench.engine().tally().patrolled_keys, covered, "{script}");
+    }
+}
