@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::canon::Compared;
+use crate::canon::{COUNT, Compared};
 use crate::config::{Bound, FilePath, Pipeline, Start, Tap};
 use crate::decode::Understood;
 use crate::engine::event::Seen;
@@ -32,7 +32,7 @@ use super::look;
 use super::mapping::PlanRules;
 use super::range::Reading;
 use super::schemas::{ENDS_WITHIN, Patience, Reader, Schemas, Stopped, Waiter};
-use super::tables::{Mapped, Table, Tables};
+use super::tables::{Carries, Mapped, Table, Tables};
 
 /// Findings looked at together: one reading of the tap serves all of them, and their newest versions fit tens of MB.
 pub(super) const WINDOW: usize = 5_000;
@@ -158,7 +158,7 @@ impl<'p> Looker<'p> {
     pub(super) fn new(pipeline: &'p Pipeline, target: Target, stop: CancellationToken) -> Looker<'p> {
         let (tables, partitions, clock) = (Arc::<Tables>::default(), Partitions::default(), Clock::start());
         let context = PipelineContext::new(pipeline, Arc::clone(&tables), partitions.clone(), clock);
-        let rules = PlanRules::of(pipeline);
+        let rules = PlanRules::of(pipeline, partitions.clone());
         Looker { pipeline, target, clock, stop, tables, partitions, context, rules }
     }
 
@@ -216,7 +216,8 @@ impl<'p> Looker<'p> {
             let topic = document.expected.as_ref().map_or("", |expected| &expected.at.topic);
             let columns = Columns(key.keys().map(|name| name.as_str().into()).collect());
             let id = self.tables.id(&name);
-            let made = self.rules.make(&self.target, (id, &name, topic), Some(&columns), BTreeMap::new()).await;
+            let record = Carries { key: Some(&columns), row: None };
+            let made = self.rules.make(&self.target, (id, &name, topic), record, BTreeMap::new()).await;
             self.tables.set(id, made.map_err(no_target)?);
         }
         Ok(())
@@ -229,6 +230,9 @@ impl<'p> Looker<'p> {
             Some(Mapped::NotJudged(why)) => return Err(Looked::GoneFromMapping { why: why.to_string() }),
             None => return Err(Looked::GoneFromMapping { why: "it names no table".to_owned() }),
         };
+        if document.columns.iter().any(|column| column.name == COUNT) {
+            return Err(Looked::Unclear { why: "its table has no key: `run` counts its rows again".to_owned() });
+        }
         let why = || Looked::Unclear { why: "its key was kept by another version of afterimage".to_owned() };
         let finding = document.revive(&Names { looker: self }).ok_or_else(why)?;
         let Subject::Row { key, .. } = &finding.subject else { return Err(why()) };

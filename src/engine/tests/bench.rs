@@ -81,7 +81,7 @@ pub(super) struct Bench {
     beats: bool,
     beat: i64,
     answers: Answers,
-    held: Vec<Lookup>,
+    pub(super) held: Vec<Lookup>,
     /// Questions for images that wait, where they do.
     mute: Option<Vec<Recall>>,
     last_beat: BTreeMap<i64, u64>,
@@ -394,7 +394,7 @@ impl Bench {
     }
 
     /// The source position of the next change.
-    fn order(&mut self) -> u64 {
+    pub(super) fn order(&mut self) -> u64 {
         self.changes += 1;
         self.txn.take().unwrap_or(self.changes)
     }
@@ -428,7 +428,7 @@ impl Bench {
         self.give(Input::Reached { partition: at.partition, next: at.offset + 1 });
     }
 
-    fn tracked(&self, words: &[&str], at: Position) -> Tracked {
+    pub(super) fn tracked(&self, words: &[&str], at: Position) -> Tracked {
         let op = match words[0] {
             "insert" => Op::Insert,
             "update" => Op::Update,
@@ -495,7 +495,7 @@ impl Bench {
         self.give(Input::Tick);
     }
 
-    fn ends(&self) -> Vec<(PartitionId, u64)> {
+    pub(super) fn ends(&self) -> Vec<(PartitionId, u64)> {
         let ends = self.next.iter().map(|(partition, next)| (PartitionId(*partition), next + self.behind));
         let mut ends: Vec<_> = ends.collect();
         if ends.is_empty() {

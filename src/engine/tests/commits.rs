@@ -178,3 +178,34 @@ fn a_letter_that_comes_late_names_the_cause_of_what_is_found() {
 fn a_letter_alone_is_no_loss() {
     check(proven(), "letter 40\n applied insert 1 10/20\n commit 41\n wait 60", &[]);
 }
+
+#[test]
+fn a_group_that_changes_puts_off_what_an_idle_partition_convicts() {
+    let mut bench = Bench::committed();
+    bench.run(
+        "group 1
+         insert 1 10/20
+         commit all
+         wait 20
+         group 2
+         wait 25",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    bench.run("wait 15");
+    assert_eq!(bench.said, ["open missing_row unknown committed @0"]);
+}
+
+#[test]
+fn a_partition_that_grew_is_not_idle() {
+    let mut bench = Bench::committed();
+    bench.run(
+        "insert 1 10/20
+         commit 9
+         wait 20
+         insert 2 10/20
+         wait 25",
+    );
+    assert!(bench.said.is_empty(), "{:?}", bench.said);
+    bench.run("wait 15");
+    assert_eq!(bench.said[0], "open missing_row unknown committed @0");
+}

@@ -1,6 +1,9 @@
 //! What goes on around verdicts: reads that fail or come late, restarts, rebalances, bounds.
 
 use super::{Bench, check};
+use crate::engine::Input;
+use crate::engine::event::{Looked, Seen};
+use crate::model::Tick;
 
 #[test]
 fn a_read_that_fails_teaches_nothing() {
@@ -459,4 +462,36 @@ fn what_is_passed_by_a_finding_alone_is_remembered() {
     let said = bench.said.clone();
     bench.run("partial 1 14\nput 1 14/21\nwait 100");
     assert_eq!(bench.said, said, "the first row is not the last before it");
+}
+
+/// An insert whose read is answered by so many absent rows, with the ends of so many partitions; how many keys learned nothing.
+fn learned_nothing(rows: usize, ends: usize) -> u64 {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "quiet
+         hold
+         insert 1 10/20
+         beat
+         wait 3
+         beat
+         wait 10",
+    );
+    let lookup = bench.held.pop().expect("a read");
+    assert_eq!(lookup.keys.len(), 1);
+    let looked = Looked {
+        id: lookup.id,
+        ended: Tick(14_000),
+        rows: Ok(vec![Seen::Absent; rows]),
+        ends: bench.ends()[..ends].to_vec(),
+    };
+    bench.give(Input::Looked(looked));
+    bench.engine().counters().failed_reads
+}
+
+#[test]
+fn an_answer_that_lacks_a_row_or_an_end_teaches_nothing() {
+    assert_eq!(learned_nothing(1, 1), 0);
+    assert_eq!(learned_nothing(0, 1), 1);
+    assert_eq!(learned_nothing(2, 1), 1);
+    assert_eq!(learned_nothing(1, 0), 1);
 }

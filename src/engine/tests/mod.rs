@@ -1,6 +1,7 @@
 //! The judge's branches, one script each.
 
 mod bench;
+mod causes;
 mod coercion;
 mod commits;
 mod counted;
@@ -13,6 +14,7 @@ mod rewind;
 mod rows;
 mod scopes;
 mod shelf;
+mod tally;
 
 use bench::{Bench, check};
 
