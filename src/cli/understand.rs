@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::args;
 use crate::config::check::archive_place;
+use crate::config::condition::parse;
 use crate::config::problem::Problems;
 use crate::config::unit::{Scalar, Size, Span};
 use crate::config::{Bound, Place};
-use crate::model::Op;
 use crate::model::finding::{Kind, Severity, State};
+use crate::model::{Condition, Op};
 use crate::runtime::entry::{Destination, Range, Speed};
 
 /// A range of a tap.
@@ -29,6 +30,11 @@ pub(super) fn bound(flag: &str, places: &[String], problems: &mut Problems) -> O
 /// A duration.
 pub(super) fn duration(flag: &str, text: &str, problems: &mut Problems) -> Option<Duration> {
     problems.take(flag, Span::parse(text)).map(|span| span.0)
+}
+
+/// A condition on rows.
+pub(super) fn condition(flag: &str, text: &str, problems: &mut Problems) -> Option<Condition> {
+    problems.take(flag, parse(text))
 }
 
 /// A size in bytes.

@@ -29,6 +29,7 @@ mod findings;
 mod images;
 mod ingest;
 mod inherited;
+mod job;
 mod look;
 mod losses;
 mod mapping;
@@ -47,5 +48,6 @@ mod settings;
 mod status;
 mod tables;
 mod tell;
+mod window;
 
 pub use self::clock::Clock;

@@ -103,6 +103,7 @@ async fn started(
             alerts: alerts.clone(),
             window: None,
             clock: Clock::start(),
+            since: None,
         };
         match Running::start(start).await {
             Ok(running) => return Ok(Some(running)),

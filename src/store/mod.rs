@@ -9,6 +9,7 @@
 //! What is not here: whether something is wrong, and who should hear of it.
 
 mod error;
+mod job;
 mod merge;
 mod outbox;
 mod postgres;
@@ -31,6 +32,7 @@ use crate::report::group::{GroupKey, News, Route};
 use crate::report::unverified::UnverifiedRange;
 
 pub use error::{Class, StoreError};
+pub use job::AuditJob;
 pub use merge::{Outcome, Recorded};
 pub use query::{About, Count, Cursor, Filter, PAGE, Watermark};
 pub use unverified::{RANGES, merged};
