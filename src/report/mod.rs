@@ -24,6 +24,7 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+mod plot;
 mod show;
 mod table;
 mod text;
