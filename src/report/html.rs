@@ -41,12 +41,12 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto
 h1 { font-size: 1.5rem; margin: 0 0 .5rem; } h2 { font-size: 1.1rem; margin: 1.8rem 0 .5rem; }
 h3 { font-size: .95rem; margin: 0 0 .4rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; }
-.plot { background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: .7rem .9rem; min-width: 0; }
+.plot { background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: .7rem .9rem; min-width: 0; overflow-wrap: anywhere; }
 .bar { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 .6rem; margin: .25rem 0; font-size: .9rem; }
 .bar span { overflow-wrap: anywhere; } .bar b { font-variant-numeric: tabular-nums; }
 .bar svg { grid-column: 1 / -1; width: 100%; height: 8px; }
 svg rect { fill: var(--bar); } svg rect.ground { fill: var(--line); }
-.time svg { width: 100%; height: 90px; border-bottom: 1px solid var(--line); }
+.time { grid-column: 1 / -1; } .time svg { width: 100%; height: 90px; border-bottom: 1px solid var(--line); }
 .axis { display: flex; justify-content: space-between; gap: 1rem; color: var(--quiet); font-size: .8rem; }
 details { border: 1px solid var(--line); border-left-width: 5px; border-radius: 4px; margin: .5rem 0; padding: .4rem .8rem; }
 details.critical { border-left-color: var(--critical); }
@@ -210,10 +210,10 @@ impl Entry<'_> {
 fn headings(document: &Document) -> (String, String) {
     let expected = document.expected.as_ref().map_or_else(String::new, |expected| {
         let op = expected.op.map_or("record", |op| op.word());
-        format!("{op} at {}", expected.at)
+        format!("{}{op} at {}", if expected.row.is_none() { "no row: " } else { "" }, expected.at)
     });
     let observed = document.observed.as_ref().map_or_else(String::new, |observed| match &observed.matches {
-        Some(before) => format!("as before it, {before}"),
+        Some(before) => format!("as {before} left it"),
         None if observed.row.is_some() => "as no known version".to_owned(),
         None => "no row".to_owned(),
     });

@@ -71,7 +71,7 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
         alerts: Alerts::default(),
         window: Some(Window::new(asked, judged, noted.clone())),
         clock,
-        since: Some(job.started()),
+        since: job.started(),
     };
     let running = Running::start(start).await?;
     let mut waiting =

@@ -85,8 +85,8 @@ pub(super) struct Start<'a> {
     pub(super) alerts: Alerts,
     pub(super) window: Option<Window>,
     pub(super) clock: Clock,
-    /// What times without a date count from (`last 2h`); `None`: now.
-    pub(super) since: Option<Wall>,
+    /// What times without a date count from (`last 2h`).
+    pub(super) since: Wall,
 }
 
 fn no_target(error: TargetError) -> Failure {
@@ -111,12 +111,10 @@ impl Running {
         let name: Arc<str> = pipeline.name.as_str().into();
         let target = Target::connect(settings::target(&pipeline.target)).await.map_err(no_target)?;
         let partitions = Partitions::default();
-        let window = window.map(|window| window.among(&partitions));
         let stopped = Arc::<AtomicBool>::default();
         let schemas = schemas(pipeline, window.as_ref(), (clock, &stopped))?;
         let told = (positions(pipeline, &partitions)?, dead_letters(pipeline)?);
-        let (events, control) =
-            open_tap(pipeline, (read, since.unwrap_or_else(|| clock.wall(clock.now()))), &partitions)?;
+        let (events, control) = open_tap(pipeline, (read, since), &partitions)?;
         let (tables, images) = (Arc::default(), Arc::new(ImageStore::new(pipeline.limits.cache_bytes)));
         let engine = judge(pipeline, window.as_ref(), &images, &tables, &partitions);
         let (fed, fed_here) = mpsc::channel(FED);
@@ -138,10 +136,9 @@ impl Running {
             target: target.clone(),
             guard: Guard::new(Arc::clone(&name)),
         };
-        let selection = window.as_ref().map(|window| Selection::new(window.asked().clone())).unwrap_or_default();
         let mut running = Running {
             picture,
-            counts: Arc::new(Counts::of(selection)),
+            counts: counts(window.as_ref()),
             losses: Losses::default(),
             target,
             control,
@@ -303,6 +300,7 @@ impl Running {
         events: Receiver<TapEvent>,
         (window, restore): (Option<Window>, Restore),
     ) -> Result<(), Failure> {
+        let window = window.map(|window| window.among(&self.picture.partitions));
         let mut ingest = self.ingest(pipeline, (window, restore))?;
         let fed = self.fed.clone();
         let (taps, taps_here) = sync_channel(1);
@@ -433,6 +431,11 @@ fn schemas(
     let patience = if window.is_some() { Patience::For(ENDS_WITHIN) } else { Patience::Endless };
     let waiter = Waiter { pipeline: pipeline.name.as_str().into(), clock, stopped: Arc::clone(stopped), patience };
     Schemas::of(&pipeline.decode, waiter)
+}
+
+fn counts(window: Option<&Window>) -> Arc<Counts> {
+    let selection = window.map(|window| Selection::new(window.asked().clone()));
+    Arc::new(Counts::of(selection.unwrap_or_default()))
 }
 
 fn judge(

@@ -16,6 +16,9 @@ pub struct AuditJob {
     pub started: Wall,
 }
 
+/// Input and start of a job, and what was kept of it.
+pub(super) type Found = (Option<(String, i64)>, Vec<(Vec<u8>,)>);
+
 pub(super) const BEGIN: &str =
     "INSERT INTO afterimage_audit (id, input, started) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
 pub(super) const APPEND: &str = "INSERT INTO afterimage_audit_judged (audit, number, keys)
@@ -47,8 +50,7 @@ impl Store {
             Backend::Sqlite(backend) => bounded(backend.audit(id)).await,
             Backend::Postgres(backend) => bounded(backend.audit(id)).await,
         };
-        let found: (Option<(String, i64)>, Vec<(Vec<u8>,)>) =
-            found.map_err(|failure| failure.at(Doing::Read, self.place()))?;
+        let found: Found = found.map_err(|failure| failure.at(Doing::Read, self.place()))?;
         let keys = found.1.into_iter().map(|(keys,)| keys).collect();
         let job = found.0.map(|(input, started)| AuditJob { id: id.to_owned(), input, started: Wall(started) });
         Ok(job.map(|job| (job, keys)))

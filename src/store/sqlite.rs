@@ -219,7 +219,7 @@ impl Sqlite {
         transaction.commit().await
     }
 
-    pub(super) async fn audit(&self, id: &str) -> Result<(Option<(String, i64)>, Vec<(Vec<u8>,)>), sqlx::Error> {
+    pub(super) async fn audit(&self, id: &str) -> Result<job::Found, sqlx::Error> {
         let job = sqlx::query_as(job::FIND).bind(id).fetch_optional(&self.readers).await?;
         Ok((job, sqlx::query_as(job::JUDGED).bind(id).fetch_all(&self.readers).await?))
     }
