@@ -51,7 +51,7 @@ struct Head {
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     names: Vec<PartitionName>,
-    keys: HashMap<u128, Passage>,
+    keys: HashMap<u128, JudgedTo>,
     heads: Vec<(u32, Head)>,
     ids: BTreeMap<PartitionId, u32>,
     seen: u64,
@@ -60,7 +60,7 @@ pub(super) struct Judged {
 
 /// Up to which change a key is judged.
 #[derive(Debug, Clone, Copy)]
-struct Passage {
+struct JudgedTo {
     partition: u32,
     offset: u64,
     met: Met,
@@ -199,7 +199,7 @@ impl Judged {
             let key = u128::from_le_bytes(cut(bytes)?);
             let (place, offset) = (u32::from_le_bytes(cut(bytes)?), u64::from_le_bytes(cut(bytes)?));
             match places.get(place as usize) {
-                Some(partition) => self.keys.insert(key, Passage { partition: *partition, offset, met: Met::Not }),
+                Some(partition) => self.keys.insert(key, JudgedTo { partition: *partition, offset, met: Met::Not }),
                 None => self.keys.remove(&key),
             };
         }
@@ -225,11 +225,11 @@ impl Judged {
     /// Whether a change has its verdict already.
     pub(super) fn passes(&mut self, change: &Tracked) -> bool {
         let Some(place) = self.ids.get(&change.at.partition) else { return false };
-        let Some(passage) = self.keys.get_mut(&change.key.hash128()) else { return false };
-        if passage.partition != *place || passage.offset < change.at.offset {
+        let Some(judged_to) = self.keys.get_mut(&change.key.hash128()) else { return false };
+        if judged_to.partition != *place || judged_to.offset < change.at.offset {
             return false;
         }
-        match (change.carried, std::mem::replace(&mut passage.met, Met::Once)) {
+        match (change.carried, std::mem::replace(&mut judged_to.met, Met::Once)) {
             (Carried::Leaves | Carried::Outside, _) => {}
             (Carried::Always | Carried::Within | Carried::Untold, Met::Not) => self.seen += 1,
             (Carried::Always | Carried::Within | Carried::Untold, Met::Once) => self.replaced += 1,
