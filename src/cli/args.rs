@@ -140,19 +140,24 @@ pub struct Audit {
     /// Only this operation: insert, read, update, delete, truncate; may be repeated
     #[arg(long, value_name = "OP", help_heading = "Filter")]
     pub op: Vec<String>,
-    /// Only rows that meet this SQL condition
+    /// Only keys of which a change of the range has a row (a delete: had one) that meets this SQL condition on the tap's
+    /// columns, such as updated_at >= '2026-11-22'
     #[arg(long = "where", value_name = "SQL", help_heading = "Filter")]
     pub row_filter: Option<String>,
     /// Only this incarnation of the source's log
     #[arg(long, value_name = "ID", help_heading = "Filter")]
     pub incarnation: Option<String>,
-    /// The version that a key is judged against
-    #[arg(long, value_enum, value_name = "WHEN", default_value = "end")]
+    /// What keys are judged by: their newest versions now, or what the end of the range demanded, where keys that changed
+    /// since cannot be told
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "now")]
     pub as_of: AsOf,
-    /// Print at most so many findings; all of them count
+    /// Begin anew, where the same command was ended before all was judged
+    #[arg(long)]
+    pub fresh: bool,
+    /// End early once there are more findings than this, and print no more
     #[arg(long, value_name = "N")]
     pub max_findings: Option<u64>,
-    /// End after this long, with what is known by then
+    /// End early after this long, with what is known by then
     #[arg(long, value_name = "DURATION")]
     pub max_time: Option<String>,
     /// On a live tap: what is not proven by then is unverifiable

@@ -17,7 +17,7 @@ use crate::config::{Chosen, Config, Evidence, Layers, Loaded, Pipeline, Surround
 use crate::demo::{DemoArgs, View, demo};
 use crate::runtime::entry::{
     self, AlertsArgs, AuditArgs, DecodeArgs, DoctorArgs, ExplainArgs, Failure, Filter, Outcome, OutputFormat,
-    ProgressStyle, RunArgs,
+    ProgressStyle, RunArgs, Unfinished,
 };
 use crate::telemetry::{self, Level, Metrics};
 
@@ -219,6 +219,7 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
     let max_wait = understand::duration("--max-wait", &args.max_wait, &mut problems);
     let fail_on = understand::severity("--fail-on", &args.fail_on, &mut problems);
     let ops = understand::ops("--op", &args.op, &mut problems);
+    let row_filter = args.row_filter.as_ref().and_then(|text| understand::condition("--where", text, &mut problems));
     let pipeline = loaded.as_ref().and_then(|loaded| audited(&loaded.config, &args.source, &mut problems));
     if let Some(path) = &args.report
         && OutputFormat::of_file(path).is_none()
@@ -232,6 +233,8 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
             pipeline: pipeline?,
             range: range?,
             filter: Filter { tables: args.table, keys: args.key, ops },
+            row_filter,
+            unfinished: if args.fresh { Unfinished::Forget } else { Unfinished::GoOn },
             as_of: args.as_of,
             max_findings: args.max_findings,
             max_time: max_time.flatten(),
@@ -249,11 +252,6 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
 
 /// Flags of what comes later.
 fn not_yet(args: &args::Audit, problems: &mut Problems) {
-    if args.row_filter.is_some() {
-        let message = "a condition on rows is not supported by this version: the target can evaluate it only on the rows \
-                       it holds, and would pass over just those that are missing; expected --table, --key or --op";
-        problems.flag("--where", message);
-    }
     if args.incarnation.is_some() {
         let message = "one incarnation of a log is not supported by this version: no record says of which one it is; \
                        expected --from and --to at the positions or times between which it was the current one";

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::args;
 use crate::config::check::archive_place;
+use crate::config::condition::parse;
 use crate::config::problem::Problems;
 use crate::config::unit::{Scalar, Size, Span};
 use crate::config::{Bound, Place};
 use crate::model::finding::{Kind, Severity, State};
-use crate::model::{Op, Wall};
+use crate::model::{Condition, Op, Wall};
 use crate::runtime::Clock;
 use crate::runtime::entry::{Destination, Range, Speed, Until};
 
@@ -52,6 +53,11 @@ pub(super) fn since(flag: &str, text: &str, problems: &mut Problems) -> Option<W
     let now = Clock::start();
     let now = now.wall(now.now());
     Some(Wall(now.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))))
+}
+
+/// A condition on rows.
+pub(super) fn condition(flag: &str, text: &str, problems: &mut Problems) -> Option<Condition> {
+    problems.take(flag, parse(text))
 }
 
 /// A size in bytes.

@@ -23,7 +23,7 @@ const GRAMMAR: &str =
 ///
 /// # Errors
 /// What is wrong, and what would be right.
-pub(super) fn parse(text: &str) -> Result<Condition, String> {
+pub fn parse(text: &str) -> Result<Condition, String> {
     let wrong = |error: &dyn std::fmt::Display| {
         let error = error.to_string();
         let error = error.trim_start_matches("sql parser error: ").trim_end_matches('.');

@@ -8,7 +8,7 @@
 
 pub mod alert;
 pub mod check;
-mod condition;
+pub mod condition;
 pub mod evidence;
 mod expand;
 mod file;

@@ -26,6 +26,7 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+mod plot;
 mod show;
 mod table;
 mod text;

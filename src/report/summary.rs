@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text::printable;
 use super::wire;
+use crate::model::Wall;
 
 /// The value of `schema` in every audit summary of this shape.
 pub const SCHEMA: &str = "afterimage.audit/1";
@@ -51,6 +52,16 @@ pub struct Summary {
     /// Why changes could not be judged, with their ranges.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unverified: Vec<Unverified>,
+    /// What an earlier, unfinished run of the same command had judged; left out where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goes_on: Option<GoesOn>,
+    /// Keys of which a change meets `--where`; left out without one.
+    #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "wire::schema::<Option<u64>>")]
+    pub chosen: Option<u64>,
+    /// Why it ended before everything was judged; left out where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_early: Option<String>,
     /// Findings by kind; suspected ones are not counted.
     pub findings: BTreeMap<String, u64>,
     /// Whether every key of the range got its verdict.
@@ -59,6 +70,19 @@ pub struct Summary {
     pub watermarks: Vec<Reached>,
     /// Seconds it took.
     pub elapsed_s: f64,
+}
+
+/// An unfinished run of the same command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GoesOn {
+    /// When it began.
+    #[serde(with = "wire")]
+    #[schemars(schema_with = "wire::schema::<Wall>")]
+    pub from: Wall,
+    /// Keys that it had judged.
+    #[serde(with = "wire")]
+    #[schemars(schema_with = "wire::schema::<u64>")]
+    pub keys: u64,
 }
 
 /// Offsets of one partition.
@@ -123,6 +147,15 @@ impl Summary {
             "{} records, {} changes of {} keys: {} matched, {} superseded, {} lagging, {} unverifiable; {found} findings",
             self.records, self.changes, self.keys, self.matched, self.superseded, self.lagging, self.unverifiable,
         );
+        if let Some(chosen) = self.chosen {
+            text.push_str(&format!(" of the {chosen} keys that were asked for"));
+        }
+        if let Some(GoesOn { from, keys }) = &self.goes_on {
+            text.push_str(&format!("; {keys} keys were judged by the run of {}", from.rfc3339()));
+        }
+        if let Some(why) = &self.ended_early {
+            text.push_str(&format!("; it ended early: {why}"));
+        }
         text.push_str(if self.complete { "; every key has its verdict" } else { "; NOT every key has its verdict" });
         text
     }

@@ -11,11 +11,11 @@ use crate::config::Evidence;
 use crate::engine::tally::{PartitionTally, Tally};
 use crate::model::finding::{Kind, State};
 use crate::model::position::PartitionName;
-use crate::model::{PartitionId, TableId};
+use crate::model::{Key, PartitionId, TableId};
 use crate::report;
 use crate::report::document::Document;
 use crate::report::life::is_key;
-use crate::report::summary::{Reached, SCHEMA, Span, Summary, Unverified};
+use crate::report::summary::{GoesOn, Reached, SCHEMA, Span, Summary, Unverified};
 use crate::report::unverified::UnverifiedRange;
 use crate::tap::{Behind, Partitions};
 
@@ -26,12 +26,14 @@ use super::decoding::Passed;
 use super::driver::TapState;
 use super::entry::{AuditArgs, Failure, Filter, Outcome, OutputFormat};
 use super::findings::writing;
-use super::ingest::{RangeCounts, Window};
+use super::ingest::RangeCounts;
+use super::job::{Job, Next, Noted};
 use super::pipeline::{Running, Start};
 use super::progress::{Beside, Picture, Progress};
 use super::record::{Gathered, Sink};
 use super::settings::{self, Read};
 use super::tables::Tables;
+use super::window::{Asked, Overtaken, Selection, Window};
 
 /// How often it is looked whether everything has its verdict.
 const LOOK: Duration = Duration::from_millis(200);
@@ -43,8 +45,12 @@ enum End {
     Judged,
     /// The tap failed for good before the end of the range.
     CutOff,
-    /// Time was up.
+    /// What was waited for did not come.
     TimedOut,
+    /// The time given for the whole was over.
+    OutOfTime,
+    /// There are more findings than the user wants.
+    Enough,
     /// A signal, or a panic.
     Stopped,
     /// Several servers answer: their rows say nothing together.
@@ -53,18 +59,24 @@ enum End {
 
 pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     let clock = Clock::start();
+    let (mut job, judged) = Job::find(&args, clock).await;
+    let noted = Noted::default();
     let gathered: Arc<Mutex<Gathered>> = Arc::default();
     let live = !settings::applied(&args.pipeline).contains(&Evidence::Assumed);
+    let asked = Asked { condition: args.row_filter.clone(), ops: args.filter.ops.clone(), as_of: args.as_of };
+    let goes_on = job.goes_on();
     let start = Start {
         pipeline: &args.pipeline,
         read: Read::Range { from: args.range.from.clone(), to: args.range.to.clone(), behind: Behind::Read },
         sink: Sink::Memory(Arc::clone(&gathered)),
         alerts: Alerts::default(),
-        window: Some(Window::default()),
+        window: Some(Window::new(asked, judged, noted.clone())),
         clock,
+        since: job.started(),
     };
     let running = Running::start(start).await?;
-    let mut waiting = Waiting { args: &args, running: &running, clock, live, gathered: &gathered };
+    let mut waiting =
+        Waiting { args: &args, running: &running, clock, live, gathered: &gathered, job: &mut job, noted: &noted };
     let end = waiting.wait().await;
     if let Some(why) = running.target.refusal() {
         running.stop().await;
@@ -81,13 +93,18 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
         return Err(crash::failure(&args.pipeline.name, &crash));
     }
     let gathered = std::mem::take(&mut *gathered.lock().unwrap_or_else(PoisonError::into_inner));
-    let findings = listed(gathered.findings, &args.filter);
+    let selection = std::mem::take(&mut *counts.selection.lock().unwrap_or_else(PoisonError::into_inner));
+    let findings = listed(&gathered, &args.filter, &selection);
     let summary = summary(&Facts {
         tally: tally.as_ref(),
         partitions: &partitions,
         findings: &findings,
         unverifiable: &gathered.unverifiable,
-        not_judged: not_judged(&args.filter, &range, &tables),
+        not_judged: not_judged(&args.filter, (&range, &selection), &tables),
+        chosen: selection.chosen(),
+        max_findings: args.max_findings,
+        passed: [&counts.passed.0, &counts.passed.1].map(|count| count.load(Ordering::Relaxed)),
+        goes_on,
         range: &range,
         keys: counts.keys.load(Ordering::Relaxed),
         records: counts.records.load(Ordering::Relaxed),
@@ -96,14 +113,16 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
         end,
         elapsed: clock.elapsed(),
     });
+    job.end(end.then()).await;
     write(&args, &findings, &summary, out)?;
     Ok(outcome(&args, &findings, &summary))
 }
 
 /// What was asked for and is not over, oldest first.
-fn listed(findings: BTreeMap<String, Document>, filter: &Filter) -> Vec<Document> {
-    let mut listed: Vec<Document> = findings.into_values().filter(|one| admits(filter, one)).collect();
-    listed.retain(|finding| !matches!(finding.state, State::Healed | State::Retracted));
+fn listed(gathered: &Gathered, filter: &Filter, selection: &Selection) -> Vec<Document> {
+    let is_over = |finding: &Document| matches!(finding.state, State::Healed | State::Retracted);
+    let mut listed: Vec<Document> =
+        asked_for(gathered, filter, selection).filter(|finding| !is_over(finding)).cloned().collect();
     listed.sort_by(|left, right| (left.first_seen, &left.id).cmp(&(right.first_seen, &right.id)));
     listed
 }
@@ -138,6 +157,17 @@ fn write(
     Ok(())
 }
 
+/// The findings that were asked for.
+fn asked_for<'g>(
+    gathered: &'g Gathered,
+    filter: &'g Filter,
+    selection: &'g Selection,
+) -> impl Iterator<Item = &'g Document> {
+    let tells = |id: &String| gathered.keys.get(id).is_none_or(|key| selection.tells(*key));
+    let asked = gathered.findings.iter().filter(move |(id, finding)| admits(filter, finding) && tells(id));
+    asked.map(|(_, finding)| finding)
+}
+
 /// Whether the user asked for this finding. Findings that are about no table or row always are.
 fn admits(filter: &Filter, finding: &Document) -> bool {
     let table = finding.table.as_ref().is_none_or(|table| filter.tables.is_empty() || filter.tables.contains(table));
@@ -158,6 +188,8 @@ struct Waiting<'a> {
     /// The applier still works: what nothing proves may be proven yet.
     live: bool,
     gathered: &'a Mutex<Gathered>,
+    job: &'a mut Job,
+    noted: &'a Noted,
 }
 
 impl Waiting<'_> {
@@ -177,6 +209,9 @@ impl Waiting<'_> {
             if self.running.picture.crash().is_some() {
                 break End::Stopped;
             }
+            if self.has_enough() {
+                break End::Enough;
+            }
             let tally = self.tally_once_read().await;
             if tally.as_ref().is_some_and(|tally| is_judged(tally, &self.running.counts.range())) {
                 break End::Judged;
@@ -187,9 +222,13 @@ impl Waiting<'_> {
                 since = since.filter(|_| !moves).or(Some(now));
             }
             let left = since.map(|since: Duration| self.args.max_wait.saturating_sub(now.saturating_sub(since)));
-            if left == Some(Duration::ZERO) || self.args.max_time.is_some_and(|most| now >= most) {
+            if self.args.max_time.is_some_and(|most| now >= most) {
+                break End::OutOfTime;
+            }
+            if left == Some(Duration::ZERO) {
                 break End::TimedOut;
             }
+            self.job.keep(self.noted, &self.running.picture.partitions, now).await;
             progress.show(now, || self.picture(now, left));
             if let Some(tally) = tally.filter(|_| self.live)
                 && let Err(failure) = self.running.follow_on(&self.args.pipeline, &tally)
@@ -213,11 +252,21 @@ impl Waiting<'_> {
         self.running.tally_now(self.running.counts.range().ends).await
     }
 
+    /// Whether more was found than the user wants; the same of the same findings, however fast they came.
+    fn has_enough(&self) -> bool {
+        let Some(most) = self.args.max_findings else { return false };
+        self.found() as u64 > most
+    }
+
+    fn found(&self) -> usize {
+        let gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        let selection = self.running.counts.selection.lock().unwrap_or_else(PoisonError::into_inner);
+        asked_for(&gathered, &self.args.filter, &selection).filter(|finding| is_found(finding)).count()
+    }
+
     fn picture(&self, elapsed: Duration, left: Option<Duration>) -> Picture {
         let tally = self.running.picture.tally.borrow().clone();
-        let gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-        let findings = gathered.findings.values().filter(|finding| is_found(finding)).count();
-        Picture::of(&tally, &self.running.picture.partitions, Beside { elapsed, findings, left })
+        Picture::of(&tally, &self.running.picture.partitions, Beside { elapsed, findings: self.found(), left })
     }
 }
 
@@ -238,14 +287,55 @@ fn is_judged(tally: &Tally, range: &RangeCounts) -> bool {
     pending(tally) == 0 && (tally.suspects == 0 || tally.partitions.iter().any(goes_on))
 }
 
-/// Changes of the range that are not judged because their table has no counterpart, if the user asked for the table.
-fn not_judged(filter: &Filter, range: &RangeCounts, tables: &Tables) -> Vec<(PartitionId, Passed, String)> {
-    let one = |((partition, table), passed): (&(PartitionId, TableId), &Passed)| {
-        let name = tables.tap_name(*table);
-        let asked = filter.tables.is_empty() || filter.tables.iter().any(|asked| **asked == *name);
-        asked.then(|| (*partition, *passed, format!("`{name}` is not judged: {}", tables.why_not(*table))))
+/// Changes of the range that are not judged, if the user asked for their table: because it has no counterpart, because nothing
+/// tells whether they were asked for, or because the range's end cannot be told of any more.
+fn not_judged(
+    filter: &Filter,
+    (range, selection): (&RangeCounts, &Selection),
+    tables: &Tables,
+) -> Vec<(PartitionId, Passed, String)> {
+    let asked = |table: TableId| {
+        let name = tables.tap_name(table);
+        (filter.tables.is_empty() || filter.tables.iter().any(|asked| **asked == *name)).then_some(name)
     };
-    range.not_judged.iter().filter_map(one).collect()
+    let unmapped = |((partition, table), passed): (&(PartitionId, TableId), &Passed)| {
+        let name = asked(*table)?;
+        Some((*partition, *passed, format!("`{name}` is not judged: {}", tables.why_not(*table))))
+    };
+    let untold = |((partition, table), passed): ((PartitionId, TableId), Passed)| {
+        let (name, count) = (asked(table)?, passed.count);
+        let (changes, do_not) = if count == 1 { ("change", "does not") } else { ("changes", "do not") };
+        Some((partition, passed, format!("{count} {changes} of `{name}` {do_not} tell whether --where holds")))
+    };
+    let overtaken = |((partition, table), overtaken): ((PartitionId, TableId), Overtaken)| {
+        let (name, count) = (asked(table)?, overtaken.passed.count);
+        let (keys, their) = if count == 1 { ("key", "it") } else { ("keys", "them") };
+        let why = format!(
+            "{count} {keys} of `{name}` changed behind the range, so what its end demanded of {their} cannot be told: {}",
+            named(&overtaken, tables)
+        );
+        Some((partition, overtaken.passed, why))
+    };
+    let unmapped = range.not_judged.iter().filter_map(unmapped);
+    let untold = selection.untold().into_iter().filter_map(untold);
+    unmapped.chain(untold).chain(selection.overtaken().into_iter().filter_map(overtaken)).collect()
+}
+
+/// Some of the keys, as people read them.
+fn named(overtaken: &Overtaken, tables: &Tables) -> String {
+    let one = |key: &Key| {
+        let cells: Vec<String> = key.cells().iter().map(ToString::to_string).collect();
+        let plan = tables.plan(key.table());
+        let names: Vec<&str> = plan.iter().flat_map(|plan| plan.key_names()).collect();
+        let pairs = cells.iter().enumerate().map(|(at, cell)| format!("{}={cell}", names.get(at).unwrap_or(&"?")));
+        format!("({})", pairs.collect::<Vec<_>>().join(", "))
+    };
+    let mut named: Vec<String> = overtaken.keys.iter().map(one).collect();
+    let more = overtaken.passed.count.saturating_sub(named.len() as u64);
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    named.join(", ")
 }
 
 struct Facts<'a> {
@@ -259,6 +349,12 @@ struct Facts<'a> {
     records: u64,
     changes: u64,
     rejects: u64,
+    /// Keys that the condition chose.
+    chosen: Option<u64>,
+    max_findings: Option<u64>,
+    /// Changes that an earlier process saw applied, and those that were replaced before.
+    passed: [u64; 2],
+    goes_on: Option<GoesOn>,
     end: End,
     elapsed: Duration,
 }
@@ -289,11 +385,14 @@ fn summary(facts: &Facts<'_>) -> Summary {
         records: facts.records,
         changes: facts.changes,
         keys: facts.keys,
-        matched: counters.matched,
-        superseded: counters.superseded,
+        matched: counters.matched + facts.passed[0],
+        superseded: counters.superseded + facts.passed[1],
         lagging,
         unverifiable,
         unverified,
+        goes_on: facts.goes_on.clone(),
+        chosen: facts.chosen,
+        ended_early: facts.ended_early(),
         findings: kinds,
         complete,
         watermarks: marks.iter().map(|mark| facts.reached(mark)).collect(),
@@ -302,6 +401,16 @@ fn summary(facts: &Facts<'_>) -> Summary {
 }
 
 impl Facts<'_> {
+    fn ended_early(&self) -> Option<String> {
+        match self.end {
+            End::OutOfTime => Some("the time of --max-time was over".to_owned()),
+            End::Enough => Some(format!("there are more than {} findings", self.max_findings.unwrap_or_default())),
+            End::Stopped => Some("it was stopped".to_owned()),
+            End::CutOff => Some("the tap failed".to_owned()),
+            End::Judged | End::TimedOut | End::Refused => None,
+        }
+    }
+
     fn span(&self, mark: &PartitionTally) -> Span {
         let PartitionName { topic, partition } = self.partitions.name(mark.partition);
         let to = self.range.ends.get(&mark.partition).copied().unwrap_or(mark.consumed);
@@ -344,10 +453,20 @@ impl Facts<'_> {
 }
 
 impl End {
+    /// What the same command does after it.
+    fn then(self) -> Next {
+        match self {
+            End::Judged | End::TimedOut => Next::BeginsAnew,
+            End::CutOff | End::OutOfTime | End::Enough | End::Stopped | End::Refused => Next::GoesOn,
+        }
+    }
+
     /// Why what is open has no verdict.
     fn why(self) -> Option<&'static str> {
         match self {
             End::Judged => None,
+            End::OutOfTime => Some("the time of --max-time was over before all of it was judged"),
+            End::Enough => Some("there were more findings than --max-findings before all of it was judged"),
             End::TimedOut => Some("the time given was over before all of it was proven applied or lost"),
             End::CutOff => Some("the tap failed before all of it was read"),
             End::Refused => Some("several servers answered, so their rows say nothing together"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::canon::Mask;
+use crate::canon::{Mask, Meets};
 use crate::engine::event::{Carried, Image, Tracked};
 use crate::model::change::SourcePlace;
 use crate::model::{Cell, Change, Key, Op, Row, SourceTime, Waymark};
@@ -19,6 +19,8 @@ pub(super) struct Counts(BTreeMap<Key, Step>);
 struct Step {
     table: Arc<Table>,
     by: i64,
+    /// Whether one of its changes is asked for.
+    meets: Option<Meets>,
     /// Some of it was read, by a snapshot: it may have been counted before.
     read: bool,
     row: Option<Arc<Row<'static>>>,
@@ -33,7 +35,7 @@ impl Counts {
     ///
     /// # Errors
     /// When it does not tell a row that it adds or takes away.
-    pub(super) fn add(&mut self, table: &Arc<Table>, change: &Change<'_>) -> Result<(), String> {
+    pub(super) fn add(&mut self, table: &Arc<Table>, change: &Change<'_>, meets: Option<Meets>) -> Result<(), String> {
         let gone = || change.before.as_ref().ok_or_else(|| untold(&change.table));
         let taken = match change.op {
             Op::Update | Op::Delete => Some(key(table, gone()?)?),
@@ -41,18 +43,19 @@ impl Counts {
         };
         let added = change.after.as_ref().map(|row| Ok::<_, String>((key(table, row)?, row))).transpose()?;
         if let Some(taken) = taken {
-            self.step(table, taken, change).by -= 1;
+            self.step(table, taken, (change, meets)).by -= 1;
         }
         if let Some((added, row)) = added {
-            let step = self.step(table, added, change);
+            let step = self.step(table, added, (change, meets));
             (step.by, step.read) = (step.by + 1, step.read || change.op == Op::Read);
             step.row = Some(Arc::new(row.clone().into_owned()));
         }
         Ok(())
     }
 
-    fn step(&mut self, table: &Arc<Table>, key: Key, change: &Change<'_>) -> &mut Step {
-        self.0.entry(key).or_insert_with(|| Step {
+    fn step(&mut self, table: &Arc<Table>, key: Key, (change, meets): (&Change<'_>, Option<Meets>)) -> &mut Step {
+        let step = self.0.entry(key).or_insert_with(|| Step {
+            meets,
             table: Arc::clone(table),
             by: 0,
             read: false,
@@ -61,7 +64,11 @@ impl Counts {
             source_order: change.source_order,
             waymark: change.waymark,
             committed_at: change.committed_at,
-        })
+        });
+        if meets == Some(Meets::Yes) {
+            step.meets = meets;
+        }
+        step
     }
 
     /// The steps of a record whose changes were all added. What it leaves as it was is none.
@@ -89,6 +96,7 @@ impl Counts {
                 role: step.table.role,
                 plan: step.table.epoch,
             };
+            out.meets.extend(step.meets);
             out.keep(tracked, Image { row: step.row.filter(|_| op != Op::Delete), source: step.source });
         }
     }

@@ -8,7 +8,7 @@ use crate::canon::{Binding, Expected, Filter, Mask, Meets};
 use crate::decode::Understood;
 use crate::engine::Input;
 use crate::engine::event::{Carried, Image, Role, Tracked};
-use crate::model::{Batch, Change, Columns, Key, Op, PartitionId, Position, Record, Row, TableId, Typing};
+use crate::model::{Batch, Change, Columns, Condition, Key, Op, PartitionId, Position, Record, Row, TableId, Typing};
 use crate::tap::Partitions;
 
 use super::counted::Counts;
@@ -27,6 +27,8 @@ pub(super) struct Decoded {
     pub(super) batch: Batch,
     pub(super) inputs: Vec<Input>,
     pub(super) images: Vec<Kept>,
+    /// Whether each change meets the condition that the user asks with, in the order of the images; empty without one.
+    pub(super) meets: Vec<Meets>,
     /// Tables of which it holds changes that are judged.
     pub(super) judged: Vec<TableId>,
     /// What rows of a full load came of, told once a batch.
@@ -68,9 +70,18 @@ pub(super) struct Decoding {
 
 /// How rows of each shape stand in the plan of their table.
 pub(super) struct Bindings {
-    of: BTreeMap<TableId, (Arc<Table>, Vec<Shape>)>,
+    of: BTreeMap<TableId, Known>,
     tables: Arc<Tables>,
     pipeline: Arc<str>,
+    /// What changes are asked for beside their table's own condition.
+    asked: Option<Condition>,
+}
+
+/// What is remembered for one table.
+struct Known {
+    table: Arc<Table>,
+    shapes: Vec<Shape>,
+    asked: Option<Filter>,
 }
 
 /// Rows with the same columns, read the same way.
@@ -157,7 +168,8 @@ impl Decoding {
             }
         };
         if table.role == Role::Counted && change.op != Op::Truncate {
-            if let Err(reason) = counts.add(table, &change) {
+            let meets = self.bindings.meets(table, &change);
+            if let Err(reason) = counts.add(table, &change, meets) {
                 out.reject(place.at, reason, Some(Arc::clone(&change.table)));
             }
             return;
@@ -167,6 +179,7 @@ impl Decoding {
                 if is_full_load(&change) && out.loading.insert((place.at.partition, table.id)) {
                     out.inputs.push(Input::Loading { partition: place.at.partition, table: table.id });
                 }
+                out.meets.extend(self.bindings.meets(table, &change));
                 let (tracked, image) = self.bindings.tracked(table, place, key, change);
                 out.keep(tracked, image);
             }
@@ -247,8 +260,32 @@ pub(super) fn key_of(table: &Table, change: &Change<'_>) -> Result<Key, String> 
 }
 
 impl Bindings {
-    pub(super) fn new(tables: Arc<Tables>, pipeline: Arc<str>) -> Bindings {
-        Bindings { of: BTreeMap::new(), tables, pipeline }
+    pub(super) fn new(tables: Arc<Tables>, pipeline: Arc<str>, asked: Option<Condition>) -> Bindings {
+        Bindings { of: BTreeMap::new(), tables, pipeline, asked }
+    }
+
+    /// What is remembered for a table; nothing of what an earlier plan of it was.
+    fn known<'k>(of: &'k mut BTreeMap<TableId, Known>, table: &Arc<Table>, asked: Option<&Condition>) -> &'k mut Known {
+        let new = || Known {
+            table: Arc::clone(table),
+            shapes: Vec::new(),
+            asked: asked.map(|asked| Filter::new(asked.clone(), &table.plan)),
+        };
+        let known = of.entry(table.id).or_insert_with(new);
+        if !Arc::ptr_eq(&known.table, table) {
+            *known = new();
+        }
+        known
+    }
+
+    /// Whether a change is asked for: by its row, or by the one it removes as far as that is told; `None` where no condition was
+    /// asked.
+    fn meets(&mut self, table: &Arc<Table>, change: &Change<'_>) -> Option<Meets> {
+        let asked = self.asked.as_ref()?;
+        let filter = Bindings::known(&mut self.of, table, Some(asked)).asked.as_ref()?;
+        // A key alone is told in any case.
+        let row = change.after.as_ref().or(change.before.as_ref()).or(change.key.as_ref());
+        Some(row.map_or(Meets::Unknown, |row| filter.met_by(row, change.before.as_ref())))
     }
 
     fn tracked(&mut self, table: &Arc<Table>, place: &Place<'_>, key: Key, change: Change<'_>) -> (Tracked, Image) {
@@ -303,11 +340,7 @@ impl Bindings {
     }
 
     fn binding(&mut self, table: &Arc<Table>, row: &Row, side: Side) -> Arc<Binding> {
-        let known = self.of.entry(table.id).or_insert_with(|| (Arc::clone(table), Vec::new()));
-        if !Arc::ptr_eq(&known.0, table) {
-            *known = (Arc::clone(table), Vec::new());
-        }
-        let shapes = &mut known.1;
+        let shapes = &mut Bindings::known(&mut self.of, table, self.asked.as_ref()).shapes;
         let is_it = |shape: &Shape| Arc::ptr_eq(&shape.columns, &row.columns) && shape.typing == row.typing;
         let at = shapes.iter().position(is_it).unwrap_or_else(|| {
             if shapes.len() >= SHAPES {

@@ -12,7 +12,7 @@ use crate::config::{Bound, Config, Pipeline, Start};
 use crate::decode::{Format, Understood};
 use crate::model::finding::{Act, Kind, Severity, State};
 use crate::model::position::PartitionName;
-use crate::model::{Op, Wall};
+use crate::model::{Condition, Op, Wall};
 pub use crate::report::unverified::RangeFormat;
 use crate::target::TargetError;
 use crate::telemetry::Metrics;
@@ -160,10 +160,22 @@ pub struct Filter {
     pub ops: Vec<Op>,
 }
 
+/// What is done with an unfinished run of the same command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// Keys that it judged are not judged again.
+    GoOn,
+    /// It is forgotten.
+    Forget,
+}
+
 /// Against which version a key is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, clap::ValueEnum)]
 pub enum AsOf {
     /// The newest one when the command ends, also past the range.
+    #[default]
+    Now,
+    /// The newest one of the range; keys that changed since cannot be told.
     End,
 }
 
@@ -177,9 +189,13 @@ pub struct AuditArgs {
     pub range: Range,
     /// What of it to judge.
     pub filter: Filter,
+    /// Only keys of which a change inside the range meets this, by its row after it, or before a delete.
+    pub row_filter: Option<Condition>,
+    /// What is done with an unfinished run of the same command.
+    pub unfinished: Unfinished,
     /// Against which version.
     pub as_of: AsOf,
-    /// Print at most so many findings; all of them count.
+    /// End once more findings than this are known; print no more than this.
     pub max_findings: Option<u64>,
     /// End after this long, with what is known by then.
     pub max_time: Option<Duration>,

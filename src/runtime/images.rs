@@ -11,6 +11,7 @@ use crate::engine::event::{ColumnVerdict, Image, Images, Kinship, PlanEpoch, Ver
 use crate::model::{Coercion, Key, PartitionId, Position, Row, TableId};
 use crate::tap::Partitions;
 
+use super::job::Noted;
 use super::tables::Tables;
 
 /// Consecutive offsets that share one cache entry: one entry a change would cost more than the change.
@@ -148,6 +149,8 @@ pub(super) struct TableVersions {
     verified: Cache<u128, Verified>,
     tables: Arc<Tables>,
     partitions: Partitions,
+    /// Where an audit is to go on after it was ended: what was verified, in order.
+    noted: Option<Noted>,
 }
 
 impl TableVersions {
@@ -156,6 +159,7 @@ impl TableVersions {
         bytes: u64,
         tables: Arc<Tables>,
         partitions: Partitions,
+        noted: Option<Noted>,
     ) -> TableVersions {
         let weigh =
             |_: &u128, verified: &Verified| 400 + 40 * u32::try_from(verified.earlier.len()).unwrap_or(u32::MAX / 80);
@@ -164,7 +168,7 @@ impl TableVersions {
             .weigher(weigh)
             .eviction_policy(moka::policy::EvictionPolicy::lru())
             .build();
-        TableVersions { store, verified, tables, partitions }
+        TableVersions { store, verified, tables, partitions, noted }
     }
 }
 
@@ -207,6 +211,9 @@ impl Images for TableVersions {
     }
 
     fn remember(&mut self, key: &Key, verified: Verified) {
+        if let Some(noted) = &self.noted {
+            noted.note(key.hash128(), verified.seen.then_some(verified.at));
+        }
         self.verified.insert(key.hash128(), verified);
     }
 

@@ -10,9 +10,8 @@ use hashbrown::HashSet;
 use tokio::sync::mpsc::Sender;
 
 use crate::engine::Input;
-use crate::engine::event::Tracked;
 use crate::model::finding::{Finding, Subject};
-use crate::model::{Batch, Key, Op, PartitionId, Position, TableId};
+use crate::model::{Batch, PartitionId, Position, TableId};
 use crate::tap::{Partitions, TapEvent};
 use crate::telemetry::event;
 
@@ -24,6 +23,7 @@ use super::ordered::{Ended, Ordered};
 use super::restore::Restore;
 use super::schemas::Stopped;
 use super::tables::Tables;
+use super::window::{Part, Selection, Window};
 
 /// Events taken from the tap ahead of the engine, besides the batches that are being decoded.
 const AHEAD: usize = 16;
@@ -32,6 +32,8 @@ const AHEAD: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) records: AtomicU64,
+    /// Changes that an earlier process judged: those it saw, and those that were replaced before.
+    pub(super) passed: (AtomicU64, AtomicU64),
     /// Keys that change inside an audited range.
     pub(super) keys: AtomicU64,
     pub(super) changes: AtomicU64,
@@ -40,6 +42,8 @@ pub(super) struct Counts {
     pub(super) range: Mutex<RangeCounts>,
     /// Keys of no range that are followed as witnesses, by their hashes.
     beside: Mutex<HashSet<u128>>,
+    /// Which keys of the range were asked for.
+    pub(super) selection: Mutex<Selection>,
 }
 
 /// What is known of an audited range: where it ends in each partition, and the changes of tables that are not judged. As many
@@ -51,6 +55,10 @@ pub(super) struct RangeCounts {
 }
 
 impl Counts {
+    pub(super) fn of(selection: Selection) -> Counts {
+        Counts { selection: Mutex::new(selection), ..Counts::default() }
+    }
+
     fn add(&self, decoded: &Decoded) {
         self.records.fetch_add(decoded.batch.len() as u64, Ordering::Relaxed);
         self.changes.fetch_add(decoded.changes.values().sum(), Ordering::Relaxed);
@@ -89,78 +97,6 @@ impl Counts {
             let known = range.not_judged.entry(*place).or_insert(Passed { count: 0, ..*passed });
             *known = known.with(*passed);
         }
-    }
-}
-
-/// New keys of each partition that a batch behind the range may bring: some twenty a second.
-const WITNESSES: usize = 4;
-
-/// Keys behind the range at most; an audit that waits for hours has seen enough by then.
-const WITNESSES_HELD: usize = 1 << 16;
-
-/// Judges only keys that change inside a range: what comes behind it matters for those alone.
-///
-/// A few others are followed besides once the log is read on behind where it ended at the start. That something appended later
-/// is seen on the target proves progress, and the keys of a range may never change again.
-#[derive(Debug, Default)]
-pub(super) struct Window {
-    /// Where the range ends; the tap says so before it delivers what lies behind.
-    ends: BTreeMap<PartitionId, u64>,
-    keys: HashSet<u128>,
-    beside: HashSet<u128>,
-    part: Part,
-}
-
-/// What is being read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Part {
-    /// What there was at the start.
-    #[default]
-    Before,
-    /// What was appended since.
-    Since,
-}
-
-impl Window {
-    fn holds(&self, partition: PartitionId, offset: u64) -> bool {
-        self.ends.get(&partition).is_none_or(|end| offset < *end)
-    }
-
-    /// Takes out what is not judged, and its images. Everything that is no change of a row is judged.
-    fn narrow(&mut self, decoded: &mut Decoded) {
-        let mut images = std::mem::take(&mut decoded.images).into_iter();
-        let mut admitted: BTreeMap<PartitionId, usize> = BTreeMap::new();
-        decoded.inputs.retain(|input| {
-            let Input::Change(Tracked { key, at, op, .. }) = input else { return true };
-            // Each change has its image, in the same order.
-            let image = images.next();
-            let judged = *op == Op::Truncate
-                || self.follows(at.partition, at.offset, key)
-                || self.admits(key, admitted.entry(at.partition).or_default());
-            decoded.images.extend(image.filter(|_| judged));
-            judged
-        });
-        let ends = &self.ends;
-        decoded.not_judged.retain(|(partition, _), passed| ends.get(partition).is_none_or(|end| passed.range.0 < *end));
-    }
-
-    fn follows(&mut self, partition: PartitionId, offset: u64, key: &Key) -> bool {
-        let inside = self.holds(partition, offset);
-        if inside {
-            self.beside.remove(&key.hash128());
-            self.keys.insert(key.hash128());
-        }
-        inside || self.keys.contains(&key.hash128())
-    }
-
-    /// Whether a key behind the range is followed as a witness.
-    fn admits(&mut self, key: &Key, admitted: &mut usize) -> bool {
-        let hash = key.hash128();
-        let may = self.part == Part::Since && *admitted < WITNESSES && self.beside.len() < WITNESSES_HELD;
-        if may && self.beside.insert(hash) {
-            *admitted += 1;
-        }
-        self.beside.contains(&hash)
     }
 }
 
@@ -213,7 +149,7 @@ impl Ingest {
                 return;
             }
             if let Some(window) = &mut self.window {
-                window.part = Part::Since;
+                window.reads(Part::Since);
             }
         }
         let _ = engine.blocking_send(Fed::TapClosed);
@@ -296,7 +232,7 @@ impl Ingest {
             TapEvent::RangeEnds { partition, at } => {
                 self.counts.range_ends(partition, at);
                 if let Some(window) = &mut self.window {
-                    window.ends.insert(partition, at);
+                    window.ends_at(partition, at);
                 }
                 Fed::Inputs(Vec::new())
             }
@@ -330,10 +266,14 @@ impl Ingest {
         }
         self.tell_rejects(&decoded);
         if let Some(window) = &mut self.window {
-            window.narrow(&mut decoded);
+            let mut selection = self.counts.selection.lock().unwrap_or_else(PoisonError::into_inner);
+            window.narrow(&mut decoded, &mut selection);
+            drop(selection);
             self.counts.pass_over(&decoded.not_judged);
-            self.counts.keep_beside(&window.beside);
-            self.counts.keys.store(window.keys.len() as u64, Ordering::Relaxed);
+            self.counts.keep_beside(window.beside());
+            self.counts.keys.store(window.keys(), Ordering::Relaxed);
+            self.counts.passed.0.store(window.passed().0, Ordering::Relaxed);
+            self.counts.passed.1.store(window.passed().1, Ordering::Relaxed);
         }
         self.images.keep(decoded.images);
         let restored = self.restored(&decoded.judged);
@@ -424,7 +364,7 @@ mod tests {
             reader: Reader::new(&pipeline.decode, &[], &schemas),
             mapper: mapper.clone(),
             partitions: partitions.clone(),
-            bindings: Bindings::new(Arc::clone(&tables), "orders".into()),
+            bindings: Bindings::new(Arc::clone(&tables), "orders".into(), None),
         };
         let mut worker = decoding();
         Ingest {
@@ -513,32 +453,5 @@ mod tests {
         }
         assert!(ingest.tap(&events, &engine).is_err());
         assert!(fed.try_recv().is_err(), "the lost batch would seem to be read");
-    }
-
-    #[test]
-    fn a_window_follows_only_keys_it_saw_inside() {
-        let (one, other) = (PartitionId(0), PartitionId(1));
-        let mut window = Window::default();
-        let key = |id| Key::new(TableId(0), &[crate::model::Cell::Int(id)]);
-        assert!(window.follows(one, 9, &key(1)), "no end was told yet");
-        window.ends.insert(one, 10);
-        assert!(window.follows(one, 9, &key(2)));
-        assert!(window.follows(one, 10, &key(1)));
-        assert!(!window.follows(one, 10, &key(3)));
-        assert!(window.follows(other, 10, &key(3)), "each partition has its own end");
-    }
-
-    #[test]
-    fn a_window_admits_a_few_witnesses_of_what_is_appended_since() {
-        let mut window = Window { ends: BTreeMap::from([(PartitionId(0), 10)]), ..Window::default() };
-        let key = |id| Key::new(TableId(0), &[crate::model::Cell::Int(id)]);
-        assert!(!window.admits(&key(0), &mut 0), "what was there at the start proves nothing new");
-        window.part = Part::Since;
-        let mut admitted = 0;
-        let followed: Vec<_> = (0..10).filter(|id| window.admits(&key(*id), &mut admitted)).collect();
-        assert_eq!(followed, [0, 1, 2, 3]);
-        assert!(window.admits(&key(2), &mut admitted), "once followed, always followed");
-        assert!(window.admits(&key(7), &mut 0), "the next batch brings others");
-        assert!(window.follows(PartitionId(1), 5, &key(7)) && !window.beside.contains(&key(7).hash128()));
     }
 }

@@ -32,6 +32,7 @@ mod findings;
 mod images;
 mod ingest;
 mod inherited;
+mod job;
 mod keeper;
 mod look;
 mod losses;
@@ -52,5 +53,6 @@ mod settings;
 mod status;
 mod tables;
 mod tell;
+mod window;
 
 pub use self::clock::Clock;

@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::engine::event::{Lookup, Recall};
 use crate::engine::limit::LOOKUPS_IN_FLIGHT;
 use crate::engine::tally::Tally;
-use crate::model::PartitionId;
+use crate::model::{PartitionId, Wall};
 use crate::tap::kafka::dead_letters::DeadLetters;
 use crate::tap::kafka::evidence;
 use crate::tap::{self, Control, Partitions, TapEvent};
@@ -37,7 +37,7 @@ use super::entry::Failure;
 use super::evidence::{Evidence, Positions};
 use super::findings::store_failure;
 use super::images::{ImageStore, TableVersions};
-use super::ingest::{Counts, Ingest, Window};
+use super::ingest::{Counts, Ingest};
 use super::inherited::Inherited;
 use super::look::Looker;
 use super::losses::Losses;
@@ -51,6 +51,7 @@ use super::restore::Restore;
 use super::schemas::{ENDS_WITHIN, Patience, Reader, Schemas, Waiter};
 use super::settings::{self, Read};
 use super::tables::Tables;
+use super::window::{Selection, Window};
 
 /// Longest wait for the stages to end once they were told to.
 const END_WITHIN: Duration = Duration::from_secs(12);
@@ -85,6 +86,8 @@ pub(super) struct Start<'a> {
     pub(super) alerts: Alerts,
     pub(super) window: Option<Window>,
     pub(super) clock: Clock,
+    /// What times without a date count from (`last 2h`).
+    pub(super) since: Wall,
 }
 
 fn no_target(error: TargetError) -> Failure {
@@ -105,13 +108,13 @@ impl Running {
     /// # Errors
     /// What cannot be waited for.
     pub(super) async fn start(start: Start<'_>) -> Result<Running, Failure> {
-        let Start { pipeline, read, sink, alerts, window, clock } = start;
+        let Start { pipeline, read, sink, alerts, window, clock, since } = start;
         let target = Target::connect(settings::target(&pipeline.target)).await.map_err(no_target)?;
         let (name, partitions) = (Arc::<str>::from(pipeline.name.as_str()), Partitions::default());
         let stopped = Arc::<AtomicBool>::default();
         let schemas = schemas(pipeline, window.as_ref(), (clock, &stopped))?;
         let told = (positions(pipeline, &partitions)?, dead_letters(pipeline)?);
-        let (events, control) = open_tap(pipeline, read, clock, &partitions)?;
+        let (events, control) = open_tap(pipeline, (read, since), &partitions)?;
         let (tables, images) = (Arc::default(), Arc::new(ImageStore::new(pipeline.limits.cache_bytes)));
         let engine = judge(pipeline, window.as_ref(), &images, &tables, &partitions);
         let (fed, fed_here) = mpsc::channel(FED);
@@ -136,7 +139,7 @@ impl Running {
         let mut running = Running {
             rules: rules(pipeline, &picture.partitions),
             picture,
-            counts: Arc::default(),
+            counts: counts(window.as_ref()),
             losses: Losses::default(),
             target,
             open: OpenFindings::default(),
@@ -298,6 +301,7 @@ impl Running {
         events: Receiver<TapEvent>,
         (window, restore): (Option<Window>, Restore),
     ) -> Result<(), Failure> {
+        let window = window.map(|window| window.among(&self.picture.partitions));
         let mut ingest = self.ingest(pipeline, (window, restore))?;
         let fed = self.fed.clone();
         let (taps, taps_here) = sync_channel(1);
@@ -320,7 +324,11 @@ impl Running {
             reader: Reader::new(&pipeline.decode, &pipeline.tables, &self.picture.schemas),
             mapper: mapper.clone(),
             partitions: self.picture.partitions.clone(),
-            bindings: Bindings::new(Arc::clone(&self.picture.tables), Arc::clone(&self.name)),
+            bindings: Bindings::new(
+                Arc::clone(&self.picture.tables),
+                Arc::clone(&self.name),
+                window.as_ref().and_then(|window| window.asked().condition.clone()),
+            ),
         };
         let workers = (0..ordered::threads()).map(|_| {
             let (mut decoding, guard) = (decoding(), self.picture.guard.clone());
@@ -430,6 +438,11 @@ fn rules(pipeline: &Pipeline, partitions: &Partitions) -> Arc<PlanRules> {
     Arc::new(PlanRules::of(pipeline, partitions.clone()))
 }
 
+fn counts(window: Option<&Window>) -> Arc<Counts> {
+    let selection = window.map(|window| Selection::new(window.asked().clone()));
+    Arc::new(Counts::of(selection.unwrap_or_default()))
+}
+
 fn judge(
     pipeline: &Pipeline,
     window: Option<&Window>,
@@ -443,17 +456,22 @@ fn judge(
         options.patrol_reads_per_second = 0;
     }
     let bytes = pipeline.limits.cache_bytes;
-    let versions = TableVersions::new(Arc::clone(images), bytes, Arc::clone(tables), partitions.clone());
+    let versions = TableVersions::new(
+        Arc::clone(images),
+        bytes,
+        Arc::clone(tables),
+        partitions.clone(),
+        window.map(|window| window.noted().clone()),
+    );
     Engine::new(options, Box::new(versions))
 }
 
 fn open_tap(
     pipeline: &Pipeline,
-    read: Read,
-    clock: Clock,
+    (read, now): (Read, Wall),
     partitions: &Partitions,
 ) -> Result<(Receiver<TapEvent>, Arc<dyn Control>), Failure> {
-    let options = settings::tap(&pipeline.tap, read, clock.wall(clock.now())).map_err(|error| refused(error, None))?;
+    let options = settings::tap(&pipeline.tap, read, now).map_err(|error| refused(error, None))?;
     tap::start(options, partitions.clone()).map_err(tap_failure)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::model::finding::{Kind, State};
+use crate::model::finding::{Finding, Kind, State, Subject};
 use crate::model::position::PartitionName;
 use crate::model::{PartitionId, Tick};
 use crate::report::compose::Context as _;
@@ -47,6 +47,8 @@ pub(super) enum Sink {
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     pub(super) findings: BTreeMap<String, Document>,
+    /// The hashes of the keys that findings are about, by the findings' ids.
+    pub(super) keys: BTreeMap<String, u128>,
     pub(super) unverifiable: Vec<UnverifiedRange>,
 }
 
@@ -136,7 +138,7 @@ impl Recorder {
                     Record::Finding(mut finding) => {
                         self.reasons.explain(&mut finding).await;
                         self.losses.explain(&mut finding);
-                        findings.push(Document::of(&finding, &self.context));
+                        findings.push(self.document(&finding));
                     }
                     Record::Commit { partition, next } => {
                         commits.insert(partition, next);
@@ -158,6 +160,15 @@ impl Recorder {
                 let _ = asker.send(());
             }
         }
+    }
+
+    fn document(&self, finding: &Finding) -> Document {
+        let document = Document::of(finding, &self.context);
+        if let (Sink::Memory(gathered), Subject::Row { key, .. }) = (&self.sink, &finding.subject) {
+            let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+            gathered.keys.insert(document.id.clone(), key.hash128());
+        }
+        document
     }
 
     fn unverified(&self, partition: PartitionId, range: (u64, u64), why: &'static str) -> UnverifiedRange {

@@ -110,13 +110,15 @@ async fn started(
 ) -> Result<Option<Running>, Failure> {
     let mut wait = RETRY.0;
     loop {
+        let clock = Clock::start();
         let start = Start {
             pipeline,
             read: Read::Follow,
             sink: Sink::Store(store.clone()),
             alerts: alerts.clone(),
             window: None,
-            clock: Clock::start(),
+            clock,
+            since: clock.wall(clock.now()),
         };
         match Running::start(start).await {
             Ok(running) => return Ok(Some(running)),

@@ -10,6 +10,7 @@
 
 mod error;
 mod history;
+mod job;
 mod life;
 mod merge;
 mod outbox;
@@ -33,6 +34,7 @@ use crate::report::group::{GroupKey, News, Route};
 use crate::report::unverified::UnverifiedRange;
 
 pub use error::{Class, StoreError};
+pub use job::AuditJob;
 pub use life::{Deed, Desk, Refusal};
 pub use merge::{Outcome, Recorded};
 pub use query::{About, Count, Cursor, Filter, PAGE, Watermark};

@@ -11,6 +11,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool};
 
+use super::job::{self, AuditJob};
 use super::life::{self, Deed, Refusal};
 use super::merge::{self, Applied, Recorded};
 use super::query::{self, About, ListArguments, Row, Stored, Watermark};
@@ -36,11 +37,12 @@ const WRITER_LOCK: i64 = i64::from_be_bytes(*b"afterima");
 const DURABLE: &str =
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
-const STEPS: [(i64, &str, &str); 4] = [
+const STEPS: [(i64, &str, &str); 5] = [
     (1, "findings", include_str!("migrations/postgres/0001_findings.sql")),
     (2, "unverified", include_str!("migrations/postgres/0002_unverified.sql")),
     (3, "outbox", include_str!("migrations/postgres/0003_outbox.sql")),
     (4, "life", include_str!("migrations/postgres/0004_life.sql")),
+    (5, "audits", include_str!("migrations/postgres/0005_audits.sql")),
 ];
 
 /// Ids between commas.
@@ -267,6 +269,27 @@ impl Postgres {
             .bind(None::<i64>)
             .fetch_all(&self.pool)
             .await
+    }
+
+    pub(super) async fn keep_audit(&self, job: &AuditJob, keys: &[u8]) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        let begun = sqlx::query(job::BEGIN).bind(&job.id).bind(&job.input).bind(job.started.0);
+        begun.execute(&mut *transaction).await?;
+        sqlx::query(job::APPEND).bind(&job.id).bind(keys).execute(&mut *transaction).await?;
+        transaction.commit().await
+    }
+
+    pub(super) async fn audit(&self, id: &str) -> Result<job::Found, sqlx::Error> {
+        let job = sqlx::query_as(job::FIND).bind(id).fetch_optional(&self.pool).await?;
+        Ok((job, sqlx::query_as(job::JUDGED).bind(id).fetch_all(&self.pool).await?))
+    }
+
+    pub(super) async fn forget_audit(&self, id: &str) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        for statement in job::FORGET {
+            sqlx::query(statement).bind(id).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
     }
 
     pub(super) async fn close(&self) {

@@ -14,6 +14,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqlitePool};
 
+use super::job::{self, AuditJob};
 use super::life::{self, Deed, Refusal};
 use super::merge::{self, Applied, Recorded};
 use super::query::{self, About, ListArguments, Row, Stored, Watermark};
@@ -35,11 +36,12 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Readers at a time: the web page, a command, one to spare.
 const READERS: u32 = 3;
 
-const STEPS: [(i64, &str, &str); 4] = [
+const STEPS: [(i64, &str, &str); 5] = [
     (1, "findings", include_str!("migrations/sqlite/0001_findings.sql")),
     (2, "unverified", include_str!("migrations/sqlite/0002_unverified.sql")),
     (3, "outbox", include_str!("migrations/sqlite/0003_outbox.sql")),
     (4, "life", include_str!("migrations/sqlite/0004_life.sql")),
+    (5, "audits", include_str!("migrations/sqlite/0005_audits.sql")),
 ];
 
 /// Ids between commas.
@@ -262,6 +264,27 @@ impl Sqlite {
             .bind(None::<i64>)
             .fetch_all(&self.readers)
             .await
+    }
+
+    pub(super) async fn keep_audit(&self, job: &AuditJob, keys: &[u8]) -> Result<(), sqlx::Error> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let begun = sqlx::query(job::BEGIN).bind(&job.id).bind(&job.input).bind(job.started.0);
+        begun.execute(&mut *transaction).await?;
+        sqlx::query(job::APPEND).bind(&job.id).bind(keys).execute(&mut *transaction).await?;
+        transaction.commit().await
+    }
+
+    pub(super) async fn audit(&self, id: &str) -> Result<job::Found, sqlx::Error> {
+        let job = sqlx::query_as(job::FIND).bind(id).fetch_optional(&self.readers).await?;
+        Ok((job, sqlx::query_as(job::JUDGED).bind(id).fetch_all(&self.readers).await?))
+    }
+
+    pub(super) async fn forget_audit(&self, id: &str) -> Result<(), sqlx::Error> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for statement in job::FORGET {
+            sqlx::query(statement).bind(id).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
     }
 
     pub(super) async fn close(&self) {

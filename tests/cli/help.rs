@@ -99,10 +99,12 @@ fn audit() {
                                  assumed
           --registry <URL>       Registry of the records' schemas, as decode.registry in a configuration
           --pipeline <NAME>      Only this pipeline; without a file, the name it is given
-          --as-of <WHEN>         The version that a key is judged against [default: end] [possible
-                                 values: end]
-          --max-findings <N>     Print at most so many findings; all of them count
-          --max-time <DURATION>  End after this long, with what is known by then
+          --as-of <WHEN>         What keys are judged by: their newest versions now, or what the end of
+                                 the range demanded, where keys that changed since cannot be told
+                                 [default: now] [possible values: now, end]
+          --fresh                Begin anew, where the same command was ended before all was judged
+          --max-findings <N>     End early once there are more findings than this, and print no more
+          --max-time <DURATION>  End early after this long, with what is known by then
           --max-wait <DURATION>  On a live tap: what is not proven by then is unverifiable [default: 5m]
           --fail-on <SEVERITY>   Least severity that makes the exit code 1: info, warning, critical
                                  [default: info]
@@ -123,7 +125,9 @@ fn audit() {
                               repeated
           --op <OP>           Only this operation: insert, read, update, delete, truncate; may be
                               repeated
-          --where <SQL>       Only rows that meet this SQL condition
+          --where <SQL>       Only keys of which a change of the range has a row (a delete: had one)
+                              that meets this SQL condition on the tap's columns, such as updated_at >=
+                              '2026-11-22'
           --incarnation <ID>  Only this incarnation of the source's log
 
     Log:

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 mod alerts;
 mod archive;
+mod asked;
 mod audit;
 mod broken;
 mod carried;
@@ -18,6 +19,7 @@ mod decode;
 mod demo;
 mod explain;
 mod help;
+mod killed;
 mod life;
 mod range;
 mod readme;

@@ -151,11 +151,18 @@ fn filters_and_the_least_severity_decide_between_0_and_1() {
 }
 
 #[test]
-fn what_is_not_printed_counts_all_the_same() {
+fn more_findings_than_asked_for_end_an_audit_early() {
     let shop = losing([]);
     let (code, report) = audited(shop.path(), &["--max-findings", "1"]);
-    assert_eq!((code, report["findings"].as_array().map(Vec::len)), (Some(1), Some(1)));
-    assert_eq!(report["summary"]["findings"], json!({"lost_update": 1, "unapplied_delete": 1}));
+    let summary = &report["summary"];
+    assert_eq!((code, report["findings"].as_array().map(Vec::len)), (Some(2), Some(1)));
+    assert_eq!(
+        (&summary["complete"], &summary["ended_early"]),
+        (&json!(false), &json!("there are more than 1 findings"))
+    );
+    let (code, report) = audited(shop.path(), &["--max-findings", "2"]);
+    assert_eq!((code, report["findings"].as_array().map(Vec::len)), (Some(1), Some(2)));
+    assert_eq!(report["summary"].get("ended_early"), None);
 }
 
 #[test]
@@ -192,6 +199,8 @@ fn time_that_is_up_leaves_ranges_without_a_verdict() {
             let open = &summary["unverified"][0];
             assert_eq!(open["to"], json!(5), "{summary}");
             assert!(open["reason"].as_str().is_some_and(|why| why.starts_with("the time given was over")), "{open}");
+        } else {
+            assert_eq!(summary["ended_early"], json!("the time of --max-time was over"), "{summary}");
         }
     }
 }
