@@ -100,7 +100,7 @@ impl<'a> Facts<'_, 'a> {
                 match self.op {
                     Op::Update => after.as_ref().is_some_and(same),
                     // A table without a key has its deletes published under no other identity.
-                    Op::Delete => own.is_none(),
+                    Op::Delete => matches!(self.record_key, RecordKey::Missing),
                     Op::Insert | Op::Read | Op::Truncate => false,
                 }
             }

@@ -224,7 +224,7 @@ fn keys_come_from_the_record_key_or_from_the_row() {
         (
             Some(r#"{"schema":null,"payload":null}"#),
             format!(r#"{{"op":"d","before":{row},{PG}}}"#),
-            r#"delete public.t key{c=Text("x")} Bare"#,
+            r#"delete public.t key{c=Text("x")} before{id=Int(1) c=Text("x")} Bare"#,
         ),
         (
             OWN,

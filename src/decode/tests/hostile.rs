@@ -322,6 +322,8 @@ proptest! {
     ) {
         let mut value = index.get(OTHERS).as_bytes().to_vec();
         damages.iter().for_each(|damage| damage.apply(&mut value));
+        // A null value is a delete once its topic has shown a row.
+        prop_assume!(!matches!(value.trim_ascii(), b"" | b"null"));
         let mut warm = decoder(&Options::default());
         told_value(&mut *warm, OTHERS[before.index(OTHERS.len())]);
         let told_by = |decoder: &mut dyn Decoder| told(&decode(decoder, "topic", (Some("{\"id\":1}"), Some(&value)), &[]));
