@@ -448,7 +448,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_burst_is_kept_and_paged_through_without_loss() {
-        const BURST: u32 = 100_000;
+        const BURST: u32 = 30_000;
         let (store, _directory) = open("a.db").await;
         for first in (0..BURST).step_by(10_000) {
             let part: Vec<Document> =

@@ -394,7 +394,7 @@ fn mistakes_in_flags_and_environment_are_told_together() {
             "--report",
             "out.pdf",
             "--where",
-            "id > 5",
+            "id >",
             "--incarnation",
             "3",
         ],
@@ -409,7 +409,7 @@ fn mistakes_in_flags_and_environment_are_told_together() {
       --op: `upsert` is not valid: expected one of `insert`, `read`, `update`, `delete`, `truncate`
       --report: the name says no format: expected .html, .json, .ndjson, .csv, .md, .xml or .txt
       --to: two positions for partition 0: `end` and `5`; give one
-      --where: a condition on rows is not supported by this version: the target can evaluate it only on the rows it holds, and would pass over just those that are missing; expected --table, --key or --op
+      --where: no condition: Expected: an expression, found: EOF; expected comparisons of columns with values, `in (…)`, `between`, `like`, `is null`, and `and`, `or`, `not` of these
       pipelines.orders.applied[0] (flag --applied): `guess` is not valid: expected one of `kafka-group`, `kcl-lease`, `query`, `heartbeat`, `inferred`, `assumed`
       pipelines.orders.settle (environment AFTERIMAGE__PIPELINES__ORDERS__SETTLE): `long` is not valid: expected "auto" or a duration with its unit, such as "60s", "500ms" or "2h"
       pipelines.orders.tap.grup (flag --tap): unknown key: did you mean `group`?
