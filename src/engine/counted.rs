@@ -5,7 +5,7 @@
 //! there is one, and one fewer demands nothing. From then on every change demands a number. Equal rows take part in one count,
 //! so their changes must come in one order: a table whose records come in several partitions is not judged.
 
-use crate::canon::Mask;
+use crate::canon::{COUNT, Mask};
 use crate::model::finding::{ColumnDifference, Kind};
 use crate::model::{Op, PartitionId, Position, TableId};
 
@@ -18,9 +18,6 @@ use super::state::Engine;
 
 const SPREAD: &str = "its table has no key, and its records come in several partitions, which are in no order";
 const UNCOUNTED: &str = "its table has no key, and how many equal rows there were before is not known";
-
-/// The name of what is compared.
-const COUNT: &str = crate::canon::COUNT;
 
 /// What is known of a table whose rows are counted.
 #[derive(Debug, Clone, Copy)]
@@ -85,25 +82,21 @@ impl Engine {
 
     /// How many rows of a content there have to be before a change of it, where that is known.
     fn count_before(&self, change: &Tracked) -> Option<u64> {
-        let at = change.at;
-        let since = self.counted_since(change.key.table(), at.partition);
+        let (table, at) = (change.key.table(), change.at);
         if let Some(entry) = self.keys.find(&change.key).and_then(|ix| self.keys.get(ix)) {
             let newest = entry.chain.newest();
             let is_blind = entry.blind().is_some_and(|blind| newest.arrival <= blind);
+            let since = self.counted_since(table, at.partition);
             let is_known = !is_blind && since.is_none_or(|since| newest.offset >= since);
             return self.count_of(newest).filter(|_| is_known);
         }
-        let emptied = self.counting.get(&change.key.table()).and_then(|known| known.emptied);
-        let verified = self.images.recall(&change.key).filter(|known| known.at.partition == at.partition && known.seen);
-        let verified = verified.filter(|known| known.at.offset < at.offset && emptied < Some(known.at.offset));
-        let (offset, count) = match (verified, emptied) {
-            (Some(known), _) => (known.at.offset, (known.mask != Mask::default()).then_some(known.fingerprint)?),
-            (None, Some(emptied)) => (emptied, 0),
-            (None, None) => return None,
-        };
-        let unbroken = self.partitions.get(&at.partition).is_some_and(|known| offset >= known.unbroken_since);
-        let is_known = unbroken && since.is_none_or(|since| offset >= since);
-        u64::try_from(count).ok().filter(|_| is_known)
+        let emptied = self.counting.get(&table).and_then(|known| known.emptied);
+        let verified = self.trusted(&change.key, at).filter(|known| known.seen && emptied < Some(known.at.offset));
+        match verified {
+            Some(known) if known.mask == Mask::default() => None,
+            Some(known) => u64::try_from(known.fingerprint).ok(),
+            None => emptied.filter(|emptied| self.is_unbroken_since(at.partition, *emptied)).map(|_| 0),
+        }
     }
 
     /// The offset of the newest record that may have changed a count and could not be read.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::change::KeyChange;
 use crate::model::finding::{Finding, Kind, Subject};
-use crate::model::{Op, PartitionId, Position, TableId};
+use crate::model::{Key, Op, PartitionId, Position, TableId};
 
 use super::chain::{Arrival, Base, Chain, Content, Marks, MaskId, Version};
 use super::event::{Carried, Note, Output, Role, Seen, Tracked, Verified};
@@ -172,11 +172,8 @@ impl Engine {
 
     fn base_of(&mut self, change: &Tracked, version: &Version) -> Base {
         let (within, counted) = (change.carried != Carried::Always, change.role == Role::Counted);
-        if let Some(verified) = self.images.recall(&change.key)
+        if let Some(verified) = self.trusted(&change.key, version.at())
             && (verified.seen || !within && !counted)
-            && verified.at.partition == version.partition
-            && verified.at.offset < version.offset
-            && self.partitions.get(&version.partition).is_some_and(|known| verified.at.offset >= known.unbroken_since)
         {
             let mask = self.masks.id(&verified.mask);
             return Base::Version(recalled(&verified, mask));
@@ -197,6 +194,20 @@ impl Engine {
             (Op::Read | Op::Update | Op::Delete | Op::Truncate, Some(before)) => Base::Content(before, version.mask),
             (Op::Read | Op::Update | Op::Delete | Op::Truncate, None) => Base::Unknown,
         }
+    }
+
+    /// What a key was verified as before a place, where no change of it since can have been missed.
+    pub(super) fn trusted(&self, key: &Key, before: Position) -> Option<Verified> {
+        self.images.recall(key).filter(|verified| {
+            verified.at.partition == before.partition
+                && verified.at.offset < before.offset
+                && self.is_unbroken_since(before.partition, verified.at.offset)
+        })
+    }
+
+    /// Whether every record of a partition was read, from a place on.
+    pub(super) fn is_unbroken_since(&self, partition: PartitionId, offset: u64) -> bool {
+        self.partitions.get(&partition).is_some_and(|known| offset >= known.unbroken_since)
     }
 
     pub(super) fn append(&mut self, ix: KeyIx, version: Version, role: Role) {

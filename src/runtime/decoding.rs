@@ -222,16 +222,20 @@ impl Decoded {
     }
 }
 
-/// Whether the applier is meant to carry a change. A delete that does not tell what it removes has to be carried: nothing
+/// Whether the row before a change met the condition, as far as that row is told.
+pub(super) fn was_met(filter: &Filter, change: &Change<'_>) -> Meets {
+    change.before.as_ref().map_or(Meets::Unknown, |before| filter.met_by(before, None))
+}
+
+/// Whether the applier is meant to carry a change, of which `was` says whether the row before it was carried. A delete that does not tell what it removes has to be carried: nothing
 /// tells the applier more.
-pub(super) fn carried(filter: &Filter, change: &Change<'_>) -> Carried {
-    let was = || change.before.as_ref().map_or(Meets::Unknown, |before| filter.met_by(before, None));
+pub(super) fn carried(filter: &Filter, change: &Change<'_>, was: Meets) -> Carried {
     let Some(after) = &change.after else {
-        return if was() == Meets::No { Carried::Outside } else { Carried::Within };
+        return if was == Meets::No { Carried::Outside } else { Carried::Within };
     };
     match filter.met_by(after, change.before.as_ref()) {
         Meets::Yes => Carried::Within,
-        Meets::No if change.op == Op::Insert || was() == Meets::No => Carried::Outside,
+        Meets::No if change.op == Op::Insert || was == Meets::No => Carried::Outside,
         Meets::No => Carried::Leaves,
         Meets::Unknown => Carried::Untold,
     }
@@ -290,7 +294,8 @@ impl Bindings {
 
     fn tracked(&mut self, table: &Arc<Table>, place: &Place<'_>, key: Key, change: Change<'_>) -> (Tracked, Image) {
         let filter = table.filter.as_deref().filter(|_| change.op != Op::Truncate);
-        let carried = filter.map_or(Carried::Always, |filter| carried(filter, &change));
+        let was = filter.map(|filter| was_met(filter, &change));
+        let carried = filter.zip(was).map_or(Carried::Always, |(filter, was)| carried(filter, &change, was));
         let after = change.after.as_ref().map(|row| self.expected(table, (row, Side::After), None));
         let beside = change.after.as_ref().zip(after.as_ref());
         let before = change.before.as_ref().map(|row| self.expected(table, (row, Side::Before), beside));
@@ -299,9 +304,8 @@ impl Bindings {
             (None, Some(before)) => (0, before.mask.clone()),
             (None, None) => (0, Mask::default()),
         };
-        let was_carried =
-            |filter: &Filter| change.before.as_ref().is_some_and(|row| filter.met_by(row, None) == Meets::Yes);
-        let before = before.filter(|before| before.mask == mask && filter.is_none_or(was_carried));
+        let was_carried = was.is_none_or(|was| was == Meets::Yes);
+        let before = before.filter(|before| before.mask == mask && was_carried);
         let before = before.map(|before| before.fingerprint);
         let image = Image { row: change.after.map(|row| Arc::new(row.into_owned())), source: change.source };
         let tracked = Tracked {

@@ -6,14 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::afterimage;
-use super::shop::{change, change_of, row, shop};
-
-/// A row, and the city that it is of.
-fn of(id: i64, name: &str, city: &str) -> Value {
-    let mut row = row(id, name);
-    row["city"] = json!(city);
-    row
-}
+use super::shop::{change, change_of, row_of as of, shop};
 
 /// 1 and 2 of Delft lost their updates, and 3 of Gouda; 4 left Delft for Gouda, and that was lost; 5 is right.
 fn lines() -> Vec<String> {

@@ -2,18 +2,12 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::afterimage;
-use super::shop::{change, row, shop};
+use super::shop::{change, row_of as of, shop};
 
 /// Rows of Delft are carried. Names of cities change.
-fn of(id: i64, name: &str, city: &str) -> Value {
-    let mut row = row(id, name);
-    row["city"] = json!(city);
-    row
-}
-
 fn tap() -> Vec<String> {
     let none = Value::Null;
     [

@@ -17,7 +17,12 @@ pub(super) fn line(topic: &str, offset: u64, key: Option<&Value>, payload: &Valu
 
 /// A row of the table `customers`.
 pub(super) fn row(id: i64, name: &str) -> Value {
-    json!({"id": id, "name": name, "city": "Delft"})
+    row_of(id, name, "Delft")
+}
+
+/// The same, of another city.
+pub(super) fn row_of(id: i64, name: &str, city: &str) -> Value {
+    json!({"id": id, "name": name, "city": city})
 }
 
 /// A line with one change of `customers` as Debezium writes it.

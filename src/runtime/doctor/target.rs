@@ -11,7 +11,7 @@ use crate::model::{Key, Op};
 use crate::tap::Partitions;
 use crate::target::{Privileges, Reads, Role, RowSecurity, Target, TargetError};
 
-use super::super::decoding::carried;
+use super::super::decoding::{carried, was_met};
 use super::super::look;
 use super::super::mapping::PlanRules;
 use super::super::settings;
@@ -199,8 +199,10 @@ fn permissions(privileges: &Privileges) -> String {
 fn left_out(name: &str, table: &Table, sample: &Sample) -> Option<String> {
     let filter = table.filter.as_deref()?;
     let changes = sample.partitions.values().flatten().map(|seen| &seen.change);
-    let carried: Vec<Carried> =
-        changes.filter(|change| *change.table == *name).map(|change| carried(filter, change)).collect();
+    let carried: Vec<Carried> = changes
+        .filter(|change| *change.table == *name)
+        .map(|change| carried(filter, change, was_met(filter, change)))
+        .collect();
     let count = |of: &[Carried]| carried.iter().filter(|carried| of.contains(carried)).count();
     let (out, untold) = (count(&[Carried::Leaves, Carried::Outside]), count(&[Carried::Untold]));
     let untold = match untold {
