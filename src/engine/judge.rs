@@ -49,16 +49,16 @@ impl Engine {
             self.schedule_rest(ix);
             return;
         };
-        self.take_witness(ix, &content, ends);
-        if role == Role::Heartbeat {
-            return;
-        }
         let row = match seen {
             Seen::Row { row, .. } | Seen::Several { row, .. } => Some(Arc::clone(row)),
             Seen::Absent | Seen::Incomparable => None,
         };
         let Some(floors) = self.keys.get(ix).map(|entry| held(entry, asked.floors)) else { return };
         let observation = Observation { content, row, sent, ended, ends, floors };
+        self.take_witness(ix, &observation);
+        if role == Role::Heartbeat {
+            return;
+        }
         self.weigh(ix, &observation);
         match floors.applied {
             Some(floor) if floor.by != Convict::Committed || self.commits_convict() => {

@@ -235,6 +235,12 @@ impl Engine {
         Rest::Fits
     }
 
+    /// Whether a row that fits a version is that version in the columns too that it says nothing about, as far as is known.
+    pub(super) fn is_whole(&self, entry: &Entry, index: usize, observation: &Observation<'_>) -> bool {
+        let mask = entry.chain.versions()[index].mask;
+        self.is_covered(observation, &[mask]) || self.rest(entry, index, observation) == Rest::Fits
+    }
+
     /// Whether every column of a row that is compared is of one of these masks.
     fn is_covered(&self, observation: &Observation<'_>, covered: &[MaskId]) -> bool {
         let Content::Row { hashes, .. } = &observation.content else { return true };

@@ -2,14 +2,16 @@
 
 use super::chain::{Arrival, Base, Content, Version};
 use super::event::{Note, Output, Role};
-use super::horizon::{Back, Ends, Trust, Witness};
+use super::horizon::{Back, Trust, Witness};
+use super::judge::Observation;
 use super::keys::{Entry, KeyIx};
 use super::limit::HEARTBEATS_BEHIND;
 use super::state::Engine;
 
 impl Engine {
     /// A row that equals a version proves that the version became visible, if nothing older has the same content.
-    pub(super) fn take_witness(&mut self, ix: KeyIx, content: &Content, ends: &Ends) {
+    pub(super) fn take_witness(&mut self, ix: KeyIx, observation: &Observation<'_>) {
+        let (content, ends) = (&observation.content, observation.ends);
         let Some(entry) = self.keys.get(ix) else { return };
         let probe = self.probe(content);
         let versions = entry.chain.versions();
@@ -25,7 +27,7 @@ impl Engine {
         let stepped_back = seen_last.is_some_and(|seen| at < seen);
         let version = versions[first];
         // As many rows as a change left may be others.
-        let eligible = entry.role != Role::Counted && self.is_eligible(entry, content);
+        let eligible = entry.role != Role::Counted && self.is_eligible(entry, first, observation);
         let before_all = seen_last.is_none() && is_before_all(entry, content);
         let (role, table) = (entry.role, entry.key.table());
         let key = xxhash_rust::xxh3::xxh3_64(entry.key.bytes());
@@ -94,7 +96,8 @@ impl Engine {
     }
 
     /// Eligible as a witness: present, of one partition, known not to equal what stood there before, not maybe coalesced.
-    fn is_eligible(&self, entry: &Entry, content: &Content) -> bool {
+    fn is_eligible(&self, entry: &Entry, index: usize, observation: &Observation<'_>) -> bool {
+        let content = &observation.content;
         let probe = self.probe(content);
         let base = match entry.base() {
             Base::Unknown => false,
@@ -108,7 +111,11 @@ impl Engine {
             Base::Content(fingerprint, mask) => !probe.sums_to(mask, fingerprint),
         };
         let present = matches!(content, Content::Row { .. });
-        present && !entry.is_unordered() && base && !self.may_be_coalesced(entry, content, Arrival(0))
+        present
+            && !entry.is_unordered()
+            && base
+            && !self.may_be_coalesced(entry, content, Arrival(0))
+            && self.is_whole(entry, index, observation)
     }
 }
 
