@@ -284,6 +284,9 @@ impl Engine {
         let index = entry.chain.at_or_before(settled)?;
         // What is left out below a version that is demanded says nothing of what stood there.
         let oldest = entry.chain.demanded(index).unwrap_or(index);
+        // What an open finding was stated against tells whether it heals.
+        let stated = entry.reported().and_then(|reported| entry.chain.at_or_before(reported.floor));
+        let oldest = stated.map_or(oldest, |stated| stated.min(oldest));
         let passed = entry.chain.versions()[oldest].arrival;
         let base = oldest.checked_sub(1).map(|last| entry.chain.versions()[last]);
         let dropped = entry.chain.drop_first(oldest);
