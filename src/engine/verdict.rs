@@ -4,7 +4,7 @@ use crate::model::finding::{Cause, ColumnDifference, Finding, Kind, NamedVersion
 use crate::model::{Op, Row, TableId};
 
 use super::cause::cause;
-use super::chain::Version;
+use super::chain::{Arrival, Version};
 use super::classify::Case;
 use super::event::{Image, Role};
 use super::gate::Passage;
@@ -81,7 +81,7 @@ impl Engine {
                 });
                 let early = suspect.count >= wanted(EARLY_READS) && calm && passage == Passage::Open;
                 settled
-                    .map(|settled| (Proof::Settled, Floor { arrival: settled.min(floor.arrival), ..floor }))
+                    .map(|settled| (Proof::Settled, demanded_by(entry, settled, floor)))
                     .or(early.then_some((Proof::Early, floor)))
             }
         }
@@ -291,6 +291,13 @@ impl Engine {
             })
             .collect()
     }
+}
+
+/// The newest version that is demanded where both the settled floor and this one stand.
+fn demanded_by(entry: &Entry, settled: Arrival, floor: Floor) -> Floor {
+    let arrival = settled.min(floor.arrival);
+    let demanded = entry.chain.at_or_before(arrival).and_then(|index| entry.chain.demanded(index));
+    Floor { arrival: demanded.map_or(arrival, |index| entry.chain.versions()[index].arrival), ..floor }
 }
 
 /// One fewer of several equal rows is a delete, though a row has to be there.
