@@ -92,7 +92,10 @@ impl Engine {
         let versions = || entry.chain.versions().iter().filter(|version| version.leaves_row());
         let known_before = |column: usize| match base {
             // An insert may have met an older row and been passed over: what no later update carried is as that row left it.
-            Base::Absent => versions().all(|version| self.masks.get(version.mask).has(column)),
+            // After a rewind that row may be of a change that was taken back.
+            Base::Absent => {
+                self.rewound.is_empty() && versions().all(|version| self.masks.get(version.mask).has(column))
+            }
             Base::Version(version) => version.op != Op::Update || self.masks.get(version.mask).has(column),
             Base::Unknown | Base::Left(..) | Base::Content(..) => false,
         };
