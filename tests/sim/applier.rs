@@ -361,7 +361,7 @@ impl Applier {
 
     /// A writer that was put out of the group writes what it had begun, over what was applied again meanwhile.
     fn write_late(&mut self, source: &Source, at: usize, batch: Batch, now: u64) {
-        self.truth.again = true;
+        (self.truth.again, self.truth.late) = (true, Some(now));
         for (key, put) in batch.groups.into_iter().flatten() {
             if matches!(put, Put::Table) {
                 continue;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use afterimage::engine::event::{Lookup, Note};
-use afterimage::engine::limit::VERSION_BYTES;
+use afterimage::engine::limit::{HEARTBEATS_BEHIND, VERSION_BYTES};
 use afterimage::engine::tally::{Counters, Tally};
 use afterimage::model::finding::{Finding, Kind, NamedVersion, State, Subject};
 use afterimage::model::{PartitionId, Position, TableId};
@@ -116,6 +116,8 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn new(plan: &Plan, source: &Source) -> Check {
+        // Heartbeats are never coalesced, and some stay behind the last that was seen.
+        let heartbeats = plan.heartbeat.map_or(0, |_| usize::from(plan.partitions));
         Check {
             outcome: Outcome { changes: source.changes.len(), ..Outcome::default() },
             reads: vec![Vec::new(); source.by_key.len()],
@@ -129,7 +131,7 @@ impl Check {
             replans: Vec::new(),
             in_flight: BTreeMap::new(),
             unverifiable: Vec::new(),
-            memory: plan.options.memory,
+            memory: plan.options.memory.saturating_add(heartbeats * HEARTBEATS_BEHIND * VERSION_BYTES),
             keys: source.by_key.len(),
             watch: plan.watch,
             inferred: matches!(plan.mode, Mode::Inferred),
@@ -233,12 +235,14 @@ impl Check {
         }
     }
 
-    pub(crate) fn note(&mut self, note: &Note) {
+    pub(crate) fn note(&mut self, truth: &Truth, note: &Note, now: u64) {
         match note {
             Note::Unverifiable { partition, range, .. } => {
                 self.unverifiable.push((partition.0, *range));
                 self.voided();
             }
+            // What a former member of the group wrote late was written after its commit.
+            Note::Demoted { .. } if truth.wrote_late(now) => self.unsound = true,
             Note::Demoted { why } => self.violated(format!("sound commits were demoted: {why}")),
             Note::Frozen { .. }
             | Note::Coalesced { .. }
@@ -283,6 +287,7 @@ impl Check {
                 Kind::CoverageGap if source.fork.is_some() => self.rewound.extend(*at),
                 // Content that nobody wrote to the tap takes from rows what only they prove.
                 Kind::EvidenceUnsound if self.inferred && truth.was_foreign() => self.unsound = true,
+                Kind::EvidenceUnsound if self.unsound && truth.wrote_late(now) => {}
                 Kind::UnappliedDelete
                 | Kind::MissingRow
                 | Kind::LostUpdate
@@ -387,7 +392,9 @@ impl Check {
             self.violated(format!("{now}: expects a version that is none: {}", told(key, finding)));
             return;
         };
-        if index > truth.expected[key as usize].unwrap_or(0) {
+        // A target that was restored since is back before what was demanded of the row that was read.
+        let restored = self.is_taken_back(source, key, expected.at) && read.snapshot < self.rewound_at;
+        if index > truth.expected[key as usize].unwrap_or(0) && !restored {
             self.violated(format!("{now}: expects what was not applied yet: {}", told(key, finding)));
         }
         if !known && latest.is_none() {
@@ -448,7 +455,7 @@ impl Check {
             (Kind::ResurrectedRow, Some(_)) => gone && once && ever,
             (Kind::LostUpdate, Some(_)) => !gone && ever,
             (Kind::RegressedRow, Some(_)) => !gone && once && ever,
-            (Kind::TornRow, Some(row)) => !gone && is_mix(source, key, &row),
+            (Kind::TornRow, Some(row)) => !gone && is_mix(source, key, (&row, source.changes[index].sent)),
             // The versions it once had may be out of the cache's reach.
             (Kind::DivergedRow, Some(_)) => true,
             (_, _) => false,

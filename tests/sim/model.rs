@@ -5,7 +5,7 @@ use afterimage::model::Op;
 use afterimage::model::finding::Cause;
 
 use crate::applier::Put;
-use crate::source::{COLUMNS, Cells, KeyId, Source};
+use crate::source::{Bits, COLUMNS, Cells, KeyId, Source};
 
 /// What went wrong, as the applier knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +96,8 @@ pub(crate) struct Truth {
     left_out: Vec<bool>,
     /// What is written now was written before.
     pub(crate) again: bool,
+    /// When a former member of the group last wrote its batch after another one had taken over.
+    pub(crate) late: Option<u64>,
     /// Keys that a batch got wrong and right again before it was complete.
     pub(crate) overwritten: usize,
     done: Vec<bool>,
@@ -106,7 +108,14 @@ pub(crate) struct Truth {
     attempt: Vec<Option<usize>>,
 }
 
+/// Milliseconds within which rows that a former member wrote late may be met below a committed position, twice.
+const LATE: u64 = 1_200_000;
+
 impl Truth {
+    pub(crate) fn wrote_late(&self, now: u64) -> bool {
+        self.late.is_some_and(|late| now < late + LATE)
+    }
+
     /// Somebody else's content stood on the target.
     pub(crate) fn was_foreign(&self) -> bool {
         self.losses.iter().any(|loss| loss.label == Label::Foreign || loss.label.is_anothers())
@@ -266,11 +275,11 @@ pub(crate) fn was_ever(source: &Source, key: KeyId, row: Option<&Cells>) -> bool
         || source.by_key[key as usize].iter().any(|index| source.fits(*index, row) || source.changes[*index].fits(row))
 }
 
-/// Whether every column stood in some version.
-pub(crate) fn is_mix(source: &Source, key: KeyId, row: &Cells) -> bool {
+/// Whether every column that was told stood in some version.
+pub(crate) fn is_mix(source: &Source, key: KeyId, (row, told): (&Cells, Bits)) -> bool {
     let rows = source.by_key[key as usize].iter().filter_map(|index| source.changes[*index].row);
     let rows: Vec<Cells> = rows.chain(source.before[key as usize]).collect();
-    (0..COLUMNS).all(|column| rows.iter().any(|known| known[column] == row[column]))
+    (0..COLUMNS).all(|column| told >> column & 1 == 0 || rows.iter().any(|known| known[column] == row[column]))
 }
 
 pub(crate) fn removes(op: Op) -> bool {

@@ -394,6 +394,8 @@ impl Draft<'_> {
         };
         let since = rewind.at.saturating_sub(rewind.back);
         let last = self.changes.iter().rfind(|change| change.commit <= since).map_or(0, |last| last.txn);
+        // What is lost of the last transaction alone shows in no place: the next one takes its own.
+        let last = last.min(self.txn.saturating_sub(2));
         let from = self.changes.iter().position(|change| change.txn > last).unwrap_or(self.changes.len());
         self.now = self.start.clone();
         for index in 0..from {

@@ -313,7 +313,7 @@ impl World<'_> {
             Output::Pause => self.paused = true,
             Output::Resume => self.paused = false,
             Output::Coerced { .. } => {}
-            Output::Note(note) => self.check.note(&note),
+            Output::Note(note) => self.check.note(&self.applier.truth, &note, self.now),
         }
     }
 
