@@ -76,7 +76,7 @@ impl Engine {
             }
         }
         let Some(partition) = self.partitions.get_mut(&id) else { return };
-        let next = partition.low_watermark();
+        let next = partition.low_watermark().min(self.scans.hold(id).unwrap_or(u64::MAX));
         if partition.committed_out.is_none_or(|known| known < next) {
             partition.committed_out = Some(next);
             self.say(Output::Commit { partition: id, next });

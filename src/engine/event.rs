@@ -209,6 +209,13 @@ pub enum Input {
         /// How many of them are there.
         found: u64,
     },
+    /// A page of a table's keys came, or why it did not.
+    Scanned {
+        /// Which page.
+        id: ScanId,
+        /// The page.
+        page: Result<Page, LookFailure>,
+    },
     /// Time went by.
     Tick,
 }
@@ -258,6 +265,43 @@ pub struct Recall {
     pub key: Key,
     /// Where they stand on the tap, each once.
     pub at: Vec<Position>,
+}
+
+/// Identifies one page of a table's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScanId(pub u64);
+
+/// A page of the keys of a table's rows, in the order of the target's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// Names the answer.
+    pub id: ScanId,
+    /// Table.
+    pub table: TableId,
+    /// The last key of the page before; `None`: from the first on.
+    pub after: Option<Key>,
+    /// Keys at most.
+    pub most: usize,
+}
+
+/// Keys of rows that stand on the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The keys.
+    pub keys: Vec<Key>,
+    /// How it ended.
+    pub end: PageEnd,
+}
+
+/// How a page of keys ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PageEnd {
+    /// With this key; more may follow.
+    At(Key),
+    /// With the table's last row.
+    Last,
+    /// Where nothing tells where the next page begins: its key has no canonical form, or no order.
+    Unread,
 }
 
 /// What came back.
@@ -315,6 +359,8 @@ pub enum Output {
     /// Read these changes again from the log, so that [`Images::image`] has them, and answer with [`Input::Recalled`]. May be
     /// refused, at a cost of detail.
     Recall(Recall),
+    /// Read a page of a table's keys, and answer with [`Input::Scanned`].
+    Scan(Scan),
     /// Record this finding (again).
     Finding(Box<Finding>),
     /// Everything below `next` has its verdict; commit it once the findings before it are durable.
@@ -381,6 +427,17 @@ pub enum Note {
         /// Why, as a fragment.
         why: &'static str,
     },
+    /// All rows of a truncated table were looked at.
+    Scanned {
+        /// Table.
+        table: TableId,
+        /// Where the truncate stands.
+        at: Position,
+        /// Rows that stood there.
+        looked: u64,
+        /// Findings among them.
+        found: u64,
+    },
     /// A suspect turned out right before it was proven wrong.
     Transient,
     /// A table's plan was made anew, and what had no verdict yet goes on under it as far as its images are there.
@@ -408,6 +465,12 @@ pub trait Images: Send {
     /// Compares an expected row with an observed one, column by column: name on the target, the outcome, and both as text.
     /// Columns that `expected` says nothing about are left out.
     fn compare(&self, key: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict>;
+
+    /// Whether the rows of a table can be looked at as a whole after a truncate that stands in this partition, or why not: nothing
+    /// but the table's own changes may write its target, all of them in this partition.
+    fn scannable(&self, _: TableId, _: PartitionId) -> Result<(), &'static str> {
+        Ok(())
+    }
 
     /// Holds an expected row against an observed one for what the applier may do to columns; `asked` are coercions of columns
     /// that are suspected. Nothing where that cannot be told.
@@ -440,6 +503,11 @@ pub trait Images: Send {
 
     /// Whether rows of a table are equal only if their fingerprints are; not so where a column has a tolerance.
     fn is_exact(&self, _table: TableId) -> bool {
+        true
+    }
+
+    /// Whether changes of one table may come in both of these partitions.
+    fn share_tables(&self, _: PartitionId, _: PartitionId) -> bool {
         true
     }
 

@@ -13,7 +13,8 @@ use super::horizon::Back;
 use super::keys::{Entry, KeyIx, More, Reported, Unjudged};
 use super::left_out::{UNTOLD, demanding};
 use super::limit::{HEARTBEAT_VERSIONS, Order, TAP_DELAY_AT_MOST};
-use super::replan::expected_row;
+use super::partition::BehindGone;
+use super::replan::{REPLANNED, expected_row};
 use super::rewind::{Line, REWOUND};
 use super::state::{Engine, ScopeId};
 use super::track::Tracked as Track;
@@ -28,10 +29,16 @@ impl Engine {
         }
         partition.consumed = partition.consumed.max(change.at.offset + 1);
         partition.newest_change = partition.newest_change.max(Some(change.at.offset));
+        partition.read_behind_gone(change.order, change.committed_at);
         self.counters.changes += 1;
         self.guard_memory_between_polls();
+        let table = change.key.table();
+        self.changed_behind(&change.key);
         let line = self.follow(&change);
-        let Some(change) = self.under_plan(demanding(change), None) else { return };
+        let Some(change) = self.under_plan(demanding(change), None) else {
+            // Its key may be another one by the plan that the rows are looked at by.
+            return self.leave_scan(table, REPLANNED);
+        };
         let change = match (line, change.role) {
             (Line::Current, _) => change,
             (Line::Old, Role::Heartbeat) => return self.old_heartbeat(&change),
@@ -359,6 +366,7 @@ impl Engine {
 
     pub(super) fn assigned(&mut self, partition: PartitionId, next: u64) {
         self.patrol.roster.void_partition(partition);
+        self.scans.void_partition(partition);
         for ix in self.keys_of(partition) {
             self.begin_anew(ix);
         }
@@ -370,6 +378,7 @@ impl Engine {
 
     pub(super) fn revoked(&mut self, partition: PartitionId) {
         self.patrol.roster.void_partition(partition);
+        self.scans.void_partition(partition);
         for ix in self.keys_of(partition) {
             self.begin_anew(ix);
         }
@@ -408,6 +417,8 @@ impl Engine {
     pub(super) fn gap(&mut self, partition: PartitionId, from: u64, to: u64) {
         let state = self.partitions.entry(partition).or_default();
         (state.consumed, state.unbroken_since) = (state.consumed.max(to), to);
+        state.behind_gone = Some(BehindGone::Open);
+        self.hold_commits(Position { partition, offset: from });
         self.patrol.roster.void_partition(partition);
         let place = self.place(partition, from);
         let detail = format!("records {place} up to {to} were gone from the log before they were read");
@@ -418,6 +429,7 @@ impl Engine {
             why: "gone from the log",
         }));
         self.give_up_chains_before(partition, to);
+        self.leave_scans(&[partition], "records behind the truncate were gone from the log");
     }
 
     /// What follows has a partition of its own, so nothing that was proven of the old log holds of it.

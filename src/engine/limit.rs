@@ -45,6 +45,17 @@ pub const EARLY_READS: u32 = 3;
 /// Reads that must agree where the margin, a committed position or the user's word stands behind them.
 pub const SURE_READS: u32 = 2;
 
+/// Keys that are remembered to have changed behind a truncate while the rows of its table are looked at, 16 MiB a table; past it
+/// those that are left end without a verdict.
+pub const CHANGED_BEHIND: usize = 1 << 19;
+
+/// Tables that are looked at as a whole at once; of a further one that is truncated, only keys that are tracked are judged.
+pub const SCANS_AT_ONCE: usize = 16;
+
+/// Rows of one table that a truncate left, each a finding, after which the others end without a verdict: a truncate that was not
+/// applied leaves all of them.
+pub const TRUNCATED_ROWS: u64 = 1_000;
+
 /// Truncates of one partition that wait for the others; past it a newer one stands for the last, which holds commits longer.
 pub const TRUNCATES_HELD: usize = 16;
 

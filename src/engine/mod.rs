@@ -51,6 +51,7 @@ mod replan;
 mod rewind;
 mod roster;
 mod sample;
+mod scan;
 mod schedule;
 mod soundness;
 mod stall;
@@ -107,6 +108,7 @@ impl Engine {
             Input::Node(node) => self.reads_from(node),
             Input::Replanned { table, plan } => self.replanned(table, plan),
             Input::Recalled { id, found } => self.recalled(id, found),
+            Input::Scanned { id, page } => self.scanned(id, page),
             Input::OpenColumn { table, index, finding } => self.open_column(table, index, *finding),
             Input::Tick => self.tick(),
         }
@@ -148,6 +150,7 @@ impl Engine {
         self.watch_stalls();
         self.watch_logs();
         self.watch_freezes();
+        self.scan();
         self.acknowledge();
         self.guard_memory();
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::Tick;
+use crate::model::{SourceTime, Tick};
 
 use super::course::Course;
 use super::horizon::Ends;
@@ -45,6 +45,8 @@ pub(super) struct Partition {
     pub(super) newest_change: Option<u64>,
     /// The newest record of each table (of none in particular) that could not be read.
     pub(super) rejected: BTreeMap<Option<Arc<str>>, u64>,
+    /// Where the first change stands behind the newest records that were gone before they were read.
+    pub(super) behind_gone: Option<BehindGone>,
     /// Truncates that other partitions must have read past before they are committed: one that is not read again after a
     /// restart would be missing to changes of theirs that are.
     pub(super) truncates: VecDeque<Barrier>,
@@ -79,6 +81,15 @@ pub(super) struct Partition {
     pub(super) commit_step: u64,
 }
 
+/// What is known of the time up to which records that are gone may have stood in the source's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BehindGone {
+    /// Nothing was read behind them yet that has a place there.
+    Open,
+    /// Before this change: its order, and when it was committed.
+    Before(u64, Option<SourceTime>),
+}
+
 /// What a committed position did since it was last asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Commit {
@@ -96,6 +107,13 @@ pub(super) enum Cursor {
 }
 
 impl Partition {
+    /// A change was read: what is gone before it is older.
+    pub(super) fn read_behind_gone(&mut self, order: u64, committed_at: Option<SourceTime>) {
+        if self.behind_gone == Some(BehindGone::Open) && (order > 0 || committed_at.is_some()) {
+            self.behind_gone = Some(BehindGone::Before(order, committed_at));
+        }
+    }
+
     pub(super) fn track(&mut self, version: Tracked) {
         self.track.push(version);
     }

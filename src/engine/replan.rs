@@ -13,7 +13,7 @@ use super::event::{Kinship, Note, Output, PlanEpoch, Tracked};
 use super::keys::{Entry, KeyIx};
 use super::state::Engine;
 
-const REPLANNED: &str = "its table changed while it was being judged";
+pub(super) const REPLANNED: &str = "its table changed while it was being judged";
 
 /// One plan, and the one after it.
 type Plans = (PlanEpoch, PlanEpoch);
@@ -55,6 +55,7 @@ impl Engine {
             }
         }
         self.coercions.replanned(table);
+        self.leave_scan(table, REPLANNED);
         if kinship != Kinship::Fingerprints {
             self.gate.replanned(table);
             // What is remembered of verified keys is of the columns before.

@@ -197,6 +197,7 @@ impl Engine {
             }
         }
         self.truncates.retain(|_, truncate| !partitions.contains(&truncate.partition));
+        self.leave_scans(&partitions, REWOUND);
         let doubted = DOUBTED.max(self.measures.lags.largest() * 2);
         let (since, began) = (self.now, left.new.committed_at);
         let rewound = Rewound { since, began, told, doubted_until: self.now + doubted, begins };

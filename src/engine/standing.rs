@@ -9,6 +9,7 @@ use super::chain::{Arrival, Content, MaskId, Version};
 use super::event::ColumnVerdict;
 use super::judge::Observation;
 use super::keys::Entry;
+use super::partition::BehindGone;
 use super::state::Engine;
 
 /// Newest versions compared column by column where fingerprints differ: a tolerance helps the newest or none.
@@ -139,6 +140,22 @@ impl Engine {
         let newest = self.newest_rejected(entry, expected.partition);
         newest.is_some_and(|newest| self.made_of(entry, floor, observation).is_none_or(|oldest| newest >= oldest))
             || expected.op == Op::Truncate && self.may_be_rejected_elsewhere(entry, floor)
+            || observation.content == Content::Absent && self.may_be_truncated_unread(expected)
+    }
+
+    /// A truncate among the records of another partition that were gone before they were read may have removed a row.
+    fn may_be_truncated_unread(&self, expected: &Version) -> bool {
+        let is_older = |gone: BehindGone| match gone {
+            BehindGone::Open => true,
+            BehindGone::Before(order, _) if self.is_wide() => expected.order < order,
+            BehindGone::Before(_, committed) => {
+                expected.committed_at().zip(committed).is_none_or(|(expected, behind)| expected <= behind)
+            }
+        };
+        let mut others = self.partitions.iter().filter(|(id, _)| **id != expected.partition);
+        others.any(|(id, known)| {
+            known.behind_gone.is_some_and(is_older) && self.images.share_tables(*id, expected.partition)
+        })
     }
 
     /// A truncate stands in a partition that need not be its rows': an unreadable record of theirs may be a newer row, unless one

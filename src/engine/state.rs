@@ -24,6 +24,7 @@ use super::patrol::Patrol;
 use super::recall::Recalls;
 use super::recent::Recent;
 use super::rewind::Rewound;
+use super::scan::Scans;
 use super::schedule::Schedule;
 use super::soundness::Soundness;
 use super::suspect::{Convict, Floor, Floors};
@@ -109,6 +110,7 @@ pub struct Engine {
     pub(super) letters: Letters,
     pub(super) patrol: Patrol,
     pub(super) recalls: Recalls,
+    pub(super) scans: Scans,
     pub(super) counters: Counters,
     pub(super) outputs: VecDeque<Output>,
 }
@@ -149,6 +151,7 @@ impl Engine {
             coercions: Coercions::default(),
             letters: Letters::default(),
             recalls: Recalls::default(),
+            scans: Scans::default(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }

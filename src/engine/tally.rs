@@ -25,6 +25,8 @@ pub struct Counters {
     pub reads: u64,
     /// Verified keys that the patrol looked at again, among those read.
     pub patrolled: u64,
+    /// Keys that a truncate of their table is judged by, though nobody tracked them.
+    pub scanned: u64,
     /// Keys whose read failed.
     pub failed_reads: u64,
     /// Reads whose row was right by what had to be applied.

@@ -43,7 +43,11 @@ impl Engine {
         if known.order <= version.order || !self.options.order.is_wide() {
             *known = version;
         }
+        let is_last = known.at() == version.at();
         self.hold_commits(change.at);
+        if is_last {
+            self.scan_behind(change, version);
+        }
         let wide = self.is_wide();
         let place = |entry: &Entry| {
             let newest = entry.chain.newest();
@@ -118,7 +122,7 @@ impl Engine {
         }
     }
 
-    fn track_late(&mut self, key: KeyIx, version: &Version, arrival: Arrival) {
+    pub(super) fn track_late(&mut self, key: KeyIx, version: &Version, arrival: Arrival) {
         let partition = self.partitions.entry(version.partition).or_default();
         partition.track_late(Track { offset: version.offset, key, arrival });
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::event::{Looked, Lookup, Node, Note, PlanEpoch, Recall, RecallId};
+use crate::engine::event::{
+    LookFailure, Looked, Lookup, Node, Note, Page, PlanEpoch, Recall, RecallId, Scan, ScanId,
+};
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
@@ -67,6 +69,10 @@ pub(super) enum Reply {
         id: RecallId,
         found: u64,
     },
+    Scanned {
+        id: ScanId,
+        page: Result<Page, LookFailure>,
+    },
     /// Asks for the picture of a range, by its ends.
     Tally {
         ends: BTreeMap<PartitionId, u64>,
@@ -113,6 +119,7 @@ pub(super) struct Driver {
     pub(super) replies: mpsc::Receiver<Reply>,
     pub(super) lookups: mpsc::Sender<Lookup>,
     pub(super) recalls: mpsc::Sender<Recall>,
+    pub(super) scans: mpsc::Sender<Scan>,
     pub(super) records: mpsc::Sender<Record>,
     pub(super) control: Arc<dyn Control>,
     pub(super) tally: watch::Sender<Tally>,
@@ -208,6 +215,7 @@ impl Driver {
             Reply::Node(node) => self.handle(Input::Node(node)),
             Reply::Replanned(table, plan) => self.handle(Input::Replanned { table, plan }),
             Reply::Recalled { id, found } => self.handle(Input::Recalled { id, found }),
+            Reply::Scanned { id, page } => self.handle(Input::Scanned { id, page }),
             Reply::Tally { ends, asker } => {
                 let _ = asker.send(self.engine.tally_before(&ends));
             }
@@ -226,6 +234,7 @@ impl Driver {
                     self.recall(recall);
                     true
                 }
+                Output::Scan(scan) => self.scans.send(scan).await.is_ok(),
                 Output::Finding(finding) => self.records.send(Record::Finding(finding)).await.is_ok(),
                 Output::Commit { partition, next } => {
                     self.records.send(Record::Commit { partition, next }).await.is_ok()
@@ -279,6 +288,7 @@ impl Driver {
             Note::Frozen { .. }
             | Note::Demoted { .. }
             | Note::Coalesced { .. }
+            | Note::Scanned { .. }
             | Note::Transient
             | Note::Replanned { .. }
             | Note::SlowEqual { .. } => true,

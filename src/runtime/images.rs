@@ -12,7 +12,7 @@ use crate::model::{Coercion, Key, PartitionId, Position, Row, TableId};
 use crate::tap::Partitions;
 
 use super::job::Noted;
-use super::tables::Tables;
+use super::tables::{Owned, Tables};
 
 /// Consecutive offsets that share one cache entry: one entry a change would cost more than the change.
 const CHUNK_BITS: u32 = 8;
@@ -192,6 +192,25 @@ impl Images for TableVersions {
             .collect()
     }
 
+    fn scannable(&self, table: TableId, partition: PartitionId) -> Result<(), &'static str> {
+        let Some(judged) = self.tables.get(table) else { return Err("its columns are not known") };
+        if self.noted.is_some() {
+            return Err("a range is judged by the keys that change in it");
+        }
+        if self.partitions.is_spread(&self.partitions.name(partition).topic) {
+            return Err("its topic has several partitions, so that rows of keys that nobody tracked may be newer");
+        }
+        if judged.filter.is_some() {
+            return Err("the applier carries some of its rows");
+        }
+        match judged.owned {
+            Owned::Alone => Ok(()),
+            Owned::PerhapsShared => {
+                Err("other tables may be written into its target too, unless a rule names it alone (`match`, `target`)")
+            }
+        }
+    }
+
     fn weigh(&self, key: &Key, expected: &Row, observed: &Row, asked: &[(usize, Coercion)]) -> Vec<Weighed> {
         self.tables.plan(key.table()).map(|plan| plan.weigh(expected, observed, asked)).unwrap_or_default()
     }
@@ -227,6 +246,10 @@ impl Images for TableVersions {
 
     fn is_exact(&self, table: TableId) -> bool {
         self.tables.plan(table).is_some_and(|plan| !plan.has_tolerance())
+    }
+
+    fn share_tables(&self, one: PartitionId, other: PartitionId) -> bool {
+        self.partitions.name(one).topic == self.partitions.name(other).topic
     }
 
     fn partition_name(&self, partition: PartitionId) -> String {

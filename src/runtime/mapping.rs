@@ -9,15 +9,16 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::canon::{Rows, Rules, Tolerance};
-use crate::config::{self, Evidence, Format, SentNulls, TableRule};
+use crate::config::{self, Evidence, Format, SentNulls, TableMatch, TableRule};
 use crate::engine::event::Role;
 use crate::model::{Coercion, Condition, TableId, TableMeta, Tick};
 use crate::tap::Partitions;
+use crate::target::mapping::{TableRef, is_namesake};
 use crate::target::{Target, TargetError};
 
 use super::clock::Clock;
 use super::context::rule_for;
-use super::tables::{Carries, Mapped, Place, Table, Tables};
+use super::tables::{Carries, Mapped, Owned, Place, Table, Tables};
 use super::tell;
 
 /// How long a table that is not on the target yet is waited for: a sink that makes its tables does so with the first
@@ -119,9 +120,26 @@ impl PlanRules {
             Ok(table) if let Some(why) = self.uncountable(target, &table, topic).await? => {
                 Mapped::NotJudged(why.into())
             }
-            Ok(table) => Mapped::Judged(Arc::new(table.carrying(self.carried(tap_name)))),
+            Ok(table) => {
+                let owned = self.owned(tap_name, &table);
+                Mapped::Judged(Arc::new(Table { owned, ..table.carrying(self.carried(tap_name)) }))
+            }
             Err(error) => Mapped::NotJudged(error.to_string().into()),
         })
+    }
+
+    /// Whether the rows of a target table can be of no other table of the tap.
+    fn owned(&self, tap_name: &str, table: &Table) -> Owned {
+        let meta = table.plan.meta();
+        let place = TableRef { schema: meta.schema.to_string(), name: meta.name.to_string() };
+        let alone = match rule_for(&self.rules, tap_name) {
+            Some(rule) if rule.target.is_some() => {
+                let same = self.rules.iter().filter(|other| other.target == rule.target);
+                matches!(rule.matches, TableMatch::Name(_)) && same.count() == 1
+            }
+            Some(_) | None => is_namesake(tap_name, &place),
+        };
+        if alone { Owned::Alone } else { Owned::PerhapsShared }
     }
 
     /// Why the rows of a table without a key cannot be counted, where they cannot.

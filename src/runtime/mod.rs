@@ -48,6 +48,7 @@ mod replay;
 mod restore;
 mod revalidate;
 mod run;
+mod scan;
 mod schemas;
 mod settings;
 mod status;

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Evidence as Applied, Pipeline, Tap};
 use crate::engine::Engine;
-use crate::engine::event::{Lookup, Recall};
+use crate::engine::event::{Lookup, Recall, Scan};
 use crate::engine::limit::LOOKUPS_IN_FLIGHT;
 use crate::engine::tally::Tally;
 use crate::model::{PartitionId, Wall};
@@ -48,6 +48,7 @@ use super::poison::Reasons;
 use super::recall::{Again, RECALLS, Recaller};
 use super::record::{CommitTimes, OpenFindings, Recorder, Sink, StoreState};
 use super::restore::Restore;
+use super::scan::{SCANS, Scanner};
 use super::schemas::{ENDS_WITHIN, Patience, Reader, Schemas, Waiter};
 use super::settings::{self, Read};
 use super::tables::Tables;
@@ -120,6 +121,7 @@ impl Running {
         let (fed, fed_here) = mpsc::channel(FED);
         let ((replies, replies_here), (records, records_here)) = (mpsc::channel(REPLIES), mpsc::channel(RECORDS));
         let ((lookups, lookups_here), (recalls, recalls_here)) = (mpsc::channel(FED), mpsc::channel(RECALLS));
+        let (scans, scans_here) = mpsc::channel(SCANS);
         let ((tally_here, tally), (tap_here, tap)) =
             (watch::channel(engine.tally()), watch::channel(TapState::Running));
         let (store_here, store) = watch::channel(StoreState::Taking);
@@ -162,6 +164,7 @@ impl Running {
             replies: replies_here,
             lookups,
             recalls,
+            scans,
             records,
             control: Arc::clone(&running.control),
             tally: tally_here,
@@ -173,7 +176,7 @@ impl Running {
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
         let restore = running.restore(pipeline, &sink).await?;
         running.spawn_ingest(pipeline, events, (window, restore))?;
-        running.spawn_tasks(pipeline, told, (lookups_here, recalls_here));
+        running.spawn_tasks(pipeline, told, (lookups_here, recalls_here, scans_here));
         running.spawn_recorder(pipeline, (sink, alerts), store_here, records_here);
         Ok(running)
     }
@@ -182,9 +185,10 @@ impl Running {
         &mut self,
         pipeline: &Pipeline,
         (positions, letters): (Positions, Option<DeadLetters>),
-        (lookups, recalls): (mpsc::Receiver<Lookup>, mpsc::Receiver<Recall>),
+        (lookups, recalls, scans): (mpsc::Receiver<Lookup>, mpsc::Receiver<Recall>, mpsc::Receiver<Scan>),
     ) {
         self.spawn_recaller(pipeline, recalls);
+        self.spawn_scanner(scans);
         let columns = ColumnWatch {
             rules: Arc::clone(&self.rules),
             target: self.target.clone(),
@@ -245,6 +249,18 @@ impl Running {
         let (replies, guard) = (self.replies.clone(), self.picture.guard.clone());
         let recaller = Recaller { recalls, again, replies, pipeline: Arc::clone(&self.name), guard };
         self.spawn_task("recall", recaller.run());
+    }
+
+    fn spawn_scanner(&mut self, scans: mpsc::Receiver<Scan>) {
+        let scanner = Scanner {
+            scans,
+            target: self.target.clone(),
+            tables: Arc::clone(&self.picture.tables),
+            replies: self.replies.clone(),
+            pipeline: Arc::clone(&self.name),
+            guard: self.picture.guard.clone(),
+        };
+        self.spawn_task("scan", scanner.run());
     }
 
     async fn restore(&self, pipeline: &Pipeline, sink: &Sink) -> Result<Restore, Failure> {

@@ -30,6 +30,16 @@ pub(super) struct Table {
     pub(super) epoch: PlanEpoch,
     /// The rows that the applier is meant to carry; `None`: all.
     pub(super) filter: Option<Arc<Filter>>,
+    pub(super) owned: Owned,
+}
+
+/// Whether the rows of a target table are of one table of the tap alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Owned {
+    Alone,
+    /// Others may be written into it too.
+    #[default]
+    PerhapsShared,
 }
 
 /// How a tap table is looked for on the target.
@@ -330,7 +340,7 @@ impl Table {
         }
         let (columns, key_columns) = (plan.columns_to_read(), plan.key_places());
         let (tap_name, plan, epoch) = (Arc::clone(tap_name), Arc::new(plan), PlanEpoch::default());
-        Ok(Table { id, tap_name, role, plan, columns, key_columns, epoch, filter: None })
+        Ok(Table { id, tap_name, role, plan, columns, key_columns, epoch, filter: None, owned: Owned::default() })
     }
 
     /// The same table, of which the applier carries the rows that meet a condition.

@@ -50,6 +50,11 @@ pub(super) fn classify(
     told(class, table, error)
 }
 
+/// No index keeps the order in which a table's keys would be read.
+pub(super) fn unordered(table: &str) -> TargetError {
+    refused(&format!("the rows of `{table}` cannot be read in pages: no index keeps its key's order as values are compared"))
+}
+
 fn told(class: Class, table: &str, error: sqlx::Error) -> TargetError {
     match class {
         Class::Unreachable(hint) => TargetError::Unreachable { hint: hint.to_owned(), source: Some(error) },

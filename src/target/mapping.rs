@@ -50,6 +50,13 @@ pub fn names(tap: &str, topic: &str) -> Vec<String> {
     names
 }
 
+/// Whether a table of the target has the schema and the name of a tap's table, so that no other one of the tap is taken for it
+/// without a rule.
+#[must_use]
+pub fn is_namesake(tap: &str, target: &TableRef) -> bool {
+    schema_of(tap) == Some(&*target.schema) && table_of(tap) == target.name
+}
+
 /// Chooses among the tables that the target has.
 pub fn choose(tap: &str, topic: &str, known: &[TableRef]) -> Result<TableRef, MappingError> {
     let (schema, table) = (schema_of(tap), table_of(tap));

@@ -292,6 +292,19 @@ impl Target {
         }
     }
 
+    /// Reads rows in the order of their key: those behind the asked one, or from the first on where none is asked for; `most` at
+    /// most. Rows with NULLs in their key may be left out.
+    ///
+    /// # Errors
+    /// As lookups; refused where the key's columns are of types whose order no index keeps.
+    pub async fn page(&self, ask: &Ask, most: usize) -> Result<Vec<Row<'static>>, TargetError> {
+        match self {
+            Target::Postgres(target) => target.page(ask, most).await,
+            Target::Mysql(target) => target.page(ask, most).await,
+            Target::Sqlite(target) => target.page(ask, most).await,
+        }
+    }
+
     async fn look_up(&self, ask: &Ask) -> Result<Answer, TargetError> {
         match self {
             Target::Postgres(target) => target.lookup(ask).await,

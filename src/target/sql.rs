@@ -27,6 +27,16 @@ pub(super) fn only_living(dead_rows: &str) -> String {
     if dead_rows.trim().is_empty() { String::new() } else { format!(" WHERE NOT COALESCE(({dead_rows}\n), FALSE)") }
 }
 
+/// The rows of a page: living ones, behind the last of the page before if there was one.
+pub(super) fn living_behind(dead_rows: &str, behind: Option<String>) -> String {
+    let living = only_living(dead_rows);
+    match behind {
+        Some(behind) if living.is_empty() => format!(" WHERE {behind}"),
+        Some(behind) => format!("{living} AND {behind}"),
+        None => living,
+    }
+}
+
 /// What makes one row of equal ones, with their number as its last column: what is selected in front of it, and what ends the
 /// statement. `columns` are those that come before it.
 pub(super) fn counting(rows: Answered, columns: usize) -> (&'static str, String) {
@@ -53,6 +63,14 @@ mod tests {
     fn identifiers_cannot_leave_their_quotes() {
         assert_eq!(double_quoted("a\"; DROP TABLE x; --"), "\"a\"\"; DROP TABLE x; --\"");
         assert_eq!(backticked("a`b"), "`a``b`");
+    }
+
+    #[test]
+    fn a_page_begins_behind_the_one_before() {
+        let behind = || Some("k > 5".to_owned());
+        assert_eq!(living_behind("", None), "");
+        assert_eq!(living_behind("", behind()), " WHERE k > 5");
+        assert_eq!(living_behind("gone", behind()), " WHERE NOT COALESCE((gone\n), FALSE) AND k > 5");
     }
 
     #[test]

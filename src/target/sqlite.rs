@@ -12,7 +12,7 @@ use super::endpoint::Endpoint;
 use super::failure::{self, Class};
 use super::mapping::TableRef;
 use super::reader::{Reader, read};
-use super::sql::{belongs, counting, double_quoted, only_living, statement};
+use super::sql::{belongs, counting, double_quoted, living_behind, only_living, statement};
 use super::{Answer, Answered, AppliedRow, Ask, Options, Probe, Reach, TargetError, applied};
 use crate::model::calendar::{format_date, format_moment, format_time};
 use crate::model::{Cell, ColumnMeta, Dialect, Row, TableMeta, Typing, UniqueIndex};
@@ -108,6 +108,21 @@ impl Sqlite {
         Ok(answer)
     }
 
+    /// Rows in the order of their key.
+    pub(super) async fn page(&self, ask: &Ask, most: usize) -> Result<Vec<Row<'static>>, TargetError> {
+        let last = ask.keys.first().map(|key| key.iter().map(json).collect::<Option<Vec<_>>>().unwrap_or_default());
+        let reader = &self.inner.reader;
+        let sql = page_sql(ask, most, &self.inner.dead_rows);
+        let rows = read!(reader, most, &ask.table.name, |conn| {
+            let query = sqlx::query(statement(sql)).bind(serde_json::Value::Array(last.unwrap_or_default()).to_string());
+            query.fetch_all(conn).await.map_err(|error| reader.classify(&ask.table.name, error))
+        })?;
+        let cells = |row: &SqliteRow| (0..ask.columns.len()).map(|column| cell(row, column + 1)).collect();
+        let unfit = || failure::changed(&ask.table.name, "the answer is not of the shape asked for");
+        let made = |row: &SqliteRow| Ok(Row::new(ask.names.clone(), Option::ok_or_else(cells(row), unfit)?, Typing::Declared));
+        rows.iter().map(made).collect()
+    }
+
     /// The rows of the operator's query. The connection cannot write.
     pub(super) async fn applied(&self, sql: &str) -> Result<Vec<AppliedRow>, TargetError> {
         let reader = &self.inner.reader;
@@ -190,9 +205,30 @@ fn lookup_sql(ask: &Ask, dead_rows: &str) -> String {
     )
 }
 
-/// Bytes travel as hexadecimal digits, since JSON has none.
+fn page_sql(ask: &Ask, most: usize, dead_rows: &str) -> String {
+    let columns = &ask.table.columns;
+    let quoted = |place: &usize| format!("t.{}", double_quoted(&columns[*place].name));
+    let selected: String = ask.columns.iter().map(|place| format!(", {}", quoted(place))).collect();
+    let key: Vec<String> = ask.key_columns.iter().map(quoted).collect();
+    let key = key.join(", ");
+    let numbered = ask.key_columns.iter().enumerate();
+    let last: Vec<String> = numbered.map(|(index, place)| value_in("?1", &columns[*place], index)).collect();
+    let behind = (!ask.keys.is_empty()).then(|| format!("({key}) > ({})", last.join(", ")));
+    // The key is bound to every page, whether or not there was one before.
+    format!(
+        "SELECT ?1 IS NULL{selected} FROM {} AS t{} ORDER BY {key} LIMIT {most}",
+        double_quoted(&ask.table.name),
+        living_behind(dead_rows, behind),
+    )
+}
+
 fn asked_value(column: &ColumnMeta, index: usize) -> String {
-    let value = format!("json_extract(k.afterimage_key, '$[{index}]')");
+    value_in("k.afterimage_key", column, index)
+}
+
+/// Bytes travel as hexadecimal digits, since JSON has none.
+fn value_in(key: &str, column: &ColumnMeta, index: usize) -> String {
+    let value = format!("json_extract({key}, '$[{index}]')");
     if column.declared.contains("blob") { format!("unhex({value})") } else { value }
 }
 

@@ -417,6 +417,10 @@ impl Applier {
             let special = key >= source.keys;
             let right = net(source, changes);
             let (put, label) = match self.wronged(plan, source, changes) {
+                _ if plan.drops_truncates && matches!(right, Put::Table) => {
+                    wrong.extend(source.rows_of(key).into_iter().map(|row| (row, Label::NoDelete)));
+                    (None, None)
+                }
                 _ if special => (Some(right), None),
                 _ if plan.rejected && breaks_constraint(right) => (None, Some(Label::Rejected)),
                 _ if skipped => (None, Some(Label::BatchSkipped)),

@@ -116,7 +116,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn new(plan: &Plan, source: &Source) -> Check {
-        // Heartbeats are never coalesced, and some stay behind the last that was seen.
+        // Heartbeats are not coalesced.
         let heartbeats = plan.heartbeat.map_or(0, |_| usize::from(plan.partitions));
         Check {
             outcome: Outcome { changes: source.changes.len(), ..Outcome::default() },
@@ -246,6 +246,7 @@ impl Check {
             Note::Demoted { why } => self.violated(format!("sound commits were demoted: {why}")),
             Note::Frozen { .. }
             | Note::Coalesced { .. }
+            | Note::Scanned { .. }
             | Note::Transient
             | Note::Replanned { .. }
             | Note::SlowEqual { .. } => {}

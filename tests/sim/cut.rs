@@ -131,15 +131,18 @@ pub(crate) enum Forced {
     Rewound,
     /// The applier carries some rows alone.
     Leaving,
+    /// Tables of one partition are truncated.
+    Truncated,
 }
 
 impl Forced {
-    const ALL: [Forced; 2] = [Forced::Rewound, Forced::Leaving];
+    const ALL: [Forced; 3] = [Forced::Rewound, Forced::Leaving, Forced::Truncated];
 
     fn word(self) -> &'static str {
         match self {
             Forced::Rewound => "rewound=yes",
             Forced::Leaving => "leaving=yes",
+            Forced::Truncated => "truncated=yes",
         }
     }
 
@@ -150,6 +153,10 @@ impl Forced {
             Forced::Leaving if plan.leaving.is_none() => {
                 let whole = Plan { partial: 0.0, rewind: None, ..plan };
                 whole.carrying(&mut Rng::new(seed ^ 0x43_41_52_52), 1.0)
+            }
+            Forced::Truncated => {
+                let drops_truncates = seed % 4 == 0;
+                Plan { truncates: 0.002, drops_truncates, partitions: 1, leaving: None, ..plan }.fitting()
             }
             Forced::Rewound | Forced::Leaving => plan,
         }

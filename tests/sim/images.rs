@@ -7,6 +7,7 @@ use afterimage::canon::{Compared, Mask};
 use afterimage::engine::event::{ColumnVerdict, Image, Images, Kinship, PlanEpoch, Verified};
 use afterimage::model::{Cell, Key, PartitionId, Position, Row, TableId};
 
+use crate::plan::Plan;
 use crate::source::{Cells, hashes};
 
 #[derive(Default)]
@@ -16,6 +17,7 @@ struct Shelf {
     verified: BTreeMap<Key, Verified>,
     remembered: VecDeque<Key>,
     most: usize,
+    unscannable: Option<&'static str>,
 }
 
 /// Shared between the world, which fills it, and the engine.
@@ -23,8 +25,13 @@ struct Shelf {
 pub(crate) struct Cache(Arc<Mutex<Shelf>>);
 
 impl Cache {
-    pub(crate) fn new(most: usize) -> Cache {
-        Cache(Arc::new(Mutex::new(Shelf { most, ..Shelf::default() })))
+    pub(crate) fn of(plan: &Plan) -> Cache {
+        let unscannable = match (plan.partitions, plan.leaving) {
+            (1, None) => None,
+            (1, Some(_)) => Some("its applier carries some rows"),
+            (_, _) => Some("its changes are in several partitions"),
+        };
+        Cache(Arc::new(Mutex::new(Shelf { most: plan.images, unscannable, ..Shelf::default() })))
     }
 
     fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
@@ -46,6 +53,10 @@ impl Cache {
 impl Images for Cache {
     fn image(&self, at: Position, key: &Key) -> Option<Image> {
         self.shelf().images.get(&(at, key.clone())).cloned()
+    }
+
+    fn scannable(&self, _: TableId, _: PartitionId) -> Result<(), &'static str> {
+        self.shelf().unscannable.map_or(Ok(()), Err)
     }
 
     fn compare(&self, _: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict> {

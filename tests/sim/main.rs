@@ -7,10 +7,10 @@
 //! `-- times --seeds N --seed S` measures times to detect in worlds that nothing disturbs.
 //! `-- refused --seeds N --seed S` runs appliers of which a group of statements is refused for minutes.
 //! `-- rewound --seeds N --seed S` runs worlds whose source is rewound, each of them; `-- leaving …` those whose applier carries
-//! some rows alone.
+//! some rows alone, `-- truncated …` those whose tables, of one partition, are truncated.
 //! `-- seed N` runs one seed and tells what happened, `-- seed N KEY` tells the story of a key; `keys=N`, `changes=N` and
 //! `without=PART,…` cut the scenario down; `rewound=yes` rewinds its source, and
-//! `leaving=yes` leaves rows out, whether or not it was drawn.
+//! `leaving=yes` leaves rows out, `truncated=yes` truncates tables, whether or not it was drawn.
 #![allow(clippy::print_stdout, reason = "a simulator tells what it ran")]
 
 mod applier;
@@ -77,6 +77,7 @@ fn main() {
         ["refused", rest @ ..] => refused(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(4)),
         ["rewound", rest @ ..] => forced(Forced::Rewound, rest),
         ["leaving", rest @ ..] => forced(Forced::Leaving, rest),
+        ["truncated", rest @ ..] => forced(Forced::Truncated, rest),
         ["ahead", rest @ ..] => ahead(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(2)),
         ["times", rest @ ..] => {
             times(option(rest, "--seed").unwrap_or(1), option(rest, "--seeds").unwrap_or(4), rest.last().copied())

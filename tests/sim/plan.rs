@@ -133,6 +133,8 @@ pub(crate) struct Plan {
     pub(crate) second: Option<Second>,
     /// Probabilities for each change of the source.
     pub(crate) truncates: f64,
+    /// The applier passes truncates over.
+    pub(crate) drops_truncates: bool,
     pub(crate) duplicated: f64,
     pub(crate) unreadable: f64,
     pub(crate) clock_steps: f64,
@@ -232,6 +234,7 @@ impl Plan {
             workers: if pipeline { Workers::One } else { Workers::Partitions },
             second: None,
             truncates: 0.0,
+            drops_truncates: false,
             duplicated: 0.0,
             unreadable: 0.0,
             clock_steps: 0.0,
@@ -301,7 +304,7 @@ impl Plan {
     }
 
     /// Drops what does not go together.
-    fn fitting(mut self) -> Plan {
+    pub(crate) fn fitting(mut self) -> Plan {
         if matches!(self.mode, Mode::Committed | Mode::Assumed) {
             // What convicts there must have been read where it was written.
             self.replica = None;
@@ -468,6 +471,7 @@ impl Plan {
             (matches!(self.skew, Skew::OneHot(_)), "hot key"),
             (self.second.is_some(), "second writer"),
             (self.truncates > 0.0, "truncates"),
+            (self.truncates > 0.0 && self.drops_truncates, "none of them applied"),
             (self.duplicated + self.redelivered > 0.0, "duplicates"),
             (self.unreadable > 0.0, "unreadable records"),
             (self.gaps > 0.0, "gaps"),

@@ -115,6 +115,15 @@ pub(crate) struct Fork {
 }
 
 impl Fork {
+    /// Whether places fall in some partition: where the new log takes just those of what was taken back, nothing shows it.
+    fn shows(&self, changes: &[Change], logs: &[Vec<usize>]) -> bool {
+        logs.iter().any(|log| {
+            let (old, new): (Vec<usize>, Vec<usize>) = log.iter().partition(|index| **index < self.to);
+            let highest = old.iter().map(|index| changes[*index].txn).max();
+            new.first().is_some_and(|first| highest.is_some_and(|highest| changes[*first].txn < highest))
+        })
+    }
+
     pub(crate) fn takes_back(&self, index: usize) -> bool {
         (self.from..self.to).contains(&index)
     }
@@ -126,6 +135,9 @@ impl Source {
         draft.fill();
         let mut changes = draft.changes;
         let logs = logs((plan, draft.fork.as_ref()), &mut changes, &mut draft.rng);
+        if draft.fork.as_ref().is_some_and(|fork| !fork.shows(&changes, &logs)) {
+            return Source::of(&Plan { rewind: None, ..plan.clone() });
+        }
         let count = (plan.keys + u32::from(plan.partitions) + TABLES) as usize;
         let mut by_key = vec![Vec::new(); count];
         for (index, change) in changes.iter().enumerate() {
@@ -394,8 +406,6 @@ impl Draft<'_> {
         };
         let since = rewind.at.saturating_sub(rewind.back);
         let last = self.changes.iter().rfind(|change| change.commit <= since).map_or(0, |last| last.txn);
-        // What is lost of the last transaction alone shows in no place: the next one takes its own.
-        let last = last.min(self.txn.saturating_sub(2));
         let from = self.changes.iter().position(|change| change.txn > last).unwrap_or(self.changes.len());
         self.now = self.start.clone();
         for index in 0..from {

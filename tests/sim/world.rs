@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use afterimage::engine::event::{Images, LookFailure, Looked, Lookup, PlanEpoch, Recall, Seen, Tracked};
+use afterimage::engine::event::{
+    Images, LookFailure, Looked, Lookup, Page, PageEnd, PlanEpoch, Recall, Scan, Seen, Tracked,
+};
 use afterimage::engine::{Engine, Input, Output};
 use afterimage::model::finding::Subject;
-use afterimage::model::{PartitionId, TableId, Tick};
+use afterimage::model::{Key, PartitionId, TableId, Tick};
 
 use crate::applier::Applier;
 use crate::check::{Check, Outcome};
@@ -17,7 +19,10 @@ use crate::images::Cache;
 use crate::model::Label;
 use crate::plan::{Plan, SECOND, millis};
 use crate::rng::Rng;
-use crate::source::{ALL, Cells, Source, TABLES, hashes};
+use crate::source::{ALL, Cells, KeyId, Source, TABLES, hashes};
+
+/// Keys of a page of the target's.
+const PAGE: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -35,6 +40,8 @@ enum Event {
     CommittedKnown(u64),
     /// Forgotten images were read again, or are gone.
     Recalled(u64),
+    /// A page of a table's keys is read.
+    Page(u64),
     Wake,
     Crash,
     Restart,
@@ -88,6 +95,7 @@ pub(crate) struct World<'a> {
     flights: BTreeMap<u64, Flight>,
     asked: BTreeMap<u64, (u64, Input)>,
     recalls: BTreeMap<u64, (u32, Recall)>,
+    scans: BTreeMap<u64, (u32, Scan)>,
     consumers: Vec<Consumer>,
     /// Counts our lives: what was under way when we died is lost.
     life: u32,
@@ -116,7 +124,7 @@ impl World<'_> {
     fn new(plan: &Plan) -> World<'_> {
         let source = Source::of(plan);
         let applier = Applier::new(plan, &source);
-        let cache = Cache::new(plan.images);
+        let cache = Cache::of(plan);
         World {
             plan,
             engine: Engine::new(plan.options.clone(), Box::new(cache.clone())),
@@ -131,6 +139,7 @@ impl World<'_> {
             flights: BTreeMap::new(),
             asked: BTreeMap::new(),
             recalls: BTreeMap::new(),
+            scans: BTreeMap::new(),
             consumers: vec![Consumer::default(); usize::from(plan.partitions)],
             life: 0,
             alive: true,
@@ -208,6 +217,7 @@ impl World<'_> {
                 }
             }
             Event::Recalled(id) => self.recalled(id),
+            Event::Page(id) => self.page(id),
             Event::Wake => {
                 if self.wake == self.now {
                     self.drive(Input::Tick);
@@ -298,6 +308,13 @@ impl World<'_> {
                 let id = self.count;
                 self.at(self.now + after, Event::Recalled(id));
             }
+            Output::Scan(scan) => {
+                self.count += 1;
+                let after = self.chance_of(scan.id.0 | 1 << 39).range((5, 2 * SECOND));
+                self.scans.insert(self.count, (self.life, scan));
+                let id = self.count;
+                self.at(self.now + after, Event::Page(id));
+            }
             Output::Finding(finding) => {
                 self.check.finding(&self.source, &mut self.applier.truth, &finding, self.now);
             }
@@ -337,6 +354,20 @@ impl World<'_> {
             }
         }
         self.drive(Input::Recalled { id: recall.id, found });
+    }
+
+    /// Pages are small, so that a table has several.
+    fn page(&mut self, id: u64) {
+        let Some((_, scan)) = self.scans.remove(&id).filter(|(life, _)| *life == self.life) else { return };
+        if self.chance_of(scan.id.0 | 1 << 38).chance(self.plan.failed_reads) {
+            self.drive(Input::Scanned { id: scan.id, page: Err(LookFailure::Unreachable) });
+            return;
+        }
+        let first = scan.after.as_ref().map_or(0, |after| Source::key_id(after) + 1);
+        let stands = |key: &KeyId| self.source.table(*key) == scan.table && self.applier.target[*key as usize].is_some();
+        let keys: Vec<Key> = (first..self.plan.keys).filter(stands).map(|key| self.source.key(key)).take(PAGE).collect();
+        let end = keys.get(PAGE - 1).map_or(PageEnd::Last, |last| PageEnd::At(last.clone()));
+        self.drive(Input::Scanned { id: scan.id, page: Ok(Page { keys, end }) });
     }
 
     fn consume(&mut self, partition: u16) {
@@ -485,7 +516,7 @@ impl World<'_> {
         self.paused = false;
         if !first {
             self.check.ended(self.engine.counters());
-            self.cache = Cache::new(self.plan.images);
+            self.cache = Cache::of(self.plan);
             self.engine = Engine::new(self.plan.options.clone(), Box::new(self.cache.clone()));
             self.wake = u64::MAX;
         }

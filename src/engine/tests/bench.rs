@@ -17,6 +17,7 @@
 //! | `held up N` `let go` | an open transaction holds partition 0 before offset N, of 100 more; none does |
 //! | `load` | rows of a full load come in partition 0 |
 //! | `another log` | partition 0 ends before what was to be read next; partition 1 is what follows |
+//! | `unscannable` | tables cannot be looked at as a whole: so it is with several partitions |
 //! | `tens` | rows may be weighed: for numbers cut to tens, and for zeros |
 //! | `tolerance` `no images` | numbers that differ by one are equal, if not by fingerprint; images of changes are gone from cache and log |
 //! | `forget` `mute` `told` | the cache is empty, the log is not; questions for images wait; those that wait are answered, and later ones are |
@@ -36,7 +37,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::canon::{Mask, ObservedHashes};
-use crate::engine::event::{Carried, LookFailure, Looked, Lookup, Node, PlanEpoch, Recall, Role, Seen, Tracked};
+use crate::engine::event::{
+    Carried, LookFailure, Looked, Lookup, Node, Page, PageEnd, PlanEpoch, Recall, Role, Scan, Seen, Tracked,
+};
 use crate::engine::limit::{Applier, Commits, Evidence, Margin, Options};
 use crate::engine::{Engine, Input, Output};
 use crate::model::change::KeyChange;
@@ -96,6 +99,10 @@ pub(super) struct Bench {
     pub(super) lookups: u64,
     /// Those among them that may convict.
     pub(super) convicting: u64,
+    /// Keys of a page of the target's.
+    pub(super) page: usize,
+    /// Pages that were asked for.
+    pub(super) scans: u64,
     /// Offsets whose images were asked for, by question.
     pub(super) recalls: Vec<Vec<u64>>,
 }
@@ -137,6 +144,8 @@ impl Bench {
             paused: false,
             lookups: 0,
             convicting: 0,
+            page: 2,
+            scans: 0,
         };
         bench.give(Input::Assigned { partition: PartitionId(0), next: 0 });
         bench
@@ -253,7 +262,7 @@ impl Bench {
                 self.step(&["revoke"]);
                 self.step(&["assign", "0@1"]);
             }
-            ["tens" | "tolerance" | "forget" | "mute" | "told"] | ["no", "images"] => self.step_of_images(words[0]),
+            ["unscannable" | "tens" | "tolerance" | "forget" | "mute" | "told"] | ["no", "images"] => self.step_of_images(words[0]),
             ["partial", key, value] => self.partial(key, number(value) as i64),
             ["assign", place] => {
                 let (next, partition) = place.split_once('@').unwrap_or((place, "0"));
@@ -283,6 +292,7 @@ impl Bench {
 
     fn step_of_images(&mut self, word: &str) {
         match word {
+            "unscannable" => self.unscannable(),
             "tens" => self.images.0.lock().unwrap().tens = true,
             "tolerance" => self.images.0.lock().unwrap().tolerance = true,
             "no" => self.images.lose(),
@@ -388,6 +398,9 @@ impl Bench {
 
     pub(super) fn position(&mut self, partition: &str) -> Position {
         let partition = number(partition) as u16;
+        if partition > 0 {
+            self.unscannable();
+        }
         let next = self.next.entry(partition).or_default();
         *next += 1;
         Position { partition: PartitionId(partition), offset: *next - 1 }
@@ -534,6 +547,24 @@ impl Bench {
         self.give(Input::Looked(looked));
     }
 
+    fn unscannable(&self) {
+        self.images.0.lock().unwrap().unscannable = Some("its rows are in several partitions");
+    }
+
+    pub(super) fn page(&mut self, scan: &Scan) {
+        let behind = |key: &&Key| key.table() == scan.table && scan.after.as_ref().is_none_or(|after| *key > after);
+        let keys: Vec<Key> = self.target.keys().filter(behind).take(self.page).cloned().collect();
+        let end = match keys.get(self.page - 1) {
+            Some(last) => PageEnd::At(last.clone()),
+            None => PageEnd::Last,
+        };
+        let page = match self.answers {
+            Answers::Failed => Err(LookFailure::Unreachable),
+            Answers::AtOnce | Answers::Held => Ok(Page { keys, end }),
+        };
+        self.give(Input::Scanned { id: scan.id, page });
+    }
+
     fn recall(&mut self, recall: &Recall) {
         let found = self.images.put_back(recall);
         self.give(Input::Recalled { id: recall.id, found });
@@ -552,6 +583,10 @@ impl Bench {
         match output {
             Output::Lookup(lookup) if self.answers == Answers::Held => self.held.push(lookup),
             Output::Lookup(lookup) => self.answer(&lookup),
+            Output::Scan(scan) => {
+                self.scans += 1;
+                self.page(&scan);
+            }
             Output::Recall(recall) => {
                 self.recalls.push(recall.at.iter().map(|at| at.offset).collect());
                 match &mut self.mute {

@@ -495,3 +495,23 @@ fn an_answer_that_lacks_a_row_or_an_end_teaches_nothing() {
     assert_eq!(learned_nothing(2, 1), 1);
     assert_eq!(learned_nothing(1, 0), 1);
 }
+
+/// What the lost version said of a column is known from its image, and that is gone.
+#[test]
+fn a_finding_stays_while_what_a_partial_update_left_cannot_be_told() {
+    let mut bench = Bench::committed();
+    bench.run(
+        "applied insert 1 10/20
+         commit all
+         wait 60
+         update 1 11/21
+         commit all
+         wait 60
+         partial 1 12
+         put 1 12/20
+         no images
+         commit all
+         wait 100",
+    );
+    assert_eq!(bench.said, ["open lost_update insert_update_merge committed @1"], "{:?}", bench.notes);
+}

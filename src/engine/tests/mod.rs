@@ -12,6 +12,7 @@ mod recall;
 mod replan;
 mod rewind;
 mod rows;
+mod scan;
 mod scopes;
 mod shelf;
 mod tally;

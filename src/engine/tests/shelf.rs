@@ -20,6 +20,8 @@ pub(super) struct Shelf {
     pub(super) tolerance: bool,
     /// The applier may write tens only.
     pub(super) tens: bool,
+    /// Why no table can be looked at as a whole.
+    pub(super) unscannable: Option<&'static str>,
     /// The first plan whose keys are those of now.
     pub(super) keys_since: u32,
     /// A plan that only compares more than the one before.
@@ -63,6 +65,10 @@ impl Shared {
 impl Images for Shared {
     fn image(&self, at: Position, key: &Key) -> Option<Image> {
         self.0.lock().unwrap().images.get(&(at, key.clone())).cloned()
+    }
+
+    fn scannable(&self, _: TableId, _: PartitionId) -> Result<(), &'static str> {
+        self.0.lock().unwrap().unscannable.map_or(Ok(()), Err)
     }
 
     fn compare(&self, _: &Key, expected: &Row, observed: &Row) -> Vec<ColumnVerdict> {

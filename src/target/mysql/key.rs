@@ -105,10 +105,32 @@ impl<'a> KeyColumn<'a> {
         }
     }
 
-    /// The condition under which a row belongs to an asked key. The asked side is given the column's type and
-    /// collation, so that the column's index serves.
+    /// Whether an index keeps the order in which values are compared with a text: that of an `enum` is the order of its list.
+    pub(super) fn is_ordered(&self) -> bool {
+        !["enum", "set"].iter().any(|listed| self.column.declared.starts_with(listed))
+    }
+
+    /// The condition under which a row belongs to an asked key.
     pub(super) fn condition(&self, quoted: &str, asked: &str) -> String {
-        let asked = match self.kind {
+        format!("{quoted} = {}", self.typed(asked))
+    }
+
+    /// The value of the column in a bound array of one key, as a constant.
+    pub(super) fn bound(&self, index: usize) -> String {
+        let text = format!("JSON_UNQUOTE(JSON_EXTRACT(?, '$[{index}]'))");
+        match self.kind {
+            Kind::Signed => format!("CAST({text} AS SIGNED)"),
+            Kind::Unsigned => format!("CAST({text} AS UNSIGNED)"),
+            Kind::Float => format!("CAST({text} AS DOUBLE)"),
+            Kind::Decimal | Kind::Text | Kind::Bytes | Kind::Date | Kind::Time | Kind::Moment | Kind::Uuid => {
+                self.typed(&text)
+            }
+        }
+    }
+
+    /// The asked side is given the column's type and collation, so that the column's index serves.
+    fn typed(&self, asked: &str) -> String {
+        match self.kind {
             Kind::Signed | Kind::Unsigned | Kind::Float => asked.to_owned(),
             Kind::Decimal => format!("CAST({asked} AS DECIMAL(65,30))"),
             Kind::Bytes => format!("UNHEX({asked})"),
@@ -120,8 +142,7 @@ impl<'a> KeyColumn<'a> {
                 Some((charset, collation)) => format!("CONVERT({asked} USING {charset}) COLLATE {collation}"),
                 None => asked.to_owned(),
             },
-        };
-        format!("{quoted} = {asked}")
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use super::endpoint::{self, Endpoint, Identify, Server};
 use super::failure::{self, Class};
 use super::mapping::TableRef;
 use super::reader::{Reader, read};
-use super::sql::{backticked, belongs, counting, only_living, statement};
+use super::sql::{backticked, belongs, counting, living_behind, only_living, statement};
 use super::{Answer, Answered, AppliedRow, Ask, Options, Pooler, Probe, Reach, TargetError, applied};
 use crate::model::{Cell, Row, TableMeta, Typing};
 use key::KeyColumn;
@@ -101,6 +101,16 @@ impl Mysql {
         Ok(answer)
     }
 
+    /// Rows in the order of their key.
+    pub(super) async fn page(&self, ask: &Ask, most: usize) -> Result<Vec<Row<'static>>, TargetError> {
+        let question = Question::page(ask, most, &self.inner.options.dead_rows)?;
+        let reader = &self.inner.reader;
+        let rows = read!(persevering reader, most, &ask.table.name, |conn| self.rows(conn, &question, ask).await)?;
+        let mut answer: Answer = vec![Vec::new()];
+        question.sort_in(rows, ask, &mut answer)?;
+        Ok(answer.into_iter().flatten().collect())
+    }
+
     async fn rows(
         &self,
         conn: &mut MySqlConnection,
@@ -108,7 +118,8 @@ impl Mysql {
         ask: &Ask,
     ) -> Result<Vec<MySqlRow>, TargetError> {
         let fail = |error| self.inner.reader.classify(&ask.table.name, error);
-        let query = sqlx::query(statement(question.sql.clone())).bind(&question.keys);
+        let query = sqlx::query(statement(question.sql.clone()));
+        let query = (0..question.bound).fold(query, |query, _| query.bind(&question.keys));
         match self.inner.options.pooler {
             Pooler::None => query.fetch_all(conn).await.map_err(fail),
             Pooler::Transaction => {
@@ -178,6 +189,8 @@ impl Mysql {
 struct Question {
     sql: String,
     keys: String,
+    /// How often the statement names them.
+    bound: usize,
     /// Which asked key each element stands for: keys that no row can have are not sent.
     asked: Vec<usize>,
     wires: Vec<Wire>,
@@ -200,7 +213,29 @@ impl Question {
         }
         let wires: Vec<Wire> = ask.columns.iter().map(|place| Wire::of(&columns[*place].declared)).collect();
         let sql = lookup_sql(ask, &key_columns, &wires, dead_rows);
-        Question { sql, keys: serde_json::Value::Array(documents).to_string(), asked, wires }
+        Question { sql, keys: serde_json::Value::Array(documents).to_string(), bound: 1, asked, wires }
+    }
+
+    /// All of a page's rows stand for one key.
+    fn page(ask: &Ask, most: usize, dead_rows: &str) -> Result<Question, TargetError> {
+        let columns = &ask.table.columns;
+        let mut key_columns: Vec<KeyColumn<'_>> =
+            ask.key_columns.iter().map(|place| KeyColumn::of(&columns[*place])).collect();
+        if !key_columns.iter().all(KeyColumn::is_ordered) {
+            return Err(failure::unordered(&ask.table.name));
+        }
+        let last = ask.keys.first().map(|key| {
+            let parts = key_columns.iter_mut().zip(key);
+            parts.map(|(column, cell)| column.json(cell).unwrap_or_default()).collect()
+        });
+        let wires: Vec<Wire> = ask.columns.iter().map(|place| Wire::of(&columns[*place].declared)).collect();
+        let (behind, bound) = match &last {
+            Some(_) => behind(ask, &key_columns),
+            None => (None, 0),
+        };
+        let keys = serde_json::Value::Array(last.unwrap_or_default()).to_string();
+        let sql = page_sql(ask, &wires, dead_rows, (behind, most));
+        Ok(Question { sql, keys, bound, asked: vec![0], wires })
     }
 
     fn sort_in(&self, rows: Vec<MySqlRow>, ask: &Ask, answer: &mut Answer) -> Result<(), TargetError> {
@@ -264,6 +299,40 @@ fn lookup_sql(ask: &Ask, key_columns: &[KeyColumn<'_>], wires: &[Wire], dead_row
         backticked(&ask.table.name),
         belongs(conditions, ask.nulls.iter().map(quoted)),
         only_living(dead_rows),
+    )
+}
+
+/// The rows behind a key, and how often that is bound: written out, since no range of an index is made of a comparison of rows.
+fn behind(ask: &Ask, key_columns: &[KeyColumn<'_>]) -> (Option<String>, usize) {
+    let names: Vec<String> = ask.key_columns.iter().map(|place| quoted(ask, *place)).collect();
+    let with = |index: usize, sign: &str| format!("{} {sign} {}", names[index], key_columns[index].bound(index));
+    let parts: Vec<String> = (0..names.len())
+        .map(|last| {
+            let equal = (0..last).map(|index| with(index, "="));
+            let all: Vec<String> = equal.chain([with(last, ">")]).collect();
+            format!("({})", all.join(" AND "))
+        })
+        .collect();
+    let condition = format!("{} AND ({})", with(0, ">="), parts.join(" OR "));
+    let bound = condition.matches('?').count();
+    (Some(condition), bound)
+}
+
+fn quoted(ask: &Ask, place: usize) -> String {
+    format!("t.{}", backticked(&ask.table.columns[place].name))
+}
+
+fn page_sql(ask: &Ask, wires: &[Wire], dead_rows: &str, (behind, most): (Option<String>, usize)) -> String {
+    let selected = wires.iter().zip(&ask.columns);
+    let selected: String =
+        selected.map(|(wire, place)| format!(", {}", wire.select(&quoted(ask, *place)))).collect();
+    let key: Vec<String> = ask.key_columns.iter().map(|place| quoted(ask, *place)).collect();
+    format!(
+        "SELECT CAST(1 AS SIGNED){selected} FROM {}.{} AS t{} ORDER BY {} LIMIT {most}",
+        backticked(&ask.table.schema),
+        backticked(&ask.table.name),
+        living_behind(dead_rows, behind),
+        key.join(", "),
     )
 }
 

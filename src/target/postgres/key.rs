@@ -74,6 +74,14 @@ pub(super) fn condition(column: &ColumnMeta, quoted: &str, asked: &str) -> Strin
     }
 }
 
+/// Whether an index of the column keeps the order in which values are compared with an asked one.
+pub(super) fn is_ordered(column: &ColumnMeta) -> bool {
+    match (Kind::of(column), without_arguments(&column.declared).as_str()) {
+        (Kind::AsText, _) | (_, "oid" | "real" | "money" | "bit" | "time with time zone") => false,
+        (Kind::Int | Kind::Float | Kind::Bytes | Kind::Typed(_), _) => true,
+    }
+}
+
 impl KeyArray {
     /// An empty array for a column.
     pub(super) fn for_column(column: &ColumnMeta) -> KeyArray {

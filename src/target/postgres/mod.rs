@@ -21,7 +21,7 @@ use super::endpoint::{self, Endpoint, Identify, Server};
 use super::failure::{self, Class};
 use super::mapping::TableRef;
 use super::reader::{Reader, read};
-use super::sql::{belongs, counting, double_quoted, only_living, statement};
+use super::sql::{belongs, counting, double_quoted, living_behind, only_living, statement};
 use super::{
     Answer, Answered, AppliedRow, Ask, Options, Pooler, Probe, Reach, Role, RowSecurity, TargetError, applied,
 };
@@ -136,6 +136,16 @@ impl Postgres {
         let reader = &self.inner.reader;
         let asked = question.asked.len();
         read!(persevering reader, asked, &ask.table.name, |conn| self.rows(conn, &question, ask).await)
+    }
+
+    /// Rows in the order of their key.
+    pub(super) async fn page(&self, ask: &Ask, most: usize) -> Result<Vec<Row<'static>>, TargetError> {
+        let question = Question::page(ask, most, &self.inner.options.dead_rows)?;
+        let reader = &self.inner.reader;
+        let one = Ask { keys: vec![Vec::new()], ..ask.clone() };
+        let answer =
+            read!(persevering reader, most, &ask.table.name, |conn| self.rows(conn, &question, &one).await)?;
+        Ok(answer.into_iter().flatten().collect())
     }
 
     /// Rows are read while the server still sends.
@@ -293,6 +303,17 @@ impl Question {
         Question { sql: lookup_sql(ask, &wires, dead_rows), arrays, asked, wires }
     }
 
+    /// All of a page's rows stand for one key.
+    fn page(ask: &Ask, most: usize, dead_rows: &str) -> Result<Question, TargetError> {
+        if !ask.key_columns.iter().all(|place| key::is_ordered(&ask.table.columns[*place])) {
+            return Err(failure::unordered(&ask.table.name));
+        }
+        let Question { arrays, wires, .. } = Question::of(ask, dead_rows);
+        let sql = page_sql(ask, &wires, dead_rows, most);
+        let arrays = if ask.keys.is_empty() { Vec::new() } else { arrays };
+        Ok(Question { sql, arrays, asked: vec![0], wires })
+    }
+
     fn sort_in(&self, row: &PgRow, ask: &Ask, answer: &mut Answer) -> Result<(), TargetError> {
         let unfit = |hint: &str| failure::changed(&ask.table.name, hint);
         let ordinal: i64 = row.try_get(0).map_err(|_| unfit("the answer has no ordinal"))?;
@@ -346,6 +367,26 @@ fn lookup_sql(ask: &Ask, wires: &[Wire], dead_rows: &str) -> String {
         double_quoted(&ask.table.name),
         belongs(conditions, ask.nulls.iter().map(quoted)),
         only_living(dead_rows),
+    )
+}
+
+/// The last key of the page before comes as arrays of one, whose values are constants to the planner.
+fn page_sql(ask: &Ask, wires: &[Wire], dead_rows: &str, most: usize) -> String {
+    let columns = &ask.table.columns;
+    let quoted = |place: &usize| format!("t.{}", double_quoted(&columns[*place].name));
+    let selected: String =
+        wires.iter().zip(&ask.columns).map(|(wire, place)| format!(", {}", wire.select(&quoted(place)))).collect();
+    let key: Vec<String> = ask.key_columns.iter().map(quoted).collect();
+    let key = key.join(", ");
+    let numbered = ask.key_columns.iter().enumerate();
+    let last: Vec<String> =
+        numbered.map(|(index, place)| format!("({})[1]", key::parameter(&columns[*place], index + 1))).collect();
+    let behind = (!ask.keys.is_empty()).then(|| format!("({key}) > ({})", last.join(", ")));
+    format!(
+        "SELECT 1::int8{selected} FROM {}.{} AS t{} ORDER BY {key} LIMIT {most}",
+        double_quoted(&ask.table.schema),
+        double_quoted(&ask.table.name),
+        living_behind(dead_rows, behind),
     )
 }
 

@@ -20,7 +20,7 @@ pub use self::tap::{
 pub use self::target::{ColumnsChanged, ColumnsNotCompared, TargetFailed, TargetRead};
 pub use self::verdict::{
     ChangesLeftOut, ChangesSuperseded, CheckResult, Coalesced, Frozen, ImagesRecalled, KeysChecked, Replanned,
-    SlowEqual, Transient, Unverifiable,
+    SlowEqual, TableScanned, Transient, Unverifiable,
 };
 use super::name;
 use crate::model::position::PartitionName;

@@ -204,6 +204,29 @@ impl Replanned<'_> {
     }
 }
 
+/// All rows of a truncated table were looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct TableScanned<'a> {
+    /// Pipeline.
+    pub pipeline: &'a str,
+    /// The table, as the tap names it.
+    pub table: &'a str,
+    /// Where the truncate stands.
+    pub truncate: &'a str,
+    /// Rows that stood there.
+    pub looked: u64,
+    /// Findings among them.
+    pub found: u64,
+}
+
+impl TableScanned<'_> {
+    /// Logs it.
+    pub fn emit(self) {
+        let TableScanned { pipeline, table, truncate, looked, found } = self;
+        tracing::info!(pipeline, table, truncate, looked, found, "a table was looked through after its truncate");
+    }
+}
+
 /// Equal values whose fingerprints differed.
 #[derive(Debug, Clone, Copy)]
 pub struct SlowEqual<'a> {
