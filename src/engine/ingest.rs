@@ -415,9 +415,10 @@ impl Engine {
     }
 
     pub(super) fn gap(&mut self, partition: PartitionId, from: u64, to: u64) {
+        let until = self.now + (self.settle() + self.measures.lags.largest()) * 2;
         let state = self.partitions.entry(partition).or_default();
         (state.consumed, state.unbroken_since) = (state.consumed.max(to), to);
-        state.behind_gone = Some(BehindGone::Open);
+        (state.behind_gone, state.gone_until) = (Some(BehindGone::Open), until);
         self.hold_commits(Position { partition, offset: from });
         self.patrol.roster.void_partition(partition);
         let place = self.place(partition, from);

@@ -57,8 +57,9 @@ pub(super) struct More {
     pub(super) passed_unseen: bool,
     /// Seen on more than one partition: some versions have no order among them.
     pub(super) unordered: Option<Unordered>,
-    /// Called back by the patrol: its one version was verified before, and nothing of it waits for a verdict.
-    pub(super) patrolled: bool,
+    /// Called back by the patrol, with when it was read before: its one version was verified then, and nothing of it waits for a
+    /// verdict.
+    pub(super) patrolled: Option<Tick>,
     /// Images that were asked for again since the last verdict.
     pub(super) asking: Option<Box<Asking>>,
 }
@@ -80,7 +81,7 @@ impl More {
             blind: None,
             passed_unseen: false,
             unordered: None,
-            patrolled: false,
+            patrolled: None,
             asking: None,
         }
     }
@@ -162,9 +163,14 @@ impl Entry {
         self.more().unordered = Some(Unordered { to, highest });
     }
 
+    /// When a key that the patrol looks at was read before.
+    pub(super) fn seen_before(&self) -> Option<Tick> {
+        self.more.as_ref()?.patrolled
+    }
+
     /// Called back by the patrol, and not found wrong for sure.
     pub(super) fn is_patrolled(&self) -> bool {
-        self.more.as_ref().is_some_and(|more| more.patrolled && more.reported.is_none())
+        self.more.as_ref().is_some_and(|more| more.patrolled.is_some() && more.reported.is_none())
     }
 
     pub(super) fn is_in_flight(&self) -> bool {

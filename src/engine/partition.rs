@@ -47,6 +47,8 @@ pub(super) struct Partition {
     pub(super) rejected: BTreeMap<Option<Arc<str>>, u64>,
     /// Where the first change stands behind the newest records that were gone before they were read.
     pub(super) behind_gone: Option<BehindGone>,
+    /// Until then what they did may still be applied.
+    pub(super) gone_until: Tick,
     /// Truncates that other partitions must have read past before they are committed: one that is not read again after a
     /// restart would be missing to changes of theirs that are.
     pub(super) truncates: VecDeque<Barrier>,

@@ -149,7 +149,7 @@ impl Engine {
         let mut more = More::new(Base::Unknown);
         let verified = Some(version.arrival);
         (more.settled_to, more.applied_to, more.seen_last, more.seen_best) = (verified, verified, verified, verified);
-        more.patrolled = true;
+        more.patrolled = Some(known.look);
         let entry = Entry { more: Some(Box::new(more)), ..Entry::of(known.key, version, Role::Rows) };
         let ix = self.keys.insert(Entry { queued: true, ..entry });
         self.memory.versions += 1;
@@ -186,7 +186,7 @@ impl Engine {
         let Some(entry) = self.keys.get_mut(ix).filter(|entry| entry.chain.len() > 1) else { return };
         let called_back = entry.is_patrolled();
         if let Some(more) = &mut entry.more {
-            more.patrolled = false;
+            more.patrolled = None;
         }
         if !called_back {
             return;

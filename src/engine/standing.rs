@@ -140,11 +140,12 @@ impl Engine {
         let newest = self.newest_rejected(entry, expected.partition);
         newest.is_some_and(|newest| self.made_of(entry, floor, observation).is_none_or(|oldest| newest >= oldest))
             || expected.op == Op::Truncate && self.may_be_rejected_elsewhere(entry, floor)
-            || observation.content == Content::Absent && self.may_be_truncated_unread(expected)
+            || observation.content == Content::Absent && self.may_be_truncated_unread(entry, expected)
     }
 
-    /// A truncate among the records of another partition that were gone before they were read may have removed a row.
-    fn may_be_truncated_unread(&self, expected: &Version) -> bool {
+    /// A truncate among the records of another partition that were gone before they were read may have removed a row, unless it
+    /// was seen to stand after that.
+    fn may_be_truncated_unread(&self, entry: &Entry, expected: &Version) -> bool {
         let is_older = |gone: BehindGone| match gone {
             BehindGone::Open => true,
             BehindGone::Before(order, _) if self.is_wide() => expected.order < order,
@@ -154,7 +155,9 @@ impl Engine {
         };
         let mut others = self.partitions.iter().filter(|(id, _)| **id != expected.partition);
         others.any(|(id, known)| {
-            known.behind_gone.is_some_and(is_older) && self.images.share_tables(*id, expected.partition)
+            known.behind_gone.is_some_and(is_older)
+                && entry.seen_before().is_none_or(|seen| seen < known.gone_until)
+                && self.images.share_tables(*id, expected.partition)
         })
     }
 

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::event::{
-    LookFailure, Looked, Lookup, Node, Note, Page, PlanEpoch, Recall, RecallId, Scan, ScanId,
-};
+use crate::engine::event::{LookFailure, Looked, Lookup, Node, Note, Page, PlanEpoch, Recall, RecallId, Scan, ScanId};
 use crate::engine::tally::Tally;
 use crate::engine::{Engine, Input, Output};
 use crate::model::finding::Finding;
@@ -111,15 +109,20 @@ pub(super) enum TapState {
     Closed,
 }
 
+/// Where the judge's questions go.
+pub(super) struct Asks {
+    pub(super) lookups: mpsc::Sender<Lookup>,
+    pub(super) recalls: mpsc::Sender<Recall>,
+    pub(super) scans: mpsc::Sender<Scan>,
+}
+
 /// The loop's ends of every channel.
 pub(super) struct Driver {
     pub(super) engine: Engine,
     pub(super) clock: Clock,
     pub(super) fed: mpsc::Receiver<Fed>,
     pub(super) replies: mpsc::Receiver<Reply>,
-    pub(super) lookups: mpsc::Sender<Lookup>,
-    pub(super) recalls: mpsc::Sender<Recall>,
-    pub(super) scans: mpsc::Sender<Scan>,
+    pub(super) asks: Asks,
     pub(super) records: mpsc::Sender<Record>,
     pub(super) control: Arc<dyn Control>,
     pub(super) tally: watch::Sender<Tally>,
@@ -229,12 +232,12 @@ impl Driver {
     async fn carry_out(&mut self, paused: &mut bool) -> bool {
         while let Some(output) = self.engine.poll_output() {
             let sent = match output {
-                Output::Lookup(lookup) => self.lookups.send(lookup).await.is_ok(),
+                Output::Lookup(lookup) => self.asks.lookups.send(lookup).await.is_ok(),
                 Output::Recall(recall) => {
                     self.recall(recall);
                     true
                 }
-                Output::Scan(scan) => self.scans.send(scan).await.is_ok(),
+                Output::Scan(scan) => self.asks.scans.send(scan).await.is_ok(),
                 Output::Finding(finding) => self.records.send(Record::Finding(finding)).await.is_ok(),
                 Output::Commit { partition, next } => {
                     self.records.send(Record::Commit { partition, next }).await.is_ok()
@@ -267,7 +270,7 @@ impl Driver {
 
     /// Where too many wait, the judge is told at once that this one will not be read.
     fn recall(&mut self, recall: Recall) {
-        if let Err(refused) = self.recalls.try_send(recall) {
+        if let Err(refused) = self.asks.recalls.try_send(recall) {
             let id = refused.into_inner().id;
             self.handle(Input::Recalled { id, found: 0 });
         }

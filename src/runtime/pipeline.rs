@@ -32,7 +32,7 @@ use super::columns::ColumnWatch;
 use super::crash::Guard;
 use super::dead_letters::Postbox;
 use super::decoding::{Bindings, Decoding};
-use super::driver::{Driver, FED, Fed, RECORDS, REPLIES, Record, Reply, TapState};
+use super::driver::{Asks, Driver, FED, Fed, RECORDS, REPLIES, Record, Reply, TapState};
 use super::entry::Failure;
 use super::evidence::{Evidence, Positions};
 use super::findings::store_failure;
@@ -91,6 +91,19 @@ pub(super) struct Start<'a> {
     pub(super) since: Wall,
 }
 
+/// What the judge asks, for those who answer.
+struct Questions {
+    lookups: mpsc::Receiver<Lookup>,
+    recalls: mpsc::Receiver<Recall>,
+    scans: mpsc::Receiver<Scan>,
+}
+
+fn asks() -> (Asks, Questions) {
+    let ((looks, lookups), (recall, recalls), (scan, scans)) =
+        (mpsc::channel(FED), mpsc::channel(RECALLS), mpsc::channel(SCANS));
+    (Asks { lookups: looks, recalls: recall, scans: scan }, Questions { lookups, recalls, scans })
+}
+
 fn no_target(error: TargetError) -> Failure {
     Failure { source: Some(Box::new(error)), ..Failure::new("the target cannot be used") }
 }
@@ -120,8 +133,7 @@ impl Running {
         let engine = judge(pipeline, window.as_ref(), &images, &tables, &partitions);
         let (fed, fed_here) = mpsc::channel(FED);
         let ((replies, replies_here), (records, records_here)) = (mpsc::channel(REPLIES), mpsc::channel(RECORDS));
-        let ((lookups, lookups_here), (recalls, recalls_here)) = (mpsc::channel(FED), mpsc::channel(RECALLS));
-        let (scans, scans_here) = mpsc::channel(SCANS);
+        let (asks, questions) = asks();
         let ((tally_here, tally), (tap_here, tap)) =
             (watch::channel(engine.tally()), watch::channel(TapState::Running));
         let (store_here, store) = watch::channel(StoreState::Taking);
@@ -162,9 +174,7 @@ impl Running {
             clock,
             fed: fed_here,
             replies: replies_here,
-            lookups,
-            recalls,
-            scans,
+            asks,
             records,
             control: Arc::clone(&running.control),
             tally: tally_here,
@@ -176,7 +186,7 @@ impl Running {
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
         let restore = running.restore(pipeline, &sink).await?;
         running.spawn_ingest(pipeline, events, (window, restore))?;
-        running.spawn_tasks(pipeline, told, (lookups_here, recalls_here, scans_here));
+        running.spawn_tasks(pipeline, told, questions);
         running.spawn_recorder(pipeline, (sink, alerts), store_here, records_here);
         Ok(running)
     }
@@ -185,7 +195,7 @@ impl Running {
         &mut self,
         pipeline: &Pipeline,
         (positions, letters): (Positions, Option<DeadLetters>),
-        (lookups, recalls, scans): (mpsc::Receiver<Lookup>, mpsc::Receiver<Recall>, mpsc::Receiver<Scan>),
+        Questions { lookups, recalls, scans }: Questions,
     ) {
         self.spawn_recaller(pipeline, recalls);
         self.spawn_scanner(scans);

@@ -84,7 +84,8 @@ pub(super) fn noted(pipeline: &str, note: &Note, partitions: &Partitions, tables
             event::Unverifiable { pipeline, partition: &partition, range: *range, why }.emit();
         }
         Note::Scanned { table, at, looked, found } => {
-            let (table, truncate) = (tables.tap_name(*table), format!("{}/{}", partitions.name(at.partition), at.offset));
+            let (table, truncate) =
+                (tables.tap_name(*table), format!("{}/{}", partitions.name(at.partition), at.offset));
             event::TableScanned { pipeline, table: &table, truncate: &truncate, looked: *looked, found: *found }.emit();
         }
         Note::Transient => event::Transient { pipeline }.emit(),

@@ -52,7 +52,9 @@ pub(super) fn classify(
 
 /// No index keeps the order in which a table's keys would be read.
 pub(super) fn unordered(table: &str) -> TargetError {
-    refused(&format!("the rows of `{table}` cannot be read in pages: no index keeps its key's order as values are compared"))
+    refused(format!(
+        "the rows of `{table}` cannot be read in pages: no index keeps its key's order as values are compared"
+    ))
 }
 
 fn told(class: Class, table: &str, error: sqlx::Error) -> TargetError {

@@ -114,12 +114,14 @@ impl Sqlite {
         let reader = &self.inner.reader;
         let sql = page_sql(ask, most, &self.inner.dead_rows);
         let rows = read!(reader, most, &ask.table.name, |conn| {
-            let query = sqlx::query(statement(sql)).bind(serde_json::Value::Array(last.unwrap_or_default()).to_string());
+            let query =
+                sqlx::query(statement(sql)).bind(serde_json::Value::Array(last.unwrap_or_default()).to_string());
             query.fetch_all(conn).await.map_err(|error| reader.classify(&ask.table.name, error))
         })?;
         let cells = |row: &SqliteRow| (0..ask.columns.len()).map(|column| cell(row, column + 1)).collect();
         let unfit = || failure::changed(&ask.table.name, "the answer is not of the shape asked for");
-        let made = |row: &SqliteRow| Ok(Row::new(ask.names.clone(), Option::ok_or_else(cells(row), unfit)?, Typing::Declared));
+        let made =
+            |row: &SqliteRow| Ok(Row::new(ask.names.clone(), Option::ok_or_else(cells(row), unfit)?, Typing::Declared));
         rows.iter().map(made).collect()
     }
 

@@ -21,6 +21,29 @@ async fn heartbeats_alone_tell_of_a_mass_of_deletes_by_table() {
     tells_of_masses_by_heartbeats(Plan::new("deletes_beats", Dialect::Postgres)).await;
 }
 
+/// The sink's default too: it passes truncates over. Every row was verified and forgotten long before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_an_unapplied_truncate_left_are_found_though_nothing_changed_them() {
+    let plan = Plan::new("truncate_off", Dialect::Postgres).topics(Topics::PerTable(1));
+    let pipeline = plan.sink("truncate.enabled", "false").start().await;
+    pipeline.apply(&Load::new(24).take(CHANGES)).await;
+    pipeline.wait_applied().await;
+    let sidecar = Sidecar::run(&judging(&pipeline, &verdict::committed(&pipeline))).await;
+    wait_verified(&sidecar, &verdict::ends(&pipeline)).await;
+    verdict::assert_clean(&sidecar);
+
+    let topic = pipeline.topic("accounts");
+    let rows: Vec<_> =
+        pipeline.newest().into_iter().filter(|((table, _), event)| table == "accounts" && event.op != "d").collect();
+    pipeline.write("TRUNCATE accounts", 1).await;
+    let truncate = pipeline.kafka.ends(&topic)[0] - 1;
+    let expected: BTreeMap<_, _> =
+        rows.into_iter().map(|(spot, _)| (spot, ("unapplied_delete".to_owned(), topic.clone(), 0, truncate))).collect();
+    assert!(expected.len() > 10, "only {} rows", expected.len());
+    assert_exactly(&sidecar, &expected).await;
+    wait_verified(&sidecar, &verdict::ends(&pipeline)).await;
+}
+
 /// Exactly the keys whose newest event is a delete, old keys of key changes among them.
 pub(crate) async fn names_every_delete_by_committed_offsets(plan: Plan) {
     let pipeline = plan.topics(Topics::PerTable(2)).sink("delete.enabled", "false").start().await;

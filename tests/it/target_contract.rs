@@ -100,6 +100,38 @@ async fn a_batch_answers_for_every_key_in_order(bench: &Bench) {
     assert!(answer.iter().all(Vec::is_empty), "{answer:?}");
 }
 
+promise!(pages_follow_each_other_in_the_order_of_the_key);
+async fn pages_follow_each_other_in_the_order_of_the_key(bench: &Bench) {
+    let columns = "tenant varchar(20) NOT NULL, no integer NOT NULL, at timestamp NOT NULL, gone integer NOT NULL";
+    bench.execute(&format!("CREATE TABLE orders ({columns}, PRIMARY KEY (tenant, at, no))")).await;
+    let tenants = ["a", "B", "b''", "ä", "Z", "\u{1F600}"];
+    let row = |no: usize| {
+        let (tenant, hour) = (tenants[no % tenants.len()], no % 5);
+        format!("('{tenant}', {no}, '2026-01-02 0{hour}:00:00', {})", no % 7 / 6)
+    };
+    let rows: Vec<String> = (0..100).map(row).collect();
+    bench.execute(&format!("INSERT INTO orders VALUES {}", rows.join(","))).await;
+    let target = bench.target_with(|options| options.dead_rows = "gone = 1".to_owned()).await;
+    let meta = describe(&target, "orders").await;
+    let plan = Plan::new(TableId(0), meta.clone(), &Rules::default(), None).expect("a plan");
+    let (mut last, mut numbers) = (Vec::new(), Vec::new());
+    loop {
+        let question = Ask { columns: plan.columns_to_read(), names: plan.names().clone(), ..ask(&meta, last) };
+        let rows = target.page(&question, 9).await.expect("a page");
+        numbers.extend(rows.iter().map(|row| row.get("no").cloned().expect("a number").to_string()));
+        let key = rows.last().map(|row| plan.observed_key(row).expect("a key").cells());
+        last = key.into_iter().collect();
+        if rows.len() < 9 {
+            break;
+        }
+    }
+    let (read, mut sorted) =
+        (numbers.len(), numbers.iter().map(|no| no.parse().expect("a number")).collect::<Vec<_>>());
+    sorted.sort_unstable();
+    let living: Vec<usize> = (0..100).filter(|no| no % 7 != 6).collect();
+    assert_eq!((read, sorted), (living.len(), living), "each living row once");
+}
+
 promise!(all_rows_of_a_key_are_found_where_nothing_makes_it_unique);
 async fn all_rows_of_a_key_are_found_where_nothing_makes_it_unique(bench: &Bench) {
     bench.execute("CREATE TABLE log (id integer, v varchar(20))").await;

@@ -155,7 +155,7 @@ impl Forced {
                 whole.carrying(&mut Rng::new(seed ^ 0x43_41_52_52), 1.0)
             }
             Forced::Truncated => {
-                let drops_truncates = seed % 4 == 0;
+                let drops_truncates = seed.is_multiple_of(4);
                 Plan { truncates: 0.002, drops_truncates, partitions: 1, leaving: None, ..plan }.fitting()
             }
             Forced::Rewound | Forced::Leaving => plan,

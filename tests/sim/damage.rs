@@ -154,6 +154,8 @@ impl Check {
             || plan.source_log
             || worker.restarts.iter().any(|at| at + plan.reach >= loss.start && *at <= until)
             || plan.truncates > 0.0
+            // A truncate may be among what is gone.
+            || plan.gaps > 0.0 && plan.partitions > 1
             || plan.options.memory < 1 << 20
             // Few rows are judged where most changes are left out, so the group gate waits for more.
             || plan.leaving.is_some()

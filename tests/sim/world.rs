@@ -364,8 +364,10 @@ impl World<'_> {
             return;
         }
         let first = scan.after.as_ref().map_or(0, |after| Source::key_id(after) + 1);
-        let stands = |key: &KeyId| self.source.table(*key) == scan.table && self.applier.target[*key as usize].is_some();
-        let keys: Vec<Key> = (first..self.plan.keys).filter(stands).map(|key| self.source.key(key)).take(PAGE).collect();
+        let stands =
+            |key: &KeyId| self.source.table(*key) == scan.table && self.applier.target[*key as usize].is_some();
+        let keys: Vec<Key> =
+            (first..self.plan.keys).filter(stands).map(|key| self.source.key(key)).take(PAGE).collect();
         let end = keys.get(PAGE - 1).map_or(PageEnd::Last, |last| PageEnd::At(last.clone()));
         self.drive(Input::Scanned { id: scan.id, page: Ok(Page { keys, end }) });
     }

@@ -262,7 +262,9 @@ impl Bench {
                 self.step(&["revoke"]);
                 self.step(&["assign", "0@1"]);
             }
-            ["unscannable" | "tens" | "tolerance" | "forget" | "mute" | "told"] | ["no", "images"] => self.step_of_images(words[0]),
+            ["unscannable" | "tens" | "tolerance" | "forget" | "mute" | "told"] | ["no", "images"] => {
+                self.step_of_images(words[0])
+            }
             ["partial", key, value] => self.partial(key, number(value) as i64),
             ["assign", place] => {
                 let (next, partition) = place.split_once('@').unwrap_or((place, "0"));

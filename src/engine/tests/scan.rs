@@ -79,7 +79,8 @@ fn commits_wait_at_a_truncate_until_its_last_page_is_judged() {
 
 #[test]
 fn a_partition_that_is_given_out_anew_is_scanned_anew() {
-    let mut bench = old(Bench::committed(), "truncate\n gone 1\n gone 7\n gone 8\n gone 9\n commit all\n fail\n wait 100");
+    let mut bench =
+        old(Bench::committed(), "truncate\n gone 1\n gone 7\n gone 8\n gone 9\n commit all\n fail\n wait 100");
     bench.run("heed\n revoke\n wait 60");
     let before = bench.scans;
     bench.run("assign 1\n truncate\n commit all\n wait 100");

@@ -324,8 +324,7 @@ fn quoted(ask: &Ask, place: usize) -> String {
 
 fn page_sql(ask: &Ask, wires: &[Wire], dead_rows: &str, (behind, most): (Option<String>, usize)) -> String {
     let selected = wires.iter().zip(&ask.columns);
-    let selected: String =
-        selected.map(|(wire, place)| format!(", {}", wire.select(&quoted(ask, *place)))).collect();
+    let selected: String = selected.map(|(wire, place)| format!(", {}", wire.select(&quoted(ask, *place)))).collect();
     let key: Vec<String> = ask.key_columns.iter().map(|place| quoted(ask, *place)).collect();
     format!(
         "SELECT CAST(1 AS SIGNED){selected} FROM {}.{} AS t{} ORDER BY {} LIMIT {most}",

@@ -143,8 +143,7 @@ impl Postgres {
         let question = Question::page(ask, most, &self.inner.options.dead_rows)?;
         let reader = &self.inner.reader;
         let one = Ask { keys: vec![Vec::new()], ..ask.clone() };
-        let answer =
-            read!(persevering reader, most, &ask.table.name, |conn| self.rows(conn, &question, &one).await)?;
+        let answer = read!(persevering reader, most, &ask.table.name, |conn| self.rows(conn, &question, &one).await)?;
         Ok(answer.into_iter().flatten().collect())
     }
 
