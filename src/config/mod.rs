@@ -32,7 +32,7 @@ use secrecy::SecretString;
 
 pub use self::alert::{Alert, Destination};
 pub use self::evidence::Evidence;
-pub use self::expand::Surroundings;
+pub use self::expand::{Surroundings, expand};
 pub use self::load::{Layers, Loaded, load};
 pub use self::position::{Bound, Place, Start};
 pub use self::problem::{Problem, Problems};

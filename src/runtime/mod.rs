@@ -11,6 +11,7 @@ pub mod clock;
 pub mod entry;
 pub mod ordered;
 
+mod accused;
 mod acts;
 mod again;
 mod alerting;
@@ -28,8 +29,10 @@ mod doctor;
 mod driver;
 mod evidence;
 mod explain;
+mod export;
 mod findings;
 mod images;
+mod import;
 mod ingest;
 mod inherited;
 mod job;

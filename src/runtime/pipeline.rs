@@ -301,7 +301,7 @@ impl Running {
         events: Receiver<TapEvent>,
         (window, restore): (Option<Window>, Restore),
     ) -> Result<(), Failure> {
-        let window = window.map(|window| window.among(&self.picture.partitions));
+        let window = window.map(|window| window.among(&self.picture.partitions, &self.picture.tables));
         let mut ingest = self.ingest(pipeline, (window, restore))?;
         let fed = self.fed.clone();
         let (taps, taps_here) = sync_channel(1);

@@ -17,6 +17,7 @@ mod coerced;
 mod counted;
 mod decode;
 mod demo;
+mod dms;
 mod explain;
 mod help;
 mod killed;
