@@ -92,7 +92,7 @@ pub struct Source {
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
     /// Evidence of the applier's progress, best first; may be repeated: kafka-group:NAME, query:SQL,
-    /// heartbeat:SCHEMA.TABLE.COLUMN, inferred, assumed
+    /// dms-status:SCHEMA, heartbeat:SCHEMA.TABLE.COLUMN, inferred, assumed
     #[arg(long, value_name = "HOW")]
     pub applied: Vec<String>,
     /// Registry of the records' schemas, as decode.registry in a configuration

@@ -101,7 +101,7 @@ impl Default for RawWeb {
 #[serde(default, deny_unknown_fields)]
 pub struct RawPipeline {
     /// Evidence of the applied watermark, one or a list, best first: `kafka-group:NAME`, `query:SQL`,
-    /// `heartbeat:SCHEMA.TABLE.COLUMN`, `inferred`, `assumed`.
+    /// `dms-status:SCHEMA`, `heartbeat:SCHEMA.TABLE.COLUMN`, `inferred`, `assumed`.
     pub applied: OneOrMany<Evidence>,
     /// Whether a committed offset may convict.
     pub commits: Commits,

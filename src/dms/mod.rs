@@ -9,11 +9,13 @@ mod book;
 mod connection;
 mod key;
 mod ledger;
+mod status;
 
 pub use book::{Book, Page, Scope};
-pub use connection::DmsError;
+pub use connection::{Dialect, DmsError};
 pub use key::{NoKey, key_text, key_values};
 pub use ledger::{DEFAULT_TABLE, Entry, Form, Ledger, Paper};
+pub use status::applied_time;
 
 use crate::model::Wall;
 

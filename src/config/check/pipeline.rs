@@ -8,7 +8,7 @@ use crate::config::evidence::Evidence;
 use crate::config::raw::{RawLimits, RawPipeline};
 use crate::config::tree::Path;
 use crate::config::unit::{Auto, Span};
-use crate::config::word::{Format, Order, TapType};
+use crate::config::word::{Commits, Format, Order, TapType};
 use crate::config::{Chosen, Judging, Limits, Pipeline, Progress, QueryTrust};
 
 /// Names of pipelines stand in metrics, in findings and in consumer groups.
@@ -122,11 +122,17 @@ impl Checker<'_> {
 
     fn evidence(&mut self, path: &Path, evidence: &Evidence, raw: &RawPipeline) {
         match evidence {
+            Evidence::DmsStatus { .. } if raw.commits == Commits::AfterWrite => {
+                self.wrong(
+                    path,
+                    "`dms-status` is a time and no position, which proves no loss: leave out commits = \"after_write\"",
+                );
+            }
             Evidence::KclLease(_) => {
                 self.wrong(
                     path,
                     "`kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, \
-                        heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed",
+                        dms-status:SCHEMA, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed",
                 );
             }
             Evidence::KafkaGroup(_) if raw.tap.kind == Some(TapType::File) => {
@@ -138,6 +144,7 @@ impl Checker<'_> {
             }
             Evidence::KafkaGroup(_)
             | Evidence::Query(_)
+            | Evidence::DmsStatus { .. }
             | Evidence::Heartbeat { .. }
             | Evidence::Inferred
             | Evidence::Assumed => {}
