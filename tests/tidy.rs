@@ -52,6 +52,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "the runtime fills the pictures that the port shows, and takes the port before it starts",
     ),
     ("src/runtime/alerting.rs", "web", "the runtime fills the pictures that the port shows"),
+    ("src/runtime/scheduler.rs", "web", "the runtime fills the pictures that the port shows"),
     ("src/runtime/run.rs", "web", "its test looks at those pictures"),
     ("src/web/mod.rs", "store", "requests read findings; a layer between would only repeat the store's questions"),
     ("src/web/api.rs", "store", "requests read findings; a layer between would only repeat the store's questions"),

@@ -27,7 +27,7 @@ use super::driver::TapState;
 use super::entry::{AuditArgs, Failure, Filter, Outcome, OutputFormat};
 use super::findings::writing;
 use super::ingest::{Counts, RangeCounts};
-use super::job::{Job, Next, Noted};
+use super::job::{Job, Judged, Next, Noted};
 use super::pipeline::{Running, Start};
 use super::progress::{Beside, Picture, Progress};
 use super::record::{Gathered, Sink};
@@ -70,6 +70,20 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
     job.end(ended.end.then()).await;
     write(&args, &findings, &summary, out)?;
     Ok(outcome(&args, &findings, &summary))
+}
+
+/// The same for whoever prints nothing and may not go on with it: what was found, what came of the range, and whether it is well.
+///
+/// # Errors
+/// What kept it from reading or judging at all.
+pub(super) async fn by_the_clock(args: &AuditArgs) -> Result<(Vec<Document>, Summary, Outcome), Failure> {
+    let (clock, noted) = (Clock::start(), Noted::default());
+    let window = Window::new(Asked::default(), Judged::default(), noted.clone());
+    let ended = judge(args, window, (&mut Job::kept_nowhere(clock), &noted), clock).await?;
+    let findings = listed(&ended.gathered, &args.filter, &ended.selection);
+    let summary = summary(&Facts::of(&ended, args, &findings, (None, clock.elapsed())));
+    let outcome = outcome(args, &findings, &summary);
+    Ok((findings, summary, outcome))
 }
 
 /// A range, judged as far as it went.

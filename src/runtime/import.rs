@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Pipeline;
@@ -65,12 +64,17 @@ pub(super) async fn import(args: ImportArgs, out: &mut (dyn Write + Send)) -> Re
     sheet.end()?;
     let counts = sheet.counts;
     store.close().await;
+    Ok(if args.audit.stop.is_cancelled() { Outcome::Incomplete } else { outcome(&counts) })
+}
+
+/// How an import with these outcomes ended.
+pub(super) fn outcome(counts: &Counts) -> Outcome {
     let some = |words: &[Word]| words.iter().any(|word| counts.contains_key(word));
-    Ok(match args.audit.stop.is_cancelled() || some(&[Word::Unclear, Word::Rejected]) {
+    match some(&[Word::Unclear, Word::Rejected]) {
         true => Outcome::Incomplete,
         false if some(&[Word::Finding]) => Outcome::Findings,
         false => Outcome::Clean,
-    })
+    }
 }
 
 /// What an import asks of the judge.
@@ -336,9 +340,4 @@ pub(super) fn summed(counts: &Counts) -> String {
             counts.collect::<Vec<_>>().join(", ")
         }
     }
-}
-
-/// The URL of the failures where none is given: DMS writes them into its target.
-pub(super) fn usual_url(pipeline: &Pipeline) -> SecretString {
-    pipeline.target.url.clone()
 }

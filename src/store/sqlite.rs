@@ -18,6 +18,7 @@ use super::job::{self, AuditJob};
 use super::life::{self, Deed, Refusal};
 use super::merge::{self, Applied, Recorded};
 use super::query::{self, About, ListArguments, Row, Stored, Watermark};
+use super::schedule::{self, Covers, Hold, LastRun, ScheduleKey};
 use super::unverified::Whose;
 use super::{Failure, documents, history, outbox};
 use crate::model::Wall;
@@ -36,12 +37,13 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Readers at a time: the web page, a command, one to spare.
 const READERS: u32 = 3;
 
-const STEPS: [(i64, &str, &str); 5] = [
+const STEPS: [(i64, &str, &str); 6] = [
     (1, "findings", include_str!("migrations/sqlite/0001_findings.sql")),
     (2, "unverified", include_str!("migrations/sqlite/0002_unverified.sql")),
     (3, "outbox", include_str!("migrations/sqlite/0003_outbox.sql")),
     (4, "life", include_str!("migrations/sqlite/0004_life.sql")),
     (5, "audits", include_str!("migrations/sqlite/0005_audits.sql")),
+    (6, "schedules", include_str!("migrations/sqlite/0006_schedules.sql")),
 ];
 
 /// Ids between commas.
@@ -286,6 +288,8 @@ impl Sqlite {
         }
         transaction.commit().await
     }
+
+    schedule::schedule_statements!(writer);
 
     pub(super) async fn close(&self) {
         self.readers.close().await;

@@ -26,6 +26,7 @@ mod range;
 mod readme;
 mod recall;
 mod revalidate;
+mod scheduled;
 mod shop;
 mod show;
 mod tape;

@@ -41,6 +41,7 @@ impl Checker<'_> {
         let decode = self.decode(&path.key("decode"), &raw.decode);
         let target = self.target(&path.key("target"), &raw.target);
         let tables = self.tables(&path.key("tables"), &raw.tables);
+        let schedules = self.schedules(&path.key("schedules"), raw);
         Some(Pipeline {
             name: name.to_owned(),
             progress,
@@ -53,6 +54,7 @@ impl Checker<'_> {
             decode,
             target: target?,
             tables,
+            schedules,
         })
     }
 
@@ -60,9 +62,6 @@ impl Checker<'_> {
     fn not_yet(&mut self, path: &Path, raw: &RawPipeline) {
         if !raw.source.url.expose().is_empty() {
             self.later(&path.key("source").key("url"), "reading the source is");
-        }
-        if !raw.schedules.is_empty() {
-            self.later(&path.key("schedules"), "schedules are");
         }
     }
 
