@@ -52,7 +52,7 @@ mod tests {
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut database).await.unwrap()
         };
         let row = |task: &str, status: &str, at: &str| {
-            format!("insert into awsdms_status values ('{task}', '{status}', {at});")
+            format!("insert into awsdms_status values ('{}', '{status}', {at});", task.replace('\'', "''"))
         };
         let (a, b) = (row("a's", "CHANGE PROCESSING", "'10:00'"), row("b", "NOT RUNNING", "'09:00'"));
         assert_eq!(asked("", None).await, None);
