@@ -1,5 +1,7 @@
 //! What the commands ask of the runtime: one function for each, with everything its flags say as plain data.
 
+mod dms;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -8,9 +10,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub use self::dms::{EXPORT_TABLE, ExportArgs, ExportForm, ExportInto, FailureScope, ImportArgs, export, import};
 use crate::config::{Bound, Config, Pipeline, Start};
 use crate::decode::{Format, Understood};
-pub use crate::dms::{Form as ExportForm, Scope as FailureScope};
 use crate::model::finding::{Act, Kind, Severity, State};
 use crate::model::position::PartitionName;
 use crate::model::{Condition, Op, Wall};
@@ -377,39 +379,6 @@ pub struct RevalidateArgs {
     pub stop: CancellationToken,
 }
 
-/// The table that `findings export` writes where no other is named.
-pub const EXPORT_TABLE: &str = crate::dms::DEFAULT_TABLE;
-
-/// What `findings import` is asked.
-pub struct ImportArgs {
-    /// How the keys are judged: everything but the keys.
-    pub audit: AuditArgs,
-    /// The database with the failures.
-    pub url: secrecy::SecretString,
-    /// Which failures.
-    pub scope: FailureScope,
-}
-
-/// What `findings export` is asked.
-pub struct ExportArgs {
-    /// Where findings are kept.
-    pub store: crate::config::Store,
-    /// Only of this pipeline.
-    pub pipeline: Option<String>,
-    /// Where to.
-    pub into: ExportInto,
-    /// The table that is written: `TABLE` or `SCHEMA.TABLE`.
-    pub table: String,
-}
-
-/// Where `findings export` writes.
-pub enum ExportInto {
-    /// A table of this database.
-    Database(secrecy::SecretString),
-    /// A file.
-    File(PathBuf, ExportForm),
-}
-
 /// What the commands under `findings` are asked.
 pub struct FindingsArgs {
     /// Where findings are kept.
@@ -598,23 +567,6 @@ pub async fn revalidate(args: RevalidateArgs, out: &mut (dyn Write + Send)) -> R
 /// The store cannot be used, no finding has the id, or its state does not allow what is asked.
 pub async fn findings(args: FindingsArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     super::findings::findings(args, out).await
-}
-
-/// Judges anew what DMS validation has logged; what came of each failure goes to `out`. [`Outcome::Incomplete`] if some cannot be
-/// told, [`Outcome::Findings`] if some are true.
-///
-/// # Errors
-/// What kept it from reading the failures, the tap or the target, or from keeping what it found.
-pub async fn import(args: ImportArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
-    super::import::import(args, out).await
-}
-
-/// Writes open findings about rows in the shape of DMS's table of failures.
-///
-/// # Errors
-/// The store cannot be used, or the table or file cannot be written.
-pub async fn export(args: ExportArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
-    super::export::export(args, out).await
 }
 
 impl From<OutputFormat> for crate::report::Format {

@@ -197,7 +197,7 @@ struct Case<'e> {
     findings: BTreeMap<u128, Vec<&'e Document>>,
 }
 
-type Verdict<'e> = (Word, String, Option<&'e Document>);
+type Told<'e> = (Word, String, Option<&'e Document>);
 
 impl<'e> Case<'e> {
     fn of(ended: &'e Ended, noted: &Noted) -> Case<'e> {
@@ -210,7 +210,7 @@ impl<'e> Case<'e> {
         Case { ended, verified: noted.verified(), findings }
     }
 
-    fn verdict(&self, one: &Accusation, meant: &Meant) -> Verdict<'e> {
+    fn verdict(&self, one: &Accusation, meant: &Meant) -> Told<'e> {
         match meant {
             Meant::NoKey(why) => (Word::Rejected, why.clone(), None),
             Meant::Nothing(why) => (Word::Unclear, why.clone(), None),
@@ -223,7 +223,7 @@ impl<'e> Case<'e> {
         }
     }
 
-    fn of_key(&self, one: &Accusation, key: u128, met: Met) -> Verdict<'e> {
+    fn of_key(&self, one: &Accusation, key: u128, met: Met) -> Told<'e> {
         let findings = self.findings.get(&key).map_or(&[][..], Vec::as_slice);
         let is_found =
             |document: &&&Document| matches!(document.state, State::Open | State::Acknowledged | State::Ignored);

@@ -120,9 +120,8 @@ impl Running {
         let (fed, fed_here) = mpsc::channel(FED);
         let ((replies, replies_here), (records, records_here)) = (mpsc::channel(REPLIES), mpsc::channel(RECORDS));
         let ((lookups, lookups_here), (recalls, recalls_here)) = (mpsc::channel(FED), mpsc::channel(RECALLS));
-        let ((tally_here, tally), (tap_here, tap)) =
-            (watch::channel(engine.tally()), watch::channel(TapState::Running));
-        let (store_here, store) = watch::channel(StoreState::Taking);
+        let ((tally_here, tally), (tap_here, tap), (store_here, store)) =
+            (watch::channel(engine.tally()), watch::channel(TapState::Running), watch::channel(StoreState::Taking));
         let picture = Picture {
             clock,
             tables,

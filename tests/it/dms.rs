@@ -110,6 +110,33 @@ fn outcome<'r>(report: &'r Value, key: &str) -> &'r Value {
     &all.iter().find(of_key).unwrap_or_else(|| panic!("{key} in {report:#}"))["outcome"]
 }
 
+/// What DMS says of the rows, in its own words.
+async fn accuse(target: &Database) {
+    target.execute(tables(target.dialect())).await;
+    let failure = |code: &str, kind: &str| {
+        format!(
+            "insert into awsdms_validation_failures_v1 values ('task', 'SHOP', 'CUSTOMERS', '2026-11-01 10:00:00.123', 'Row', \
+             '{{\"key\":  [\"{code}\", \"1\"]}}', '{kind}', '[[{{''NOTE'': ''x''}}, {{''NOTE'': ''y''}}],]');"
+        )
+    };
+    for (code, kind) in [
+        ("right", "RECORD_DIFF"),
+        ("Right", "RECORD_DIFF"),
+        ("wrong", "RECORD_DIFF"),
+        ("gone", "MISSING_SOURCE"),
+        ("lost", "MISSING_TARGET"),
+    ] {
+        target.execute(&failure(code, kind)).await;
+    }
+    if target.dialect() == Dialect::Postgres {
+        let resynced = "insert into \"awsdms_validation_failures_v2\" (\"TASK_NAME\", \"TABLE_OWNER\", \"TABLE_NAME\", \
+            \"FAILURE_TIME\", \"KEY_TYPE\", \"KEY\", \"FAILURE_TYPE\", \"DETAILS\", \"RESYNC_RESULT\", \"RESYNC_TIME\", \
+            \"RESYNC_ACTION\") values ('task', 'SHOP', 'CUSTOMERS', '2026-11-01 10:00:00', 'Row', '{\"key\": [\"right\", \"1\"]}', \
+            'RECORD_DIFF', '', 'SUCCESS', '2026-11-01 11:00:00', 'UPSERT')";
+        target.execute(resynced).await;
+    }
+}
+
 async fn judges_what_dms_accuses(name: &str, dialect: Dialect) {
     let bench = Bench::new(name, dialect).await;
     bench.tap(
@@ -136,29 +163,7 @@ async fn judges_what_dms_accuses(name: &str, dialect: Dialect) {
     target
         .execute("insert into customers values ('right', 1, 'a'), ('wrong', 1, 'odd'), ('gone', 1, 'c'), ('Right', 1, 'other')")
         .await;
-    target.execute(tables(dialect)).await;
-    let failure = |code: &str, kind: &str| {
-        format!(
-            "insert into awsdms_validation_failures_v1 values ('task', 'SHOP', 'CUSTOMERS', '2026-11-01 10:00:00.123', 'Row', \
-             '{{\"key\":  [\"{code}\", \"1\"]}}', '{kind}', '[[{{''NOTE'': ''x''}}, {{''NOTE'': ''y''}}],]');"
-        )
-    };
-    for (code, kind) in [
-        ("right", "RECORD_DIFF"),
-        ("Right", "RECORD_DIFF"),
-        ("wrong", "RECORD_DIFF"),
-        ("gone", "MISSING_SOURCE"),
-        ("lost", "MISSING_TARGET"),
-    ] {
-        target.execute(&failure(code, kind)).await;
-    }
-    if dialect == Dialect::Postgres {
-        let resynced = "insert into \"awsdms_validation_failures_v2\" (\"TASK_NAME\", \"TABLE_OWNER\", \"TABLE_NAME\", \
-            \"FAILURE_TIME\", \"KEY_TYPE\", \"KEY\", \"FAILURE_TYPE\", \"DETAILS\", \"RESYNC_RESULT\", \"RESYNC_TIME\", \
-            \"RESYNC_ACTION\") values ('task', 'SHOP', 'CUSTOMERS', '2026-11-01 10:00:00', 'Row', '{\"key\": [\"right\", \"1\"]}', \
-            'RECORD_DIFF', '', 'SUCCESS', '2026-11-01 11:00:00', 'UPSERT')";
-        target.execute(resynced).await;
-    }
+    accuse(target).await;
     let (code, report) = bench.imported().await;
     for (key, word) in
         [("right", "false_alarm"), ("Right", "finding"), ("wrong", "finding"), ("gone", "finding"), ("lost", "finding")]
@@ -197,28 +202,50 @@ async fn failures_that_dms_logged_on_mariadb_are_judged_anew() {
 }
 
 /// More failures than a page: each is told once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_of_many_failures_is_read_page_by_page() {
+async fn reads_many_page_by_page(name: &str, dialect: Dialect) {
     const FAILURES: u64 = 120_000;
-    let bench = Bench::new("dms_many", Dialect::Postgres).await;
+    let bench = Bench::new(name, dialect).await;
     bench.tap((0..500).map(|number| (number.to_string(), Some("a".to_owned()))));
     let target = &bench.target;
-    target
-        .execute(
-            "create table customers (code varchar(20), region integer, note varchar(50), primary key (code, region))",
-        )
-        .await;
-    target.execute("insert into customers select number::text, 1, 'a' from generate_series(0, 499) as number").await;
-    target.execute(tables(Dialect::Postgres)).await;
+    let customers =
+        "create table customers (code varchar(20), region integer, note varchar(50), primary key (code, region))";
+    target.execute(customers).await;
+    target.execute(tables(dialect)).await;
+    let key = r#"{"key":  [""#;
+    let (numbers, rows) = match dialect {
+        Dialect::Postgres => (
+            format!("'{key}' || number || '\", \"1\"]}}' as k from generate_series(1, {FAILURES}) as number"),
+            "number::text, 1, 'a' from generate_series(0, 499) as number",
+        ),
+        Dialect::MariaDb => (
+            format!("concat('{key}', seq, '\", \"1\"]}}') as k from seq_1_to_{FAILURES}"),
+            "seq, 1, 'a' from seq_0_to_499",
+        ),
+    };
+    target.execute(&format!("insert into customers select {rows}")).await;
     let many = format!(
-        "insert into \"awsdms_validation_failures_v1\" select 'task', 'SHOP', 'CUSTOMERS', '2026-11-01 10:00:00', 'Row', \
-         '{{\"key\":  [\"' || number || '\", \"1\"]}}', 'RECORD_DIFF', '' from generate_series(1, {FAILURES}) as number"
+        "insert into awsdms_validation_failures_v1 select 'task', 'SHOP', 'CUSTOMERS', '2026-11-01 10:00:00', 'Row', k, \
+         'RECORD_DIFF', '' from (select {numbers}) as keyed"
     );
+    let many = match dialect {
+        Dialect::Postgres => many.replace("awsdms_validation_failures_v1", "\"awsdms_validation_failures_v1\""),
+        Dialect::MariaDb => many,
+    };
     target.execute(&many).await;
     let (code, report) = bench.imported().await;
     let expected = json!({"false_alarm": 499, "unclear": FAILURES - 499});
     assert_eq!((code, &report["counts"]), (Some(2), &expected));
     target.drop_database().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_many_failures_on_postgres_is_read_page_by_page() {
+    reads_many_page_by_page("dms_many_pg", Dialect::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_many_failures_on_mariadb_is_read_page_by_page() {
+    reads_many_page_by_page("dms_many_my", Dialect::MariaDb).await;
 }
 
 async fn says_how_far_a_task_came(name: &str, dialect: Dialect) {
