@@ -33,7 +33,10 @@ impl Checker<'_> {
             return None;
         };
         match run {
-            Schedule::Reconcile => self.later(&path.key("run"), "`reconcile` is"),
+            Schedule::Reconcile => {
+                let wrong = "`reconcile` is not supported by this version: expected `revalidate`, `audit` or `import`";
+                self.wrong(&path.key("run"), wrong);
+            }
             Schedule::Audit
                 if pipeline.tap.kind == Some(TapType::File) && pipeline.tap.path.as_deref() == Some("-") =>
             {
