@@ -12,7 +12,7 @@
 //! **Architecture invariant:** [`model`], [`decode`], [`canon`] and [`engine`] are pure: no clock, randomness, async,
 //! network or hash-map iteration. Time and bytes come in, decisions come out; the same inputs give the same outputs.
 //!
-//! **Architecture invariant:** adapters ([`tap`], [`registry`], [`target`], [`store`], [`report`]) wait and never decide; only
+//! **Architecture invariant:** adapters ([`tap`], [`registry`], [`target`], [`store`], [`dms`], [`report`]) wait and never decide; only
 //! [`runtime`] knows who sends what to whom, and it neither compares nor classifies.
 //!
 //! A first reading: [`engine::event`], the contract in [`engine`], then `engine/judge.rs`, `runtime/driver.rs`,
@@ -35,6 +35,8 @@ pub mod engine;
 pub mod target;
 
 pub mod store;
+
+pub mod dms;
 
 pub mod report;
 

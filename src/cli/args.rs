@@ -92,7 +92,7 @@ pub struct Source {
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
     /// Evidence of the applier's progress, best first; may be repeated: kafka-group:NAME, query:SQL,
-    /// heartbeat:SCHEMA.TABLE.COLUMN, inferred, assumed
+    /// dms-status:SCHEMA, heartbeat:SCHEMA.TABLE.COLUMN, inferred, assumed
     #[arg(long, value_name = "HOW")]
     pub applied: Vec<String>,
     /// Registry of the records' schemas, as decode.registry in a configuration
@@ -357,6 +357,53 @@ pub enum Findings {
     Reopen(FindingsAct),
     /// Remark something, with --note
     Note(FindingsAct),
+    /// Judge anew what AWS DMS validation has logged, and keep what is true of it as findings
+    Import(Box<FindingsImport>),
+    /// Write open findings about rows in the shape of AWS DMS's table of failures
+    Export(FindingsExport),
+}
+
+/// `findings import`.
+#[derive(Debug, Args)]
+pub struct FindingsImport {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub source: Source,
+    /// The database with awsdms_validation_failures_v1 or _v2: postgres://…, mysql://…, sqlite:PATH, or `target`; ${VAR} is expanded
+    #[arg(long, value_name = "URL")]
+    pub dms_failures: String,
+    /// The schema (MySQL: database) of these tables [default: the only one that has them]
+    #[arg(long, value_name = "NAME")]
+    pub schema: Option<String>,
+    /// Only what failed then or later: a time (2026-11-22T10:00:00Z), or so long ago (2h)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Where the tap is read from: what came before says nothing of a row then
+    #[arg(long, value_name = "POS", default_value = "beginning", allow_hyphen_values = true)]
+    pub from: Vec<String>,
+    /// On a live tap: what is not proven by then is unclear
+    #[arg(long, value_name = "DURATION", default_value = "5m")]
+    pub max_wait: String,
+    /// How to print [default: table on a terminal, else json]
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<ShortFormat>,
+}
+
+/// `findings export`.
+#[derive(Debug, Args)]
+pub struct FindingsExport {
+    /// Where to: a database (postgres://…, mysql://…, sqlite:PATH, ${VAR} is expanded), or a file that ends in .csv or .sql
+    #[arg(long, value_name = "URL|FILE")]
+    pub dms_failures: String,
+    /// The table that is made and written: TABLE or SCHEMA.TABLE
+    #[arg(long, value_name = "TABLE", default_value = crate::runtime::entry::EXPORT_TABLE)]
+    pub table: String,
+    /// Only of this pipeline
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
+    /// Configuration file (TOML), for the store
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Who does something to findings, and what they say of it.

@@ -178,7 +178,7 @@ pub(super) fn on_terminal(terminal: OutputFormat, elsewhere: OutputFormat) -> Ou
     if io::stdout().is_terminal() { terminal } else { elsewhere }
 }
 
-fn progress() -> ProgressStyle {
+pub(super) fn progress() -> ProgressStyle {
     if io::stderr().is_terminal() { ProgressStyle::Bar } else { ProgressStyle::Lines }
 }
 
@@ -260,7 +260,7 @@ fn not_yet(args: &args::Audit, problems: &mut Problems) {
 }
 
 /// The pipeline to audit. On a file or an archive nothing can move any more: unless something else is said, all of it was applied.
-fn audited(config: &Config, source: &args::Source, problems: &mut Problems) -> Option<Pipeline> {
+pub(super) fn audited(config: &Config, source: &args::Source, problems: &mut Problems) -> Option<Pipeline> {
     let mut pipeline = problems.take("--pipeline", config.pipeline(source.pipeline.as_deref()))?.clone();
     match (&pipeline.tap, pipeline.progress.chosen) {
         (Tap::File(_) | Tap::Archive(_), Chosen::ByDefault) => pipeline.progress.applied = vec![Evidence::Assumed],

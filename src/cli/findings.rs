@@ -15,6 +15,8 @@ use crate::runtime::entry::{self, FindingsArgs, FindingsQuery, OutputFormat, Ran
 pub(super) fn findings(args: args::Findings) -> Result<u8, CliError> {
     let mut problems = Problems::default();
     let (config, wanted) = match args {
+        args::Findings::Import(args) => return super::dms::import(*args),
+        args::Findings::Export(args) => return super::dms::export(args),
         args::Findings::Show { id, config, output } => {
             let format = output.unwrap_or_else(|| on_terminal(OutputFormat::Table, OutputFormat::Json));
             (config, Some((FindingsQuery::Show { id }, format)))

@@ -6,6 +6,7 @@ mod archive;
 pub mod args;
 pub mod commands;
 mod decode_output;
+mod dms;
 pub mod exit;
 mod findings;
 mod signal;

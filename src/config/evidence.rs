@@ -13,6 +13,13 @@ pub enum Evidence {
     KclLease(String),
     /// Positions, or one time, that the applier keeps on the target: rows `topic, partition, next_offset`.
     Query(String),
+    /// The time up to which a DMS task says that it has applied: its row in `awsdms_status` on the target.
+    DmsStatus {
+        /// The schema (MySQL: database) of the task's control tables.
+        schema: String,
+        /// The task, where several write there; `None`: the one that is furthest behind.
+        task: Option<String>,
+    },
     /// Rows that the source updates and the pipeline carries.
     Heartbeat {
         /// The table on the tap: `schema.table`.
@@ -27,7 +34,7 @@ pub enum Evidence {
 }
 
 /// The words that begin a form of evidence.
-const FORMS: &[&str] = &["kafka-group", "kcl-lease", "query", "heartbeat", "inferred", "assumed"];
+const FORMS: &[&str] = &["kafka-group", "kcl-lease", "query", "dms-status", "heartbeat", "inferred", "assumed"];
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,6 +42,8 @@ impl fmt::Display for Evidence {
             Evidence::KafkaGroup(name) => write!(f, "kafka-group:{name}"),
             Evidence::KclLease(table) => write!(f, "kcl-lease:{table}"),
             Evidence::Query(sql) => write!(f, "query:{sql}"),
+            Evidence::DmsStatus { schema, task: None } => write!(f, "dms-status:{schema}"),
+            Evidence::DmsStatus { schema, task: Some(task) } => write!(f, "dms-status:{schema}/{task}"),
             Evidence::Heartbeat { table, column } => write!(f, "heartbeat:{table}.{column}"),
             Evidence::Inferred => f.write_str("inferred"),
             Evidence::Assumed => f.write_str("assumed"),
@@ -46,7 +55,7 @@ impl Evidence {
     /// Whether it is the applier's own position, rather than what rows show.
     pub fn is_position(&self) -> bool {
         match self {
-            Evidence::KafkaGroup(_) | Evidence::KclLease(_) | Evidence::Query(_) => true,
+            Evidence::KafkaGroup(_) | Evidence::KclLease(_) | Evidence::Query(_) | Evidence::DmsStatus { .. } => true,
             Evidence::Heartbeat { .. } | Evidence::Inferred | Evidence::Assumed => false,
         }
     }
@@ -64,7 +73,7 @@ fn heartbeat(place: &str) -> Option<Evidence> {
 
 impl Scalar for Evidence {
     fn expected() -> String {
-        "kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed".into()
+        "kafka-group:NAME, query:SQL, dms-status:SCHEMA, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed".into()
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -75,10 +84,14 @@ impl Scalar for Evidence {
             ("kafka-group", Some(name)) if !name.is_empty() => Ok(Evidence::KafkaGroup(name.to_owned())),
             ("kcl-lease", Some(table)) if !table.is_empty() => Ok(Evidence::KclLease(table.to_owned())),
             ("query", Some(sql)) if !sql.is_empty() => Ok(Evidence::Query(sql.to_owned())),
+            ("dms-status", Some(place)) if !place.is_empty() && !place.starts_with('/') && !place.ends_with('/') => {
+                let (schema, task) = place.split_once('/').map_or((place, None), |(schema, task)| (schema, Some(task)));
+                Ok(Evidence::DmsStatus { schema: schema.to_owned(), task: task.map(str::to_owned) })
+            }
             ("heartbeat", Some(place)) => heartbeat(place)
                 .ok_or_else(|| format!("`{text}` names no column: expected heartbeat:SCHEMA.TABLE.COLUMN")),
             ("inferred" | "assumed", Some(_)) => Err(format!("`{form}` takes nothing behind it: write `{form}`")),
-            ("kafka-group" | "kcl-lease" | "query" | "heartbeat", _) => {
+            ("kafka-group" | "kcl-lease" | "query" | "dms-status" | "heartbeat", _) => {
                 Err(format!("`{form}` needs what it names behind a colon: expected {}", Self::expected()))
             }
             _ => Err(not_among(form, FORMS)),
@@ -103,6 +116,8 @@ mod tests {
             "kcl-lease:orders-app",
             "query:select topic, partition, next_offset from progress where a = 'x:y'",
             "heartbeat:public.heartbeat.beat",
+            "dms-status:awsdms_control",
+            "dms-status:public/full-load-and-cdc",
             "inferred",
             "assumed",
         ] {
@@ -116,6 +131,8 @@ mod tests {
             ("infered", "did you mean `inferred`?"),
             ("kafka-group:", "needs what it names behind a colon"),
             ("kafka-group", "needs what it names behind a colon"),
+            ("dms-status:", "needs what it names behind a colon"),
+            ("dms-status:public/", "needs what it names behind a colon"),
             ("heartbeat:public.heartbeat", "expected heartbeat:SCHEMA.TABLE.COLUMN"),
             ("heartbeat:a.b.c.d", "expected heartbeat:SCHEMA.TABLE.COLUMN"),
             ("assumed:yes", "write `assumed`"),

@@ -38,7 +38,10 @@ pub(super) fn expand_all(tree: &mut Node, around: &Surroundings, problems: &mut 
 }
 
 /// Expands one text.
-pub(super) fn expand(text: &str, around: &Surroundings) -> Result<String, String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn expand(text: &str, around: &Surroundings) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {

@@ -16,6 +16,7 @@ pub mod load;
 pub mod position;
 pub mod problem;
 pub mod raw;
+pub mod schedule;
 pub mod secret;
 pub mod show;
 pub mod tree;
@@ -32,10 +33,11 @@ use secrecy::SecretString;
 
 pub use self::alert::{Alert, Destination};
 pub use self::evidence::Evidence;
-pub use self::expand::Surroundings;
+pub use self::expand::{Surroundings, expand};
 pub use self::load::{Layers, Loaded, load};
 pub use self::position::{Bound, Place, Start};
 pub use self::problem::{Problem, Problems};
+pub use self::schedule::{Due, ScheduledRun, Timetable};
 pub use self::unit::Auto;
 pub use self::word::{
     AlertType, Applier, Commits, Disclosure, Format, Order, Pooler, RegistryIds, Schedule, TapType, TargetType,
@@ -108,6 +110,8 @@ pub struct Pipeline {
     pub target: Target,
     /// Rules for single tables; the first that matches wins.
     pub tables: Vec<TableRule>,
+    /// Runs by the clock.
+    pub schedules: Vec<ScheduledRun>,
 }
 
 /// How the applier's progress is proven.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::alert::quiet::Zone;
 pub use super::alert::raw::{RawAlert, RawAlertFilter};
 use super::evidence::Evidence;
 use super::position::{Place, Start};
@@ -101,7 +102,7 @@ impl Default for RawWeb {
 #[serde(default, deny_unknown_fields)]
 pub struct RawPipeline {
     /// Evidence of the applied watermark, one or a list, best first: `kafka-group:NAME`, `query:SQL`,
-    /// `heartbeat:SCHEMA.TABLE.COLUMN`, `inferred`, `assumed`.
+    /// `dms-status:SCHEMA`, `heartbeat:SCHEMA.TABLE.COLUMN`, `inferred`, `assumed`.
     pub applied: OneOrMany<Evidence>,
     /// Whether a committed offset may convict.
     pub commits: Commits,
@@ -145,7 +146,7 @@ pub struct RawPipeline {
     pub target: RawTarget,
     /// Rules for tables; the first that matches wins.
     pub tables: Vec<RawTable>,
-    /// Runs by the clock. Not supported by this version.
+    /// Runs by the clock, inside `run`.
     pub schedules: Vec<RawSchedule>,
 }
 
@@ -363,11 +364,18 @@ pub struct RawSchedule {
     /// What to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Schedule>,
-    /// When: five fields.
+    /// What it is called in the log, in metrics and in the store; left out: what it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When: five fields of cron.
     pub cron: String,
+    /// Whose time: `UTC`, or an offset from it such as `+02:00`, all the year.
+    pub zone: Zone,
     /// What was logged up to this long before the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<Span>,
+    /// import: the database with the failures of DMS validation; empty: the target.
+    pub dms_failures: Address,
 }
 
 /// A topic's name, or a pattern between slashes.

@@ -148,5 +148,7 @@ words! {
         Reconcile = "reconcile",
         /// Replay a range.
         Audit = "audit",
+        /// Judge anew what AWS DMS validation has logged.
+        Import = "import",
     }
 }

@@ -10,6 +10,7 @@ pub mod channel;
 pub mod compose;
 pub mod document;
 pub mod group;
+pub mod import;
 pub mod life;
 pub mod output;
 pub mod pace;

@@ -26,8 +26,8 @@ use super::decoding::Passed;
 use super::driver::TapState;
 use super::entry::{AuditArgs, Failure, Filter, Outcome, OutputFormat};
 use super::findings::writing;
-use super::ingest::RangeCounts;
-use super::job::{Job, Next, Noted};
+use super::ingest::{Counts, RangeCounts};
+use super::job::{Job, Judged, Next, Noted};
 use super::pipeline::{Running, Start};
 use super::progress::{Beside, Picture, Progress};
 use super::record::{Gathered, Sink};
@@ -40,7 +40,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Why an audit stopped waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// Every change has its verdict.
     Judged,
     /// The tap failed for good before the end of the range.
@@ -60,23 +60,67 @@ enum End {
 pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     let clock = Clock::start();
     let (mut job, judged) = Job::find(&args, clock).await;
+    let asked =
+        Asked { condition: args.row_filter.clone(), ops: args.filter.ops.clone(), as_of: args.as_of, docket: None };
     let noted = Noted::default();
+    let window = Window::new(asked, judged, noted.clone());
+    let ended = judge(&args, window, (&mut job, &noted), clock).await?;
+    let findings = listed(&ended.gathered, &args.filter, &ended.selection);
+    let summary = summary(&Facts::of(&ended, &args, &findings, (job.goes_on(), clock.elapsed())));
+    job.end(ended.end.then()).await;
+    write(&args, &findings, &summary, out)?;
+    Ok(outcome(&args, &findings, &summary))
+}
+
+/// The same for whoever prints nothing and may not go on with it: what was found, what came of the range, and whether it is well.
+///
+/// # Errors
+/// What kept it from reading or judging at all.
+pub(super) async fn by_the_clock(args: &AuditArgs) -> Result<(Vec<Document>, Summary, Outcome), Failure> {
+    let (clock, noted) = (Clock::start(), Noted::default());
+    let window = Window::new(Asked::default(), Judged::default(), noted.clone());
+    let ended = judge(args, window, (&mut Job::kept_nowhere(clock), &noted), clock).await?;
+    let findings = listed(&ended.gathered, &args.filter, &ended.selection);
+    let summary = summary(&Facts::of(&ended, args, &findings, (None, clock.elapsed())));
+    let outcome = outcome(args, &findings, &summary);
+    Ok((findings, summary, outcome))
+}
+
+/// A range, judged as far as it went.
+pub(super) struct Ended {
+    pub(super) end: End,
+    pub(super) tally: Option<Tally>,
+    pub(super) range: RangeCounts,
+    pub(super) partitions: Partitions,
+    pub(super) tables: Arc<Tables>,
+    pub(super) gathered: Gathered,
+    selection: Selection,
+    counts: Arc<Counts>,
+}
+
+/// Judges a range to its end. Findings stay in memory.
+///
+/// # Errors
+/// What kept it from reading or judging at all.
+pub(super) async fn judge(
+    args: &AuditArgs,
+    window: Window,
+    (job, noted): (&mut Job, &Noted),
+    clock: Clock,
+) -> Result<Ended, Failure> {
     let gathered: Arc<Mutex<Gathered>> = Arc::default();
     let live = !settings::applied(&args.pipeline).contains(&Evidence::Assumed);
-    let asked = Asked { condition: args.row_filter.clone(), ops: args.filter.ops.clone(), as_of: args.as_of };
-    let goes_on = job.goes_on();
     let start = Start {
         pipeline: &args.pipeline,
         read: Read::Range { from: args.range.from.clone(), to: args.range.to.clone(), behind: Behind::Read },
         sink: Sink::Memory(Arc::clone(&gathered)),
         alerts: Alerts::default(),
-        window: Some(Window::new(asked, judged, noted.clone())),
+        window: Some(window),
         clock,
         since: job.started(),
     };
     let running = Running::start(start).await?;
-    let mut waiting =
-        Waiting { args: &args, running: &running, clock, live, gathered: &gathered, job: &mut job, noted: &noted };
+    let mut waiting = Waiting { args, running: &running, clock, live, gathered: &gathered, job, noted };
     let end = waiting.wait().await;
     if let Some(why) = running.target.refusal() {
         running.stop().await;
@@ -94,28 +138,7 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
     }
     let gathered = std::mem::take(&mut *gathered.lock().unwrap_or_else(PoisonError::into_inner));
     let selection = std::mem::take(&mut *counts.selection.lock().unwrap_or_else(PoisonError::into_inner));
-    let findings = listed(&gathered, &args.filter, &selection);
-    let summary = summary(&Facts {
-        tally: tally.as_ref(),
-        partitions: &partitions,
-        findings: &findings,
-        unverifiable: &gathered.unverifiable,
-        not_judged: not_judged(&args.filter, (&range, &selection), &tables),
-        chosen: selection.chosen(),
-        max_findings: args.max_findings,
-        passed: [&counts.passed.0, &counts.passed.1].map(|count| count.load(Ordering::Relaxed)),
-        goes_on,
-        range: &range,
-        keys: counts.keys.load(Ordering::Relaxed),
-        records: counts.records.load(Ordering::Relaxed),
-        changes: counts.changes.load(Ordering::Relaxed),
-        rejects: counts.rejects.load(Ordering::Relaxed),
-        end,
-        elapsed: clock.elapsed(),
-    });
-    job.end(end.then()).await;
-    write(&args, &findings, &summary, out)?;
-    Ok(outcome(&args, &findings, &summary))
+    Ok(Ended { end, tally, range, partitions, tables, gathered, selection, counts })
 }
 
 /// What was asked for and is not over, oldest first.
@@ -400,7 +423,34 @@ fn summary(facts: &Facts<'_>) -> Summary {
     }
 }
 
-impl Facts<'_> {
+impl<'a> Facts<'a> {
+    fn of(
+        ended: &'a Ended,
+        args: &AuditArgs,
+        findings: &'a [Document],
+        (goes_on, elapsed): (Option<GoesOn>, Duration),
+    ) -> Facts<'a> {
+        let Ended { end, tally, range, partitions, tables, gathered, selection, counts } = ended;
+        Facts {
+            tally: tally.as_ref(),
+            partitions,
+            findings,
+            unverifiable: &gathered.unverifiable,
+            not_judged: not_judged(&args.filter, (range, selection), tables),
+            chosen: selection.chosen(),
+            max_findings: args.max_findings,
+            passed: [&counts.passed.0, &counts.passed.1].map(|count| count.load(Ordering::Relaxed)),
+            goes_on,
+            range,
+            keys: counts.keys.load(Ordering::Relaxed),
+            records: counts.records.load(Ordering::Relaxed),
+            changes: counts.changes.load(Ordering::Relaxed),
+            rejects: counts.rejects.load(Ordering::Relaxed),
+            end: *end,
+            elapsed,
+        }
+    }
+
     fn ended_early(&self) -> Option<String> {
         match self.end {
             End::OutOfTime => Some("the time of --max-time was over".to_owned()),
@@ -462,7 +512,7 @@ impl End {
     }
 
     /// Why what is open has no verdict.
-    fn why(self) -> Option<&'static str> {
+    pub(super) fn why(self) -> Option<&'static str> {
         match self {
             End::Judged => None,
             End::OutOfTime => Some("the time of --max-time was over before all of it was judged"),

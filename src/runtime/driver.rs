@@ -130,6 +130,28 @@ pub(super) struct Driver {
     pub(super) pipeline: Arc<str>,
     pub(super) partitions: Partitions,
     pub(super) tables: Arc<Tables>,
+    pub(super) timing: Timing,
+}
+
+/// Whether changes tell when the source committed them. One that does not may be older or newer than any time: from there on a
+/// time up to which the applier came says nothing of positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Timing {
+    /// All so far.
+    #[default]
+    All,
+    /// Some do not.
+    Some,
+}
+
+impl Timing {
+    fn note(&mut self, input: &Input) {
+        if let Input::Change(change) = input
+            && change.committed_at.is_none()
+        {
+            *self = Timing::Some;
+        }
+    }
 }
 
 /// How often the read-only picture is renewed.
@@ -174,7 +196,10 @@ impl Driver {
 
     fn fed(&mut self, fed: Fed) -> bool {
         match fed {
-            Fed::Inputs(inputs) => inputs.into_iter().for_each(|input| self.handle(input)),
+            Fed::Inputs(inputs) => inputs.into_iter().for_each(|input| {
+                self.timing.note(&input);
+                self.handle(input);
+            }),
             Fed::TapStarted => self.tap_is(TapState::Running),
             Fed::TapEnded => self.tap_is(TapState::Ended),
             Fed::TapClosed => {
@@ -214,7 +239,10 @@ impl Driver {
                 letters.into_iter().for_each(|(at, why)| self.handle(Input::DeadLetter { at, why }));
             }
             Reply::Committed { asked, next, generation } => self.handle(Input::Committed { asked, next, generation }),
-            Reply::AppliedTime { asked, time } => self.handle(Input::AppliedTime { asked, time }),
+            Reply::AppliedTime { asked, time } => match self.timing {
+                Timing::All => self.handle(Input::AppliedTime { asked, time }),
+                Timing::Some => tell::times_say_nothing(&self.pipeline),
+            },
             Reply::Node(node) => self.handle(Input::Node(node)),
             Reply::Replanned(table, plan) => self.handle(Input::Replanned { table, plan }),
             Reply::Recalled { id, found } => self.handle(Input::Recalled { id, found }),

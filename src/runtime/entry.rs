@@ -1,5 +1,7 @@
 //! What the commands ask of the runtime: one function for each, with everything its flags say as plain data.
 
+mod dms;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub use self::dms::{EXPORT_TABLE, ExportArgs, ExportForm, ExportInto, FailureScope, ImportArgs, export, import};
 use crate::config::{Bound, Config, Pipeline, Start};
 use crate::decode::{Format, Understood};
 use crate::model::finding::{Act, Kind, Severity, State};

@@ -225,6 +225,7 @@ fn applied(args: &ExplainArgs, partitions: &Partitions) -> Progress {
                 Evidence::KafkaGroup(_)
                 | Evidence::KclLease(_)
                 | Evidence::Query(_)
+                | Evidence::DmsStatus { .. }
                 | Evidence::Heartbeat { .. }
                 | Evidence::Inferred => format!("{evidence}: rows tell it while the sidecar runs, one look does not"),
             }));

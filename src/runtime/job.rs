@@ -103,6 +103,11 @@ impl Noted {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).keys.insert(key, at);
     }
 
+    /// The newest change up to which the row of each key was read as it must be; `None` where it was not.
+    pub(super) fn verified(&self) -> BTreeMap<u128, Option<Position>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys.clone()
+    }
+
     /// Takes the first record of each partition, and holds it against what `judged` knows of it.
     pub(super) fn met(&self, batch: &Batch, judged: &mut Judged) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -256,6 +261,12 @@ impl Job {
             Keeps::No => None,
         };
         (found, judged.unwrap_or_default())
+    }
+
+    /// One of which nothing is kept: the command is done again as a whole.
+    pub(super) fn kept_nowhere(clock: Clock) -> Job {
+        let job = AuditJob { id: String::new(), input: String::new(), started: clock.wall(clock.now()) };
+        Job { job, url: String::new(), store: None, keeps: Keeps::No, goes_on: None, next: KEEP_EVERY }
     }
 
     async fn go_on(&mut self, args: &AuditArgs) -> Option<Judged> {

@@ -52,6 +52,7 @@ impl PlanRules {
             Evidence::KafkaGroup(_)
             | Evidence::KclLease(_)
             | Evidence::Query(_)
+            | Evidence::DmsStatus { .. }
             | Evidence::Inferred
             | Evidence::Assumed => None,
         };

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{Evidence as Applied, Pipeline, Tap};
+use crate::config::{Evidence as Applied, Pipeline, QueryTrust, Tap};
 use crate::engine::Engine;
 use crate::engine::event::{Lookup, Recall, Scan};
 use crate::engine::limit::LOOKUPS_IN_FLIGHT;
@@ -32,7 +32,7 @@ use super::columns::ColumnWatch;
 use super::crash::Guard;
 use super::dead_letters::Postbox;
 use super::decoding::{Bindings, Decoding};
-use super::driver::{Asks, Driver, FED, Fed, RECORDS, REPLIES, Record, Reply, TapState};
+use super::driver::{Asks, Driver, FED, Fed, RECORDS, REPLIES, Record, Reply, TapState, Timing};
 use super::entry::Failure;
 use super::evidence::{Evidence, Positions};
 use super::findings::store_failure;
@@ -134,9 +134,8 @@ impl Running {
         let (fed, fed_here) = mpsc::channel(FED);
         let ((replies, replies_here), (records, records_here)) = (mpsc::channel(REPLIES), mpsc::channel(RECORDS));
         let (asks, questions) = asks();
-        let ((tally_here, tally), (tap_here, tap)) =
-            (watch::channel(engine.tally()), watch::channel(TapState::Running));
-        let (store_here, store) = watch::channel(StoreState::Taking);
+        let ((tally_here, tally), (tap_here, tap), (store_here, store)) =
+            (watch::channel(engine.tally()), watch::channel(TapState::Running), watch::channel(StoreState::Taking));
         let picture = Picture {
             clock,
             tables,
@@ -182,6 +181,7 @@ impl Running {
             pipeline: Arc::clone(&running.name),
             partitions: running.picture.partitions.clone(),
             tables: Arc::clone(&running.picture.tables),
+            timing: Timing::default(),
         };
         running.spawn_thread("engine", move |handle| handle.block_on(driver.run()))?;
         let restore = running.restore(pipeline, &sink).await?;
@@ -327,7 +327,7 @@ impl Running {
         events: Receiver<TapEvent>,
         (window, restore): (Option<Window>, Restore),
     ) -> Result<(), Failure> {
-        let window = window.map(|window| window.among(&self.picture.partitions));
+        let window = window.map(|window| window.among(&self.picture.partitions, &self.picture.tables));
         let mut ingest = self.ingest(pipeline, (window, restore))?;
         let fed = self.fed.clone();
         let (taps, taps_here) = sync_channel(1);
@@ -510,9 +510,12 @@ fn connect(pipeline: &Pipeline) -> Option<(String, String)> {
     let url = pipeline.connect_url.as_ref()?.expose_secret().to_owned();
     let sink = settings::applied(pipeline).into_iter().find_map(|one| match one {
         Applied::KafkaGroup(group) => group.strip_prefix("connect-").map(str::to_owned),
-        Applied::KclLease(_) | Applied::Query(_) | Applied::Heartbeat { .. } | Applied::Inferred | Applied::Assumed => {
-            None
-        }
+        Applied::KclLease(_)
+        | Applied::Query(_)
+        | Applied::DmsStatus { .. }
+        | Applied::Heartbeat { .. }
+        | Applied::Inferred
+        | Applied::Assumed => None,
     });
     Some((url, sink?))
 }
@@ -534,6 +537,10 @@ pub(super) fn positions(pipeline: &Pipeline, partitions: &Partitions) -> Result<
             }
             (Applied::Query(sql), _) => {
                 return Ok(Positions::Query { sql: sql.clone(), trust: pipeline.progress.query });
+            }
+            (Applied::DmsStatus { schema, task }, _) => {
+                let sql = settings::status_query(pipeline, schema, task.as_deref());
+                return Ok(Positions::Query { sql, trust: QueryTrust::Witness });
             }
             (Applied::KafkaGroup(_), Tap::File(_) | Tap::Archive(_)) => {
                 return Err(refused(

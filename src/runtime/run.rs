@@ -1,6 +1,7 @@
 //! `run`: every pipeline, until it is stopped.
 #![expect(clippy::disallowed_methods, reason = "the target is asked again at a bounded pace")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -21,6 +22,7 @@ use super::keeper::{Keeper, Kept};
 use super::picture::Picture;
 use super::pipeline::{Running, Start};
 use super::record::Sink;
+use super::scheduler::{Desk, Schedules};
 use super::settings::Read;
 use super::status::{self, Board};
 
@@ -49,6 +51,17 @@ pub(super) async fn run(args: RunArgs) -> Result<Outcome, Failure> {
             None => break,
         }
     }
+    let schedules = Schedules::default();
+    board.show_schedules(schedules.clone());
+    let desk = Desk {
+        config: Arc::new(config.clone()),
+        store: store.clone(),
+        alerts: alerts.clone(),
+        schedules,
+        clock: Clock::start(),
+        stop: over.clone(),
+    };
+    running.iter().for_each(|(pipeline, one)| desk.start((pipeline, &one.target, &one.open), &mut tasks));
     let kept = running.iter().map(|(pipeline, one)| Kept {
         pipeline: Pipeline::clone(pipeline),
         target: one.target.clone(),

@@ -7,9 +7,10 @@ use secrecy::ExposeSecret;
 
 use crate::config::{
     self, Applier, Auto, Bound, Chosen, Commits, Evidence, FilePath, Format, KafkaTap, Order, Patrol, Pipeline, Pooler,
-    QueryTrust, SentNulls, Start, Tap, Topic,
+    QueryTrust, SentNulls, Start, Tap, TargetKind, Topic,
 };
 use crate::decode;
+use crate::dms;
 use crate::engine::limit::{self, Margin, Options};
 use crate::model::position::PartitionName;
 use crate::model::{Columns, Wall};
@@ -209,6 +210,16 @@ pub(super) fn applied(pipeline: &Pipeline) -> Vec<Evidence> {
     }
 }
 
+/// The question for the time up to which a DMS task says that it has applied.
+pub(super) fn status_query(pipeline: &Pipeline, schema: &str, task: Option<&str>) -> String {
+    let dialect = match pipeline.target.kind {
+        TargetKind::Postgres => dms::Dialect::Postgres,
+        TargetKind::Mysql => dms::Dialect::Mysql,
+        TargetKind::Sqlite => dms::Dialect::Sqlite,
+    };
+    dms::applied_time(dialect, schema, task)
+}
+
 /// The engine's options.
 pub(super) fn engine(pipeline: &Pipeline) -> Options {
     let applied = applied(pipeline);
@@ -221,7 +232,7 @@ pub(super) fn engine(pipeline: &Pipeline) -> Options {
                 evidence.committed = true;
                 connect |= group.starts_with("connect-");
             }
-            Evidence::KclLease(_) => evidence.committed = true,
+            Evidence::KclLease(_) | Evidence::DmsStatus { .. } => evidence.committed = true,
             Evidence::Query(_) => {
                 evidence.committed = true;
                 durable = pipeline.progress.query == QueryTrust::Durable;
@@ -237,8 +248,9 @@ pub(super) fn engine(pipeline: &Pipeline) -> Options {
         Commits::Auto => connect || durable,
     };
     let judging = &pipeline.judging;
-    // A group or a position on this very tap is that of an applier which cannot be ahead of it.
-    let lead = match (auto(&pipeline.progress.lead), evidence.committed || evidence.assumed) {
+    // A group or a position on this very tap is that of an applier which cannot be ahead of it. A DMS task reads the source's log.
+    let beside = applied.iter().any(|one| matches!(one, Evidence::DmsStatus { .. }));
+    let lead = match (auto(&pipeline.progress.lead), (evidence.committed && !beside) || evidence.assumed) {
         (Some(lead), _) => Margin::Stated(lead),
         (None, true) => Margin::Stated(Duration::ZERO),
         (None, false) => Margin::Measured { least: LEAD, unknown: LEAD },
@@ -284,6 +296,7 @@ fn evidence_name(applied: &[Evidence]) -> &'static str {
         Evidence::KafkaGroup(_) => "kafka-group",
         Evidence::KclLease(_) => "kcl-lease",
         Evidence::Query(_) => "query",
+        Evidence::DmsStatus { .. } => "dms-status",
         Evidence::Heartbeat { .. } => "heartbeat",
         Evidence::Inferred => "inferred",
         Evidence::Assumed => "assumed",

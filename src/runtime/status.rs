@@ -27,6 +27,7 @@ use super::driver::TapState;
 use super::entry::Failure;
 use super::picture::Picture;
 use super::record::StoreState;
+use super::scheduler::Schedules;
 use super::settings;
 
 /// How often the picture is renewed.
@@ -40,6 +41,7 @@ pub(super) struct Board {
     pub(super) health: watch::Sender<Health>,
     status: watch::Sender<Arc<Status>>,
     tellers: Tellers,
+    schedules: Schedules,
     clock: Clock,
     warned: BTreeMap<String, u64>,
     /// By pipeline.
@@ -127,12 +129,18 @@ impl Board {
             }
         };
         let (tellers, warned, signs) = (Tellers::default(), BTreeMap::new(), BTreeMap::new());
-        Ok((Board { health, status, tellers, clock, warned, signs }, port))
+        let schedules = Schedules::default();
+        Ok((Board { health, status, tellers, schedules, clock, warned, signs }, port))
     }
 
     /// Shows how the channels of alerts are doing.
     pub(super) fn show(&mut self, tellers: Tellers) {
         self.tellers = tellers;
+    }
+
+    /// Shows how runs by the clock are doing.
+    pub(super) fn show_schedules(&mut self, schedules: Schedules) {
+        self.schedules = schedules;
     }
 
     /// Renews everything.
@@ -150,6 +158,7 @@ impl Board {
             let signs = self.signs.entry(pipeline.name.clone()).or_default();
             signs.note(&tally, picture.clock.now());
             let mut one = pipeline_status(pipeline, picture, &tally);
+            one.schedules = self.schedules.of(&pipeline.name);
             one.detects_within_s = detects_within(&settings::engine(pipeline), &tally, signs);
             self.warn_once(&one);
             status.pipelines.push(one);
@@ -304,6 +313,7 @@ fn pipeline_status(pipeline: &Pipeline, picture: &Picture, tally: &Tally) -> Pip
         not_compared: not_compared(picture),
         held: held(picture, tally),
         partitions: partition_statuses(tally, picture),
+        schedules: Vec::new(),
     }
 }
 

@@ -51,6 +51,15 @@ pub(super) fn letters_without_names(pipeline: &str) {
 }
 
 /// The node that is read follows the one that is written.
+/// Said at every poll, so only to those who ask for everything; `doctor` and the manual say it to everybody.
+pub(super) fn times_say_nothing(pipeline: &str) {
+    tracing::debug!(
+        pipeline,
+        "changes of the tap do not tell when the source committed them, so the time up to which the applier came says nothing of \
+         them"
+    );
+}
+
 pub(super) fn reads_replica(pipeline: &str, why: &str) {
     tracing::warn!(
         pipeline,

@@ -4,6 +4,7 @@
 //! chooses the findings that are told, and what the report says of the others.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hashbrown::HashSet;
 
@@ -13,9 +14,11 @@ use crate::engine::event::Tracked;
 use crate::model::{Condition, Key, Op, PartitionId, Position, TableId};
 use crate::tap::Partitions;
 
+use super::accused::Docket;
 use super::decoding::{Decoded, Passed};
 use super::entry::AsOf;
 use super::job::{Judged, Noted};
+use super::tables::Tables;
 
 /// New keys of each partition that a batch behind the range may bring: some twenty a second.
 const WITNESSES: usize = 4;
@@ -50,6 +53,8 @@ pub(super) struct Asked {
     /// Only changes of these operations choose a key by the condition; empty: all.
     pub(super) ops: Vec<Op>,
     pub(super) as_of: AsOf,
+    /// Only these keys, where somebody names them.
+    pub(super) docket: Option<Docket>,
 }
 
 /// What is being read.
@@ -88,9 +93,12 @@ impl Window {
         Window { asked, judged, noted, ..Window::default() }
     }
 
-    /// With the ids that its partitions have in this process.
-    pub(super) fn among(mut self, partitions: &Partitions) -> Window {
+    /// With the ids that its partitions have in this process, and the plans of its tables.
+    pub(super) fn among(mut self, partitions: &Partitions, tables: &Arc<Tables>) -> Window {
         self.judged.find(partitions);
+        if let Some(docket) = &self.asked.docket {
+            docket.among(Arc::clone(tables));
+        }
         self
     }
 
@@ -140,7 +148,7 @@ impl Window {
             let (image, meets) = (images.next(), meets.next());
             let (key, at) = (&change.key, change.at);
             let judged = change.op == Op::Truncate
-                || self.follows(at.partition, at.offset, key)
+                || (self.is_named(change) && self.follows(at.partition, at.offset, key))
                 || self.admits(key, admitted.entry(at.partition).or_default());
             self.select(change, meets, selection);
             let judged = judged && !(change.op != Op::Truncate && self.judged.passes(change));
@@ -165,6 +173,11 @@ impl Window {
         }
     }
 
+    /// Whether the key is one of those that were named, where only these are judged. Each is noted as it comes by.
+    fn is_named(&self, change: &Tracked) -> bool {
+        self.asked.docket.as_ref().is_none_or(|docket| docket.takes(change))
+    }
+
     fn follows(&mut self, partition: PartitionId, offset: u64, key: &Key) -> bool {
         let inside = self.holds(partition, offset);
         if inside {
@@ -177,11 +190,18 @@ impl Window {
     /// Whether a key behind the range is followed as a witness.
     fn admits(&mut self, key: &Key, admitted: &mut usize) -> bool {
         let hash = key.hash128();
-        let may = self.part == Part::Since && *admitted < WITNESSES && self.beside.len() < WITNESSES_HELD;
+        let may = self.admits_others() && *admitted < WITNESSES && self.beside.len() < WITNESSES_HELD;
         if may && self.beside.insert(hash) {
             *admitted += 1;
         }
         self.beside.contains(&hash)
+    }
+}
+
+impl Window {
+    /// What is named is seldom right, so it proves no progress: others are followed from the start then.
+    fn admits_others(&self) -> bool {
+        self.part == Part::Since || self.asked.docket.as_ref().is_some_and(Docket::is_alone)
     }
 }
 

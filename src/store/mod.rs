@@ -16,6 +16,7 @@ mod merge;
 mod outbox;
 mod postgres;
 mod query;
+mod schedule;
 mod sqlite;
 mod unverified;
 
@@ -38,6 +39,7 @@ pub use job::AuditJob;
 pub use life::{Deed, Desk, Refusal};
 pub use merge::{Outcome, Recorded};
 pub use query::{About, Count, Cursor, Filter, PAGE, Watermark};
+pub use schedule::{Covers, Hold, LastRun, ScheduleKey, ScheduleState};
 pub use unverified::{RANGES, merged};
 
 use error::Doing;

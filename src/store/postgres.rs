@@ -15,6 +15,7 @@ use super::job::{self, AuditJob};
 use super::life::{self, Deed, Refusal};
 use super::merge::{self, Applied, Recorded};
 use super::query::{self, About, ListArguments, Row, Stored, Watermark};
+use super::schedule::{self, Covers, Hold, LastRun, ScheduleKey};
 use super::unverified::Whose;
 use super::{Failure, documents, history, outbox};
 use crate::model::Wall;
@@ -37,12 +38,13 @@ const WRITER_LOCK: i64 = i64::from_be_bytes(*b"afterima");
 const DURABLE: &str =
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
-const STEPS: [(i64, &str, &str); 5] = [
+const STEPS: [(i64, &str, &str); 6] = [
     (1, "findings", include_str!("migrations/postgres/0001_findings.sql")),
     (2, "unverified", include_str!("migrations/postgres/0002_unverified.sql")),
     (3, "outbox", include_str!("migrations/postgres/0003_outbox.sql")),
     (4, "life", include_str!("migrations/postgres/0004_life.sql")),
     (5, "audits", include_str!("migrations/postgres/0005_audits.sql")),
+    (6, "schedules", include_str!("migrations/postgres/0006_schedules.sql")),
 ];
 
 /// Ids between commas.
@@ -291,6 +293,8 @@ impl Postgres {
         }
         transaction.commit().await
     }
+
+    schedule::schedule_statements!(pool);
 
     pub(super) async fn close(&self) {
         self.pool.close().await;

@@ -18,6 +18,7 @@ use super::job::{self, AuditJob};
 use super::life::{self, Deed, Refusal};
 use super::merge::{self, Applied, Recorded};
 use super::query::{self, About, ListArguments, Row, Stored, Watermark};
+use super::schedule::{self, Covers, Hold, LastRun, ScheduleKey};
 use super::unverified::Whose;
 use super::{Failure, documents, history, outbox};
 use crate::model::Wall;
@@ -36,12 +37,13 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Readers at a time: the web page, a command, one to spare.
 const READERS: u32 = 3;
 
-const STEPS: [(i64, &str, &str); 5] = [
+const STEPS: [(i64, &str, &str); 6] = [
     (1, "findings", include_str!("migrations/sqlite/0001_findings.sql")),
     (2, "unverified", include_str!("migrations/sqlite/0002_unverified.sql")),
     (3, "outbox", include_str!("migrations/sqlite/0003_outbox.sql")),
     (4, "life", include_str!("migrations/sqlite/0004_life.sql")),
     (5, "audits", include_str!("migrations/sqlite/0005_audits.sql")),
+    (6, "schedules", include_str!("migrations/sqlite/0006_schedules.sql")),
 ];
 
 /// Ids between commas.
@@ -91,12 +93,15 @@ impl Sqlite {
 
     pub(super) async fn migrate(&self) -> Result<(), MigrateError> {
         let migrator = super::migrator(&STEPS);
-        // SQLite has no lock to hold meanwhile: of two processes that open a new file at once, one finds the tables made
-        // by the other half-way through, and finds nothing left to do when it looks again.
-        match migrator.run(&self.writer).await {
-            Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) => migrator.run(&self.writer).await,
-            done => done,
+        // SQLite has no lock to hold meanwhile: of two processes that open a new file at once, one finds the tables of a step made
+        // by the other, at each step at most once, and finds nothing left to do when it looks again behind the last.
+        for _ in STEPS {
+            match migrator.run(&self.writer).await {
+                Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) => {}
+                done => return done,
+            }
         }
+        migrator.run(&self.writer).await
     }
 
     pub(super) async fn record(
@@ -286,6 +291,8 @@ impl Sqlite {
         }
         transaction.commit().await
     }
+
+    schedule::schedule_statements!(writer);
 
     pub(super) async fn close(&self) {
         self.readers.close().await;

@@ -44,6 +44,8 @@ names! {
     counter CHECKS = "afterimage_checks_total", Count, "Reads of keys that were judged, by result.";
     histogram CHECK_DELAY = "afterimage_check_delay_seconds", Seconds, "From the commit at the source to its finding.";
     counter FINDINGS = "afterimage_findings_total", Count, "Findings opened, by kind and severity.";
+    counter FAILURES_IMPORTED = "afterimage_failures_imported_total", Count,
+        "Failures of DMS validation that were judged anew, by result.";
     gauge FINDINGS_OPEN = "afterimage_findings_open", Count, "Findings open now, by kind.";
     counter RETRACTIONS = "afterimage_retractions_total", Count, "Findings that were never true. The goal is 0.";
     gauge VERIFIED_WATERMARK_AGE = "afterimage_verified_watermark_age_seconds", Seconds,
@@ -85,6 +87,7 @@ names! {
         "How long a channel has taken no message; 0: it took the last one.";
     counter ALERTS_MERGED = "afterimage_alerts_merged_total", Count,
         "Times that news of a group was counted in its pipeline's common one, because a channel had too many groups.";
+    counter SCHEDULE_RUNS = "afterimage_schedule_runs_total", Count, "Runs by the clock, by schedule and outcome.";
     histogram STORE_WRITE_DURATION = "afterimage_store_write_duration_seconds", Seconds, "Time of one write of the store.";
     counter STORE_ERRORS = "afterimage_store_errors_total", Count, "Writes and reads of the store that failed.";
 }
@@ -107,7 +110,9 @@ pub const TOPIC: &str = "topic";
 pub const PARTITION: &str = "partition";
 /// Label: channel of an alert.
 pub const SINK: &str = "sink";
-/// Label: how the delivery of an alert ended.
+/// Label: name of a schedule.
+pub const SCHEDULE: &str = "schedule";
+/// Label: how the delivery of an alert ended, or a run by the clock.
 pub const OUTCOME: &str = "outcome";
 /// Label: version of this program.
 pub const VERSION: &str = "version";

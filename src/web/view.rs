@@ -169,6 +169,27 @@ pub struct PipelineStatus {
     pub held: Vec<String>,
     /// Partitions that are ours.
     pub partitions: Vec<PartitionStatus>,
+    /// Runs by the clock.
+    pub schedules: Vec<ScheduleStatus>,
+}
+
+/// How a run by the clock stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScheduleStatus {
+    /// Its name.
+    pub name: String,
+    /// What it runs.
+    pub run: &'static str,
+    /// Since when a run of it goes on here, RFC 3339.
+    pub running_since: Option<String>,
+    /// When the next one is due, RFC 3339; `None`: never.
+    pub next: Option<String>,
+    /// How the last one ended, here or elsewhere: `clean`, `findings`, `incomplete`, `failed`.
+    pub last_outcome: Option<String>,
+    /// The same in a sentence.
+    pub last_detail: Option<String>,
+    /// When that was, RFC 3339.
+    pub last_ended: Option<String>,
 }
 
 /// How one partition stands. Positions are those of the next record: everything below was consumed, applied and so on.

@@ -77,9 +77,9 @@ fn evidence_with_a_slip() {
     let config = orders("applied = [\"kafka_group:x\", \"heartbeat:beats\", \"query:\"]");
     insta::assert_snapshot!(refused(&config), @r"
     error: 3 mistakes:
-      pipelines.orders.applied[0] (a.toml:4): `kafka_group` is not valid: did you mean `kafka-group`? Expected one of `kafka-group`, `kcl-lease`, `query`, `heartbeat`, `inferred`, `assumed`
+      pipelines.orders.applied[0] (a.toml:4): `kafka_group` is not valid: did you mean `kafka-group`? Expected one of `kafka-group`, `kcl-lease`, `query`, `dms-status`, `heartbeat`, `inferred`, `assumed`
       pipelines.orders.applied[1] (a.toml:4): `heartbeat:beats` names no column: expected heartbeat:SCHEMA.TABLE.COLUMN
-      pipelines.orders.applied[2] (a.toml:4): `query` needs what it names behind a colon: expected kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
+      pipelines.orders.applied[2] (a.toml:4): `query` needs what it names behind a colon: expected kafka-group:NAME, query:SQL, dms-status:SCHEMA, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
     ");
 }
 
@@ -198,13 +198,13 @@ fn two_positions() {
 #[test]
 fn what_comes_later() {
     let config = orders(
-        "source = { url = \"postgres://h/s\" }\ndecode = { format = \"dynamodb\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"revalidate\"\ncron = \"0 * * * *\"",
+        "source = { url = \"postgres://h/s\" }\ndecode = { format = \"dynamodb\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"reconcile\"\ncron = \"0 * * * *\"",
     );
     insta::assert_snapshot!(refused(&config), @r"
     error: 4 mistakes:
-      pipelines.orders.applied (a.toml:6): `kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
+      pipelines.orders.applied (a.toml:6): `kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, dms-status:SCHEMA, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
       pipelines.orders.decode.format (a.toml:5): the format `dynamodb` is not supported by this version: expected `auto`, `debezium`, `flattened`, `dms`, `maxwell` or `canal`
-      pipelines.orders.schedules (a.toml:7): schedules are not supported by this version: remove the key
+      pipelines.orders.schedules[0].run (a.toml:8): `reconcile` is not supported by this version: expected `revalidate`, `audit` or `import`
       pipelines.orders.source.url (a.toml:4): reading the source is not supported by this version: remove the key
     ");
 }
@@ -410,7 +410,7 @@ fn mistakes_in_flags_and_environment_are_told_together() {
       --report: the name says no format: expected .html, .json, .ndjson, .csv, .md, .xml or .txt
       --to: two positions for partition 0: `end` and `5`; give one
       --where: no condition: Expected: an expression, found: EOF; expected comparisons of columns with values, `in (…)`, `between`, `like`, `is null`, and `and`, `or`, `not` of these
-      pipelines.orders.applied[0] (flag --applied): `guess` is not valid: expected one of `kafka-group`, `kcl-lease`, `query`, `heartbeat`, `inferred`, `assumed`
+      pipelines.orders.applied[0] (flag --applied): `guess` is not valid: expected one of `kafka-group`, `kcl-lease`, `query`, `dms-status`, `heartbeat`, `inferred`, `assumed`
       pipelines.orders.settle (environment AFTERIMAGE__PIPELINES__ORDERS__SETTLE): `long` is not valid: expected "auto" or a duration with its unit, such as "60s", "500ms" or "2h"
       pipelines.orders.tap.grup (flag --tap): unknown key: did you mean `group`?
       pipelines.orders.target.pooler (flag --target): `yes` is not valid: expected one of `none`, `transaction`

@@ -69,8 +69,8 @@ fn run() {
                              file:- for standard input, or archive:FOLDER
           --target <URL>     The database the applier writes: postgres://…, mysql://…, sqlite:PATH
           --applied <HOW>    Evidence of the applier's progress, best first; may be repeated:
-                             kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred,
-                             assumed
+                             kafka-group:NAME, query:SQL, dms-status:SCHEMA,
+                             heartbeat:SCHEMA.TABLE.COLUMN, inferred, assumed
           --registry <URL>   Registry of the records' schemas, as decode.registry in a configuration
           --pipeline <NAME>  Only this pipeline; without a file, the name it is given
       -h, --help             Print help
@@ -95,8 +95,8 @@ fn audit() {
                                  file:- for standard input, or archive:FOLDER
           --target <URL>         The database the applier writes: postgres://…, mysql://…, sqlite:PATH
           --applied <HOW>        Evidence of the applier's progress, best first; may be repeated:
-                                 kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred,
-                                 assumed
+                                 kafka-group:NAME, query:SQL, dms-status:SCHEMA,
+                                 heartbeat:SCHEMA.TABLE.COLUMN, inferred, assumed
           --registry <URL>       Registry of the records' schemas, as decode.registry in a configuration
           --pipeline <NAME>      Only this pipeline; without a file, the name it is given
           --as-of <WHEN>         What keys are judged by: their newest versions now, or what the end of

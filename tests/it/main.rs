@@ -30,6 +30,7 @@ mod coerced;
 mod columns;
 mod deletes_off;
 mod disturbed;
+mod dms;
 mod doctor;
 mod flattened;
 mod honest;

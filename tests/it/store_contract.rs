@@ -12,7 +12,8 @@ use afterimage::report::group::{Filter as AlertFilter, GROUPS, GroupKey, News, R
 use afterimage::report::life::IgnoreRule;
 use afterimage::report::unverified::UnverifiedRange;
 use afterimage::store::{
-    About, Class, Count, Cursor, Deed, Filter, Outcome, RANGES, Refusal, Store, StoreError, Watermark,
+    About, Class, Count, Covers, Cursor, Deed, Filter, Hold, LastRun, Outcome, RANGES, Refusal, ScheduleKey, Store,
+    StoreError, Watermark,
 };
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 

@@ -2,6 +2,7 @@
 
 mod alert;
 mod pipeline;
+mod schedule;
 mod table;
 mod tap;
 

@@ -8,7 +8,7 @@ use crate::config::evidence::Evidence;
 use crate::config::raw::{RawLimits, RawPipeline};
 use crate::config::tree::Path;
 use crate::config::unit::{Auto, Span};
-use crate::config::word::{Format, Order, TapType};
+use crate::config::word::{Commits, Format, Order, TapType};
 use crate::config::{Chosen, Judging, Limits, Pipeline, Progress, QueryTrust};
 
 /// Names of pipelines stand in metrics, in findings and in consumer groups.
@@ -41,6 +41,7 @@ impl Checker<'_> {
         let decode = self.decode(&path.key("decode"), &raw.decode);
         let target = self.target(&path.key("target"), &raw.target);
         let tables = self.tables(&path.key("tables"), &raw.tables);
+        let schedules = self.schedules(&path.key("schedules"), raw);
         Some(Pipeline {
             name: name.to_owned(),
             progress,
@@ -53,6 +54,7 @@ impl Checker<'_> {
             decode,
             target: target?,
             tables,
+            schedules,
         })
     }
 
@@ -60,9 +62,6 @@ impl Checker<'_> {
     fn not_yet(&mut self, path: &Path, raw: &RawPipeline) {
         if !raw.source.url.expose().is_empty() {
             self.later(&path.key("source").key("url"), "reading the source is");
-        }
-        if !raw.schedules.is_empty() {
-            self.later(&path.key("schedules"), "schedules are");
         }
     }
 
@@ -122,11 +121,17 @@ impl Checker<'_> {
 
     fn evidence(&mut self, path: &Path, evidence: &Evidence, raw: &RawPipeline) {
         match evidence {
+            Evidence::DmsStatus { .. } if raw.commits == Commits::AfterWrite => {
+                self.wrong(
+                    path,
+                    "`dms-status` is a time and no position, which proves no loss: leave out commits = \"after_write\"",
+                );
+            }
             Evidence::KclLease(_) => {
                 self.wrong(
                     path,
                     "`kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, \
-                        heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed",
+                        dms-status:SCHEMA, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed",
                 );
             }
             Evidence::KafkaGroup(_) if raw.tap.kind == Some(TapType::File) => {
@@ -138,6 +143,7 @@ impl Checker<'_> {
             }
             Evidence::KafkaGroup(_)
             | Evidence::Query(_)
+            | Evidence::DmsStatus { .. }
             | Evidence::Heartbeat { .. }
             | Evidence::Inferred
             | Evidence::Assumed => {}

@@ -104,6 +104,7 @@ pub(super) fn look(pipeline: &Pipeline, partitions: Vec<PartitionName>) -> Resul
         Evidence::KafkaGroup(group) => Some(group),
         Evidence::KclLease(_)
         | Evidence::Query(_)
+        | Evidence::DmsStatus { .. }
         | Evidence::Heartbeat { .. }
         | Evidence::Inferred
         | Evidence::Assumed => None,

@@ -22,6 +22,10 @@ pub(in crate::runtime) fn guarantee(pipeline: &Pipeline) -> Vec<String> {
                 "exact: the positions of your query are, as you declared, durable and complete: a row below them that is wrong at two reads is lost".to_owned()
             }
             Evidence::Query(_) => "the positions of your query only let us forget: nothing convicts by them (set `query_durable = true` if each is written with the rows below it)".to_owned(),
+            Evidence::DmsStatus { schema, task } => {
+                let of = task.map_or_else(|| "the task that is furthest behind".to_owned(), |task| format!("task `{task}`"));
+                format!("`source_timestamp_applied` in `{schema}.awsdms_status`, of {of}, only lets us forget what the source committed before it, read as UTC: it convicts nothing, so name `inferred` or a heartbeat beside it; where a change of the tap has no commit time (DMS without `IncludeTransactionDetails`, loads) it says nothing from there on; positions in that table are where the task reads, and are not used")
+            }
             Evidence::Heartbeat { table, .. } => {
                 format!("heartbeat rows of `{table}` prove progress: detection is bounded by their spacing; a partition without one proves nothing")
             }

@@ -143,14 +143,15 @@ async fn ask_query(
 ) -> Option<Result<BTreeMap<PartitionName, Duration>, String>> {
     let applied = settings::applied(pipeline);
     let sql = applied.iter().find_map(|evidence| match evidence {
-        Evidence::Query(sql) => Some(sql),
+        Evidence::Query(sql) => Some(sql.clone()),
+        Evidence::DmsStatus { schema, task } => Some(settings::status_query(pipeline, schema, task.as_deref())),
         Evidence::KafkaGroup(_)
         | Evidence::KclLease(_)
         | Evidence::Heartbeat { .. }
         | Evidence::Inferred
         | Evidence::Assumed => None,
     })?;
-    let rows = match examined.target.applied(sql).await {
+    let rows = match examined.target.applied(&sql).await {
         Ok(rows) => rows,
         Err(error) => return Some(Err(chain(&error))),
     };

@@ -81,6 +81,7 @@ fn source(evidence: &Evidence, pipeline: &Pipeline, options: &Options, facts: &F
     match evidence {
         Evidence::KafkaGroup(group) => by_commits(group, options, facts),
         Evidence::Query(_) => by_query(options, facts),
+        Evidence::DmsStatus { .. } => by_status(facts),
         Evidence::KclLease(_) => {
             Source::nowhere("checkpoints in a lease table are not supported by this version".to_owned())
         }
@@ -152,6 +153,23 @@ fn by_query(options: &Options, facts: &Facts<'_>) -> Source {
     Source { lag: Ok((lag, from)), spacing: Ok(commit_interval(options)), uncovered }
 }
 
+/// What a task says of itself convicts nothing.
+fn by_status(facts: &Facts<'_>) -> Source {
+    let all = || facts.sample.partitions.keys().cloned().collect();
+    match &facts.query {
+        Some(Ok(late)) if late.is_empty() => Source {
+            uncovered: all(),
+            ..Source::nowhere("`awsdms_status` names no time up to which changes were applied: no task of it runs, or one still loads".to_owned())
+        },
+        Some(Ok(late)) => {
+            let lag = late.values().max().copied().unwrap_or_default().as_secs();
+            Source::nowhere(format!("`awsdms_status` says that what the source committed up to {lag} s ago was applied, which only lets us forget"))
+        }
+        Some(Err(why)) => Source { uncovered: all(), ..Source::nowhere(format!("`awsdms_status` could not be read: {why}")) },
+        None => Source { uncovered: all(), ..Source::nowhere("`awsdms_status` could not be asked".to_owned()) },
+    }
+}
+
 /// Which rows tell of progress.
 trait Witnesses {
     fn counts(&self, change: &SeenChange) -> bool;
@@ -208,6 +226,7 @@ pub(super) fn is_heartbeat(pipeline: &Pipeline, tap_name: &str) -> bool {
         Evidence::KafkaGroup(_)
         | Evidence::KclLease(_)
         | Evidence::Query(_)
+        | Evidence::DmsStatus { .. }
         | Evidence::Inferred
         | Evidence::Assumed => false,
     })

@@ -3,6 +3,7 @@
 mod crash;
 mod finding;
 mod output;
+mod schedule;
 mod state;
 mod tap;
 mod target;
@@ -13,6 +14,7 @@ use metrics::gauge;
 pub use self::crash::PipelineCrashed;
 pub use self::finding::{FindingHealed, FindingOpened};
 pub use self::output::{AlertSent, AlertsMerged, AlertsQueued, Loudness, StoreFailed, StoreWritten};
+pub use self::schedule::{FailureImported, ScheduleRan};
 pub use self::state::{FindingsOpen, PartitionState, PipelineState};
 pub use self::tap::{
     ChangesConsumed, Committed, GapSeen, LogReplaced, Rebalanced, RecordRejected, RegistryFailed, TapEnd, TapFailed,

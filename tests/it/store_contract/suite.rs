@@ -2,8 +2,9 @@
 //! in scope, so that the library's own tests (SQLite) and the tests with real services (PostgreSQL) run the same.
 
 use super::{
-    About, Act, AlertFilter, AlertStatus, Class, Count, Cursor, Deed, Document, Filter, GROUPS, GroupKey, IgnoreRule,
-    Kind, News, Outcome, Refusal, Route, Severity, State, Store, StoreError, UnverifiedRange, Wall, Watermark,
+    About, Act, AlertFilter, AlertStatus, Class, Count, Covers, Cursor, Deed, Document, Filter, GROUPS, GroupKey, Hold,
+    IgnoreRule, Kind, LastRun, News, Outcome, Refusal, Route, ScheduleKey, Severity, State, Store, StoreError,
+    UnverifiedRange, Wall, Watermark,
 };
 
 /// The moment `seconds` into the tests' day.
@@ -56,7 +57,7 @@ macro_rules! store_contract {
             watermarks_never_go_back_in_time,
             news_is_kept_until_it_is_told, news_past_the_bound_is_counted_together,
             ranges_without_a_verdict_are_kept_once, ranges_without_a_verdict_are_bounded, large_batches_are_taken, sidecars_write_at_once,
-            people_are_heard, what_is_ignored_stays_so_for_its_time, rules_set_aside_what_opens);
+            people_are_heard, what_is_ignored_stays_so_for_its_time, rules_set_aside_what_opens, a_run_by_the_clock_is_done_by_one);
     };
     ($open:path: $($test:ident),+) => {
         $(#[tokio::test]
@@ -409,4 +410,43 @@ pub(super) async fn rules_set_aside_what_opens(store: &Store) {
     assert_eq!(store.remove_rule("abc", ("bob", wall(40)), &[]).await.expect("it is there"), Some(2));
     assert_eq!(store.remove_rule("abc", ("bob", wall(41)), &[]).await.expect("it is there"), None);
     assert_eq!(store.get(&new.id).await.expect("it is there").expect("it was recorded").state, State::Open);
+}
+
+pub(super) async fn a_run_by_the_clock_is_done_by_one(store: &Store) {
+    let key = ScheduleKey { pipeline: "orders".to_owned(), name: "audit".to_owned() };
+    let key = &key;
+    let state = async |at| store.schedule(key, wall(at)).await.expect("the store is there");
+    let begin = async |due, holder, now| {
+        let hold = Hold { holder, now: wall(now), until: wall(now + 60) };
+        store.begin_run(key, wall(due), hold).await.expect("the store is there")
+    };
+    let end = async |due, holder, covers, outcome: &str| {
+        let ended = LastRun { outcome: outcome.to_owned(), detail: "all of it".to_owned(), ended: wall(due + 9) };
+        store.end_run(key, (holder, wall(due), covers), &ended).await.expect("the store is there")
+    };
+    assert_eq!((state(100).await.done, state(200).await.done), (wall(100), wall(100)), "it was met once");
+    assert!(!begin(100, "a", 100).await, "what was met first has nothing to make up for");
+
+    let (one, other) = tokio::join!(begin(160, "a", 160), begin(160, "b", 160));
+    assert!(one != other, "exactly one of them does it");
+    let holder = if one { "a" } else { "b" };
+    assert!(!begin(160, "c", 219).await, "it still goes on");
+    assert!(store.hold_run(key, holder, wall(300)).await.expect("the store is there"));
+    assert!(!begin(160, "c", 221).await, "its end was moved on");
+    assert!(!store.hold_run(key, "c", wall(900)).await.expect("the store is there"));
+
+    assert!(begin(160, "c", 300).await, "whoever held it is gone");
+    assert!(!end(160, holder, Covers::Yes, "clean").await, "its run is somebody else's");
+    assert!(end(160, "c", Covers::Yes, "clean").await);
+    let now = state(400).await;
+    assert_eq!((now.done, now.covered), (wall(160), wall(160)));
+    assert_eq!(now.last.map(|last| (last.outcome, last.ended)), Some(("clean".to_owned(), wall(169))));
+    assert!(!begin(160, "a", 400).await, "it is done");
+
+    assert!(begin(220, "a", 400).await);
+    store.release_run(key, "a").await.expect("the store is there");
+    assert!(begin(220, "b", 401).await, "a run that was let go of is due still");
+    assert!(end(220, "b", Covers::No, "failed").await);
+    let now = state(402).await;
+    assert_eq!((now.done, now.covered), (wall(220), wall(160)), "a run that failed covers nothing");
 }
