@@ -29,6 +29,7 @@ mod driver;
 mod evidence;
 mod explain;
 mod findings;
+mod heard;
 mod images;
 mod ingest;
 mod inherited;
@@ -53,6 +54,7 @@ mod settings;
 mod status;
 mod tables;
 mod tell;
+mod twin;
 mod window;
 
 pub use self::clock::Clock;

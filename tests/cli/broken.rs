@@ -198,14 +198,14 @@ fn two_positions() {
 #[test]
 fn what_comes_later() {
     let config = orders(
-        "source = { url = \"postgres://h/s\" }\ndecode = { format = \"dynamodb\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"revalidate\"\ncron = \"0 * * * *\"",
+        "source = { url = \"dynamodb://h/s\" }\ndecode = { format = \"dynamodb\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"revalidate\"\ncron = \"0 * * * *\"",
     );
     insta::assert_snapshot!(refused(&config), @r"
     error: 4 mistakes:
       pipelines.orders.applied (a.toml:6): `kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
       pipelines.orders.decode.format (a.toml:5): the format `dynamodb` is not supported by this version: expected `auto`, `debezium`, `flattened`, `dms`, `maxwell` or `canal`
       pipelines.orders.schedules (a.toml:7): schedules are not supported by this version: remove the key
-      pipelines.orders.source.url (a.toml:4): reading the source is not supported by this version: remove the key
+      pipelines.orders.source.url (a.toml:4): `dynamodb:` targets are not supported by this version: expected postgres://…, mysql://… or sqlite:PATH
     ");
 }
 

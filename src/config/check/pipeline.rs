@@ -40,6 +40,7 @@ impl Checker<'_> {
         let tap = self.tap(&path.key("tap"), &raw.tap);
         let decode = self.decode(&path.key("decode"), &raw.decode);
         let target = self.target(&path.key("target"), &raw.target);
+        let source = self.source(&path.key("source"), &raw.source);
         let tables = self.tables(&path.key("tables"), &raw.tables);
         Some(Pipeline {
             name: name.to_owned(),
@@ -52,15 +53,13 @@ impl Checker<'_> {
             tap: tap?,
             decode,
             target: target?,
+            source: source?,
             tables,
         })
     }
 
     /// Keys of features that come later.
     fn not_yet(&mut self, path: &Path, raw: &RawPipeline) {
-        if !raw.source.url.expose().is_empty() {
-            self.later(&path.key("source").key("url"), "reading the source is");
-        }
         if !raw.schedules.is_empty() {
             self.later(&path.key("schedules"), "schedules are");
         }
