@@ -121,7 +121,11 @@ mod tests {
         check((Postgres, "date", Cell::Date(1)), (Mysql, "datetime", later()), "nothing");
         check((Postgres, "jsonb", Cell::Json("{\"a\": 1}".into())), (Mysql, "longtext", text("{\"a\":1}")), "same");
         check((Postgres, "jsonb", Cell::Json("{\"a\": 1}".into())), (Mysql, "longtext", text("{\"b\":1}")), "nothing");
-        check((Postgres, "uuid", Cell::Uuid([7; 16])), (Mysql, "char(36)", text("08070707-0707-0707-0707-070707070707")), "other");
+        check(
+            (Postgres, "uuid", Cell::Uuid([7; 16])),
+            (Mysql, "char(36)", text("08070707-0707-0707-0707-070707070707")),
+            "other",
+        );
         check((Postgres, "text", Cell::Null), (Mysql, "varchar(9)", text("b")), "other");
         check((Postgres, "box", text("(1,1),(0,0)")), (Postgres, "text", text("(1,1),(0,0)")), "same");
         check((Postgres, "box", text("(1,1),(0,0)")), (Postgres, "text", text("(2,1),(0,0)")), "nothing");

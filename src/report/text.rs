@@ -108,6 +108,7 @@ pub(super) fn facts(document: &Document) -> Vec<(&'static str, String)> {
         ("evidence", (!document.evidence.is_empty()).then(|| document.evidence.clone())),
         ("first seen", Some(document.first_seen.rfc3339())),
         ("last seen", Some(last_seen(document))),
+        ("found by", document.audit.clone()),
         ("note", document.note.clone()),
     ];
     facts.extend(optional.into_iter().filter_map(|(label, fact)| Some((label, fact?))));

@@ -19,13 +19,14 @@ use crate::report::summary::{GoesOn, Reached, SCHEMA, Span, Summary, Unverified}
 use crate::report::unverified::UnverifiedRange;
 use crate::tap::{Behind, Partitions};
 
-use super::alerting::Alerts;
+use super::alerting::{self, Alerts};
 use super::clock::Clock;
 use super::crash;
 use super::decoding::Passed;
 use super::driver::TapState;
 use super::entry::{AuditArgs, Failure, Filter, Outcome, OutputFormat};
 use super::findings::writing;
+use super::incarnation;
 use super::ingest::RangeCounts;
 use super::job::{Job, Next, Noted};
 use super::pipeline::{Running, Start};
@@ -59,6 +60,7 @@ enum End {
 
 pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     let clock = Clock::start();
+    let args = tokio::task::block_in_place(|| incarnation::chosen(args, clock))?;
     let (mut job, judged) = Job::find(&args, clock).await;
     let noted = Noted::default();
     let gathered: Arc<Mutex<Gathered>> = Arc::default();
@@ -113,6 +115,8 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
         end,
         elapsed: clock.elapsed(),
     });
+    let healed = over(&gathered, &args.filter, &selection);
+    job.keep_findings(&findings, &healed, &alerting::routes(&args.config.alerts)).await;
     job.end(end.then()).await;
     write(&args, &findings, &summary, out)?;
     Ok(outcome(&args, &findings, &summary))
@@ -125,6 +129,12 @@ fn listed(gathered: &Gathered, filter: &Filter, selection: &Selection) -> Vec<Do
         asked_for(gathered, filter, selection).filter(|finding| !is_over(finding)).cloned().collect();
     listed.sort_by(|left, right| (left.first_seen, &left.id).cmp(&(right.first_seen, &right.id)));
     listed
+}
+
+/// What was asked for and is right by now.
+fn over(gathered: &Gathered, filter: &Filter, selection: &Selection) -> Vec<Document> {
+    let healed = asked_for(gathered, filter, selection).filter(|finding| finding.state == State::Healed);
+    healed.cloned().collect()
 }
 
 fn outcome(args: &AuditArgs, findings: &[Document], summary: &Summary) -> Outcome {

@@ -31,6 +31,7 @@ mod explain;
 mod findings;
 mod heard;
 mod images;
+mod incarnation;
 mod ingest;
 mod inherited;
 mod job;

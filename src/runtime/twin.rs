@@ -5,6 +5,7 @@
 //! that does not answer is told in words.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use crate::canon::{Meets, Rules};
@@ -210,10 +211,10 @@ impl Looker<'_> {
         let target = connected.map_err(|error| format!("the source cannot be used: {}", chain(&error)))?.clone();
         let mut tables = BTreeMap::new();
         for case in cases {
-            if !tables.contains_key(&case.table.id) {
+            if let Entry::Vacant(new) = tables.entry(case.table.id) {
                 let found = table(&target, &case.table).await;
                 let found = found.map_err(|error| format!("the source cannot be read: {}", chain(&error)))?;
-                tables.insert(case.table.id, found);
+                new.insert(found);
             }
         }
         Ok(Source { target, tables })
@@ -268,7 +269,9 @@ impl Source {
                 (Meets::No, Seen::Row { .. }) | (Meets::Unknown, _) => {
                     Beside::untold("the source's row is not surely one that the applier carries (`where`)")
                 }
-                (Meets::No, _) => Beside::told(true, "the source's row is one that the applier does not carry (`where`)"),
+                (Meets::No, _) => {
+                    Beside::told(true, "the source's row is one that the applier does not carry (`where`)")
+                }
             },
         }
     }
@@ -289,9 +292,10 @@ impl Source {
                 Beside::told(false, format!("the source's row now differs in {}{left_out}", found.differ.join(", ")))
             }
             (true, true) => Beside::told(true, format!("the source has the same row now{left_out}")),
-            (true, false) => {
-                Beside::untold(format!("the columns that differ cannot be held against the source's: {}", open.join(", ")))
-            }
+            (true, false) => Beside::untold(format!(
+                "the columns that differ cannot be held against the source's: {}",
+                open.join(", ")
+            )),
         }
     }
 }

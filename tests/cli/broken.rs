@@ -396,7 +396,7 @@ fn mistakes_in_flags_and_environment_are_told_together() {
             "--where",
             "id >",
             "--incarnation",
-            "3",
+            "new",
         ],
         &[("AFTERIMAGE__PIPELINES__ORDERS__SETTLE", "long"), ("AFTERIMAGE__STOER__URL", "x")],
     );
@@ -404,7 +404,7 @@ fn mistakes_in_flags_and_environment_are_told_together() {
     error: 13 mistakes:
       --fail-on: `bad` is not valid: expected one of `info`, `warning`, `critical`
       --from: `first` is no position: expected beginning, end, stored, N, -N, s@MILLIS, s@RFC3339, an RFC 3339 time such as 2026-11-22T10:00:00Z, or `last 2h`; P:POSITION pins partition P
-      --incarnation: one incarnation of a log is not supported by this version: no record says of which one it is; expected --from and --to at the positions or times between which it was the current one
+      --incarnation: `new` is no number of a log: 1 is the first that the range holds
       --max-wait: `5` is not valid: expected a duration with its unit, such as "60s", "500ms" or "2h"
       --op: `upsert` is not valid: expected one of `insert`, `read`, `update`, `delete`, `truncate`
       --report: the name says no format: expected .html, .json, .ndjson, .csv, .md, .xml or .txt

@@ -157,7 +157,8 @@ fn the_source_is_a_fact_beside_the_tap_s_verdict() {
     let no_table = "the source shows no table `public.boxes`: grant SELECT on it, if it is there";
     assert_eq!(facts("public.boxes", 1), told(false, None, no_table));
 
-    let list = |more: &[&str]| afterimage(shop.path(), &[&["findings", "list", "-c", "a.toml"][..], more].concat(), &[]).out;
+    let list =
+        |more: &[&str]| afterimage(shop.path(), &[&["findings", "list", "-c", "a.toml"][..], more].concat(), &[]).out;
     let five: Value = list(&[])
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
@@ -165,7 +166,10 @@ fn the_source_is_a_fact_beside_the_tap_s_verdict() {
         .expect("it is there");
     let event = &five["history"][0];
     let expected = "the source has the same row now: a newer change has not been seen on the tap";
-    assert_eq!((&five["state"], &event["act"], &event["note"]), (&json!("open"), &json!("still_true"), &json!(expected)));
+    assert_eq!(
+        (&five["state"], &event["act"], &event["note"]),
+        (&json!("open"), &json!("still_true"), &json!(expected))
+    );
     let id = five["id"].as_str().expect("an id");
     let shown = afterimage(shop.path(), &["findings", "show", "-c", "a.toml", "-o", "table", id], &[]).out;
     assert!(shown.contains("source     available in target: yes; matching with source: yes; "), "{shown}");

@@ -71,7 +71,10 @@ fn show_says_where_each_value_came_from() {
     versions_per_key = 512  # default
 
     [pipelines.orders.source]
-    url = ""  # default
+    max_connections = 2     # default
+    pooler = "none"         # default
+    reads_per_second = 200  # default
+    url = ""                # default
 
     [pipelines.orders.tap]
     brokers = "127.0.0.1:9092"   # a.toml:2

@@ -49,7 +49,9 @@ async fn unreadable(source: &Target, theirs: &Arc<Table>) -> Result<Option<Strin
     Ok(match reads {
         Reads::All => None,
         Reads::Nothing => Some("it may not be read: grant SELECT on it".to_owned()),
-        Reads::Lacks(columns) => Some(format!("the columns {} may not be read: grant SELECT on them", columns.join(", "))),
+        Reads::Lacks(columns) => {
+            Some(format!("the columns {} may not be read: grant SELECT on them", columns.join(", ")))
+        }
     })
 }
 
