@@ -92,12 +92,15 @@ impl Sqlite {
 
     pub(super) async fn migrate(&self) -> Result<(), MigrateError> {
         let migrator = super::migrator(&STEPS);
-        // SQLite has no lock to hold meanwhile: of two processes that open a new file at once, one finds the tables made
-        // by the other half-way through, and finds nothing left to do when it looks again.
-        match migrator.run(&self.writer).await {
-            Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) => migrator.run(&self.writer).await,
-            done => done,
+        // SQLite has no lock to hold meanwhile: of two processes that open a new file at once, one finds a step taken by the
+        // other half-way through, at each step perhaps, and goes on behind it when it looks again.
+        for _ in STEPS {
+            match migrator.run(&self.writer).await {
+                Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) => {}
+                done => return done,
+            }
         }
+        migrator.run(&self.writer).await
     }
 
     pub(super) async fn record(
