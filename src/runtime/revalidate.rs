@@ -219,7 +219,7 @@ impl<'p> Looker<'p> {
         Ok(())
     }
 
-    fn case(&self, document: &Document) -> Result<Case, Looked> {
+    pub(super) fn case(&self, document: &Document) -> Result<Case, Looked> {
         let name = document.table.as_deref().unwrap_or_default();
         let table = match self.tables.mapped(name) {
             Some(Mapped::Judged(table)) => table,

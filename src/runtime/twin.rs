@@ -307,3 +307,118 @@ fn is_same(before: &Seen, after: &Seen) -> bool {
         (before, after) => before == after,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write as _;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use sqlx::ConnectOptions;
+    use sqlx::sqlite::SqliteConnectOptions;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::entry::{self, AsOf, AuditArgs, Filter, Outcome, OutputFormat, ProgressStyle, Range, Unfinished};
+    use super::super::revalidate::{Depth, Looked};
+    use super::*;
+    use crate::config::load::{Flags, Need};
+    use crate::config::{Config, Layers, Start, Surroundings, load};
+    use crate::model::finding::Severity;
+    use crate::report::Document;
+    use crate::store::{About, Store};
+
+    fn line(offset: u64, id: u64, name: &str) -> String {
+        let source = r#"{"connector":"postgresql","schema":"public","table":"orders"}"#;
+        let value = format!(r#"{{"before":null,"after":{{"id":{id},"name":"{name}"}},"source":{source},"op":"u"}}"#);
+        let (value, key) = (value.replace('"', "\\\""), format!(r#"{{\"id\":{id}}}"#));
+        format!(r#"{{"topic":"t","partition":0,"offset":{offset},"key":"{key}","payload":"{value}"}}"#) + "\n"
+    }
+
+    async fn execute(database: &Path, statements: &'static str) {
+        let options = SqliteConnectOptions::new().filename(database).create_if_missing(true);
+        let mut database = options.connect().await.expect("a database");
+        sqlx::raw_sql(statements).execute(&mut database).await.expect("statements");
+    }
+
+    fn config(dir: &Path) -> Config {
+        let path = dir.display();
+        let text = format!(
+            "[store]\nurl = \"sqlite:{path}/a.db\"\n[web]\nlisten = \"\"\n[pipelines.orders]\napplied = \"assumed\"\n\
+             poll = \"50ms\"\nconfirm_after = \"50ms\"\ntap = {{ type = \"file\", path = \"{path}/e.jsonl\" }}\n\
+             target = {{ url = \"sqlite:{path}/t.db\" }}\nsource = {{ url = \"sqlite:{path}/s.db\" }}\n"
+        );
+        let file = dir.join("a.toml");
+        fs::write(&file, text).expect("a file");
+        let around = Surroundings::of_process();
+        let layers = Layers { file: Some(file), around: &around, flags: Flags::default(), need: Need::Pipelines };
+        load(&layers).expect("a configuration").config
+    }
+
+    /// What an audit of all of the tap finds.
+    async fn found(config: &Config) -> Vec<Document> {
+        let args = AuditArgs {
+            config: config.clone(),
+            pipeline: config.pipelines[0].clone(),
+            range: Range { from: Start::Beginning.into(), to: Start::End.into() },
+            filter: Filter::default(),
+            row_filter: None,
+            incarnation: None,
+            unfinished: Unfinished::Forget,
+            as_of: AsOf::Now,
+            max_findings: None,
+            max_time: None,
+            max_wait: Duration::from_secs(60),
+            fail_on: Severity::Info,
+            format: OutputFormat::Json,
+            report: None,
+            progress: ProgressStyle::Lines,
+            stop: CancellationToken::new(),
+        };
+        let outcome = entry::audit(args, &mut Vec::new()).await.expect("it ends");
+        assert_eq!(outcome, Outcome::Findings);
+        let store = Store::open(secrecy::ExposeSecret::expose_secret(&config.store.url)).await.expect("a store");
+        store.open_findings("orders", About::Rows, "").await.expect("the store answers")
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nothing_is_told_of_a_key_that_the_tap_tells_of_meanwhile() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let tap = dir.path().join("e.jsonl");
+        fs::write(&tap, (0..2).map(|id| line(id, id, "b")).collect::<String>()).expect("a file");
+        for name in ["t.db", "s.db"] {
+            let rows =
+                "create table orders (id integer primary key, name text); insert into orders values (0, 'a'), (1, 'a')";
+            execute(&dir.path().join(name), rows).await;
+        }
+        let config = config(dir.path());
+        let documents = found(&config).await;
+        let pipeline = &config.pipelines[0];
+        let target = connect(&pipeline.target).await.expect("it is there");
+        let looker = Looker::new(pipeline, target, CancellationToken::new());
+        let told = looker.look(documents.clone(), Depth::Beside).await.expect("it looks");
+        for one in &told {
+            assert_eq!(one.looked, Looked::StillTrue { equals: None });
+            assert_eq!(one.beside, Beside::told(true, "the source has the same row now"));
+        }
+        let told = looker.look(documents.clone(), Depth::Rows).await.expect("it looks");
+        assert!(told.len() == 2 && told.iter().all(|one| one.beside == Beside::Unasked));
+
+        let cases: Vec<Case> =
+            documents.iter().map(|document| looker.case(document).unwrap_or_else(|why| panic!("{why:?}"))).collect();
+        let all: Vec<&Case> = cases.iter().collect();
+        let source = looker.find_source(&all).await.expect("it is there");
+        let mut versions = Versions::of(all.iter().map(|case| &case.key));
+        tokio::task::block_in_place(|| looker.hear_end(&mut versions, &all)).expect("it is read");
+        let mut more = fs::OpenOptions::new().append(true).open(&tap).expect("the tap");
+        more.write_all(line(2, 1, "c").as_bytes()).expect("a line");
+        let told = looker.compare(&source, &all, &mut versions).await.expect("it looks");
+        for (case, (_, beside)) in all.iter().zip(told) {
+            let moved = case.document.key.as_ref().is_some_and(|key| key["id"] == serde_json::json!(1));
+            assert_eq!(beside.is_none(), moved, "{beside:?}");
+        }
+        // Nothing more comes: at the second try it is told.
+        let told = looker.compare(&source, &all, &mut versions).await.expect("it looks");
+        assert!(told.iter().all(|(_, beside)| beside.as_ref().is_some_and(|beside| beside.matching() == Some(true))));
+    }
+}
