@@ -48,12 +48,12 @@ impl Bench {
         let store = Postgres::create(&services.pg_target, &format!("{topic}_store")).await;
         let folder = TempDir::new().expect("a folder");
         let bench = Bench { services, topic, target, store, folder, _stay: stay };
-        bench.configure("", "").await;
+        bench.configure("", "");
         bench
     }
 
     /// Writes the configuration, with these parameters of the target and these sections.
-    async fn configure(&self, target: &str, more: &str) {
+    fn configure(&self, target: &str, more: &str) {
         let (topic, broker) = (&self.topic, &self.services.broker);
         let config = format!(
             "[store]\nurl = {:?}\n[web]\nlisten = \"\"\n[pipelines.again]\napplied = \"assumed\"\npoll = \"50ms\"\n\
@@ -198,7 +198,7 @@ async fn rows_of_another_engine_are_compared_with_the_source_s() {
     let bench = Bench::new("source", mariadb).await;
     let source = Postgres::create(&bench.services.pg_source, &bench.topic).await;
     let url = format!("[pipelines.again.source]\nurl = {:?}\n", source.url());
-    bench.configure("", &url).await;
+    bench.configure("", &url);
     source.execute(SOURCE).await;
     bench.target.execute(TARGET).await;
     let at_source = |id: i64, note: &str| format!("({id}, '{note}', 1.2300, true, {ROWS}, '\\x0102')");
@@ -241,7 +241,7 @@ const KEYS: i64 = 2_000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_audit_of_a_topic_goes_on_by_what_postgresql_kept() {
     let bench = Bench::new("resumed", postgres).await;
-    bench.configure("reads_per_second = 400", "").await;
+    bench.configure("reads_per_second = 400", "");
     let rows = "CREATE TABLE orders (id bigint PRIMARY KEY, note text); INSERT INTO orders \
                 SELECT id, CASE WHEN id % 97 = 0 THEN 'a' ELSE 'b' END FROM generate_series(0, 1999) AS id";
     bench.target.execute(rows).await;
@@ -275,8 +275,11 @@ async fn a_killed_audit_of_a_topic_goes_on_by_what_postgresql_kept() {
     assert_eq!(found, lost, "{summary:#}");
     let whole: Value = serde_json::from_str(&bench.audit().await.out).expect("JSON");
     assert_eq!(whole["summary"].get("goes_on"), None, "what was judged to its end is begun anew");
-    for name in ["changes", "matched", "superseded", "findings", "range"] {
+    for name in ["changes", "superseded", "findings", "range"] {
         assert_eq!(summary[name], whole["summary"][name], "{name}");
     }
+    // Key 5 may have been seen right before its newest change.
+    let matched = |report: &Value| report["matched"].as_u64().expect("a count");
+    assert!((0..=1).contains(&(matched(summary) - matched(&whole["summary"]))), "{summary:#}");
     bench.over().await;
 }
