@@ -9,6 +9,7 @@
 //! Not here: reading the target, and deciding what a difference means.
 #![doc = include_str!("coverage.md")]
 
+mod beside;
 mod coercion;
 mod compound;
 mod condition;
@@ -30,6 +31,7 @@ mod weigh;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use beside::Beside;
 pub use condition::{Filter, Meets};
 pub use fingerprint::{Binding, ColumnComparison};
 pub use fit::Misfit;

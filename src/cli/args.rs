@@ -144,8 +144,8 @@ pub struct Audit {
     /// columns, such as updated_at >= '2026-11-22'
     #[arg(long = "where", value_name = "SQL", help_heading = "Filter")]
     pub row_filter: Option<String>,
-    /// Only this incarnation of the source's log
-    #[arg(long, value_name = "ID", help_heading = "Filter")]
+    /// Of a source that was rewound: only this one of the logs that the range holds, from 1; the newest can be judged
+    #[arg(long, value_name = "N", help_heading = "Filter")]
     pub incarnation: Option<String>,
     /// What keys are judged by: their newest versions now, or what the end of the range demanded, where keys that changed
     /// since cannot be told

@@ -226,7 +226,7 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
     {
         problems.flag("--report", "the name says no format: expected .html, .json, .ndjson, .csv, .md, .xml or .txt");
     }
-    not_yet(&args, &mut problems);
+    let incarnation = incarnation(&args, &mut problems);
     let wanted = (|| {
         Some(AuditArgs {
             config: loaded?.config,
@@ -234,6 +234,7 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
             range: range?,
             filter: Filter { tables: args.table, keys: args.key, ops },
             row_filter,
+            incarnation,
             unfinished: if args.fresh { Unfinished::Forget } else { Unfinished::GoOn },
             as_of: args.as_of,
             max_findings: args.max_findings,
@@ -250,13 +251,15 @@ fn audit(args: args::Audit) -> Result<u8, CliError> {
     finish(&stop, |mut out| async move { entry::audit(args, &mut out).await })
 }
 
-/// Flags of what comes later.
-fn not_yet(args: &args::Audit, problems: &mut Problems) {
-    if args.incarnation.is_some() {
-        let message = "one incarnation of a log is not supported by this version: no record says of which one it is; \
-                       expected --from and --to at the positions or times between which it was the current one";
-        problems.flag("--incarnation", message);
+/// The number of a log.
+fn incarnation(args: &args::Audit, problems: &mut Problems) -> Option<u64> {
+    let number = args.incarnation.as_ref()?;
+    let known = number.parse().ok().filter(|number| *number > 0);
+    if known.is_none() {
+        problems
+            .flag("--incarnation", format!("`{number}` is no number of a log: 1 is the first that the range holds"));
     }
+    known
 }
 
 /// The pipeline to audit. On a file or an archive nothing can move any more: unless something else is said, all of it was applied.

@@ -36,6 +36,7 @@ pub(super) fn import(args: args::FindingsImport) -> Result<u8, CliError> {
             range: Range { from: from?, to: Bound::from(Start::End) },
             filter: Filter::default(),
             row_filter: None,
+            incarnation: None,
             unfinished: Unfinished::Forget,
             as_of: AsOf::Now,
             max_findings: None,

@@ -108,6 +108,9 @@ pub struct Pipeline {
     pub decode: Decode,
     /// The database that the applier writes.
     pub target: Target,
+    /// The database that the changes come from, where it may be read: what is found is looked at there too, and nothing is
+    /// judged by it.
+    pub source: Option<Target>,
     /// Rules for single tables; the first that matches wins.
     pub tables: Vec<TableRule>,
     /// Runs by the clock.

@@ -52,6 +52,12 @@ pub const DEFAULT_CACHE_BYTES: u64 = 256 << 20;
 /// Enough to overlap lookups, few enough to go unnoticed among an application's connections.
 pub const DEFAULT_MAX_CONNECTIONS: u32 = 4;
 
+/// Connections to a source, which has other work.
+pub const DEFAULT_SOURCE_CONNECTIONS: u32 = 2;
+
+/// Keys read of a source per second: a page of findings in seconds, and nothing that a source notices.
+pub const DEFAULT_SOURCE_READS: u32 = 200;
+
 /// A whole configuration file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -136,7 +142,7 @@ pub struct RawPipeline {
     pub values: Disclosure,
     /// Bounds.
     pub limits: RawLimits,
-    /// The source database. Not supported by this version.
+    /// The source database: `revalidate`, and `run` beside its judges, also read the source's rows.
     pub source: RawSource,
     /// The change stream.
     pub tap: RawTap,
@@ -206,11 +212,28 @@ impl Default for RawLimits {
 }
 
 /// The source database.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawSource {
-    /// Its URL.
+    /// `postgres://…`, `mysql://…` or `sqlite:PATH`; empty: it is not read.
     pub url: Address,
+    /// Whether a transaction-mode pooler stands between.
+    pub pooler: Pooler,
+    /// Connections at most.
+    pub max_connections: Count,
+    /// Keys read per second at most; 0 is no limit.
+    pub reads_per_second: Count,
+}
+
+impl Default for RawSource {
+    fn default() -> Self {
+        RawSource {
+            url: Address::default(),
+            pooler: Pooler::None,
+            max_connections: Count(DEFAULT_SOURCE_CONNECTIONS),
+            reads_per_second: Count(DEFAULT_SOURCE_READS),
+        }
+    }
 }
 
 /// The change stream.

@@ -15,7 +15,7 @@
 //! stated bound; the same inputs give the same outputs.
 //!
 //! The stages, by file: `chain` (versions of a key), `truncate` (of a table's keys), `replan` (of a table whose columns
-//! changed), `course`, `rewind` (of a source that was rewound) · `partition`, `horizon` (what was applied,
+//! changed), `course`, `logs`, `rewind` (of a source that was rewound) · `partition`, `horizon` (what was applied,
 //! what is settled) · `schedule`, `sample`, `lookup` (which keys to read) · `judge`, `suspect`, `recall` (forgotten images),
 //! `gate`, `coercion`, `cause` (verdicts) · `stall` ·
 //! `roster`, `patrol` (verified keys, looked at again) · `ack` (what may be committed) · `limit` (every bound) · `tally` (the
@@ -23,6 +23,7 @@
 
 pub mod event;
 pub mod limit;
+pub mod logs;
 pub mod tally;
 
 mod ack;

@@ -95,7 +95,8 @@ fn mend(kind: Kind) -> &'static str {
         }
         Kind::CoverageGap => {
             "Changes were gone from the tap before they could be read, so that nothing is known about them: compare the \
-             tables of this topic with the source, and raise the topic's retention above the longest outage you want to survive."
+             tables of this topic with the source, and raise the topic's retention above the longest outage you want to survive. Where the source was rewound, \
+             `afterimage audit --incarnation N` judges its newest log alone (the first that the range holds is 1)."
         }
         Kind::MassDivergence => {
             "Most recent changes of this table are not on the target. Look at the applier's log for this table first: a group \

@@ -30,12 +30,25 @@ pub struct Line<'a> {
     pub outcome: &'a str,
     /// The version that the row is, or why it cannot be told.
     pub detail: Option<&'a str>,
+    /// What the databases hold.
+    pub facts: Facts<'a>,
+}
+
+/// What target and source hold at the key, beside what the tap says.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Facts<'a> {
+    /// Whether the target has a row; null where it was not read.
+    pub available_in_target: Option<bool>,
+    /// Whether the target has what the source has; null where that is not told.
+    pub matching_with_source: Option<bool>,
+    /// How they compare, or why that is not told; null where no source is configured.
+    pub source: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
     /// Of a finding.
     #[must_use]
-    pub fn of(document: &'a Document, outcome: &'a str, detail: Option<&'a str>) -> Line<'a> {
+    pub fn of(document: &'a Document, outcome: &'a str, detail: Option<&'a str>, facts: Facts<'a>) -> Line<'a> {
         Line {
             id: &document.id,
             pipeline: &document.pipeline,
@@ -44,6 +57,7 @@ impl<'a> Line<'a> {
             kind: document.kind,
             outcome,
             detail,
+            facts,
         }
     }
 }
@@ -54,5 +68,6 @@ impl<'a> Line<'a> {
 /// When `out` cannot be written.
 pub fn tell(document: &Document, line: &Line<'_>, out: &mut dyn Write) -> io::Result<()> {
     let detail = line.detail.map(|detail| format!(": {}", printable(detail))).unwrap_or_default();
-    writeln!(out, "{}  {:<17}  {}{detail}", line.id, line.outcome.replace('_', " "), headline(document))
+    let source = line.facts.source.map(|words| format!("; {}", printable(words))).unwrap_or_default();
+    writeln!(out, "{}  {:<17}  {}{detail}{source}", line.id, line.outcome.replace('_', " "), headline(document))
 }

@@ -85,6 +85,7 @@ impl Document {
             observations: finding.observations,
             healed_at,
             note: None,
+            audit: None,
             ignored: None,
             history: Vec::new(),
             extra: revive::pack(finding, context.values()),

@@ -103,6 +103,9 @@ pub struct Document {
     pub healed_at: Option<Wall>,
     /// A person's remark.
     pub note: Option<String>,
+    /// The audit that found it first; left out where `run` did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<String>,
     /// Until when, and by which rule, it is set aside; left out unless it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignored: Option<Ignored>,

@@ -98,6 +98,7 @@ pub(super) fn facts(document: &Document) -> Vec<(&'static str, String)> {
         ("expected", document.expected.as_ref().map(expected)),
         ("observed", document.observed.as_ref().map(observed)),
         ("left out", (!document.not_compared.is_empty()).then(|| document.not_compared.join(", "))),
+        ("source", source(document)),
         ("behind", behind(document.versions_behind)),
         ("count", document.count.map(|count| format!("{count} keys"))),
         ("samples", (!samples.is_empty()).then(|| samples.join(", "))),
@@ -107,6 +108,7 @@ pub(super) fn facts(document: &Document) -> Vec<(&'static str, String)> {
         ("evidence", (!document.evidence.is_empty()).then(|| document.evidence.clone())),
         ("first seen", Some(document.first_seen.rfc3339())),
         ("last seen", Some(last_seen(document))),
+        ("found by", document.audit.clone()),
         ("note", document.note.clone()),
     ];
     facts.extend(optional.into_iter().filter_map(|(label, fact)| Some((label, fact?))));
@@ -170,6 +172,16 @@ fn observed(observed: &Observed) -> String {
         text.push_str(&format!("; it is the version of {version}"));
     }
     text
+}
+
+/// What was told last of the source's row.
+fn source(document: &Document) -> Option<String> {
+    let yes = |holds| if holds { "yes" } else { "no" };
+    let told = document.history.iter().rev().find(|event| event.matching_with_source.is_some())?;
+    let (available, matching) = (told.available_in_target?, told.matching_with_source?);
+    let note = told.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+    let at = told.at.rfc3339();
+    Some(format!("available in target: {}; matching with source: {}; {at}{note}", yes(available), yes(matching)))
 }
 
 /// Name, expected and observed text of a column that differs.

@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::config::Pipeline;
 use crate::model::Wall;
 use crate::report::Document;
-use crate::report::again::{Line, SCHEMA, tell};
+use crate::report::again::{Facts, Line, SCHEMA, tell};
 use crate::report::group::Route;
 use crate::store::{About, Store};
 use crate::target::Target;
@@ -150,7 +150,12 @@ impl Sheet<'_> {
 
     fn tell(&mut self, told: &Told) -> Result<(), Failure> {
         let (outcome, detail) = word(&told.looked);
-        let line = Line::of(&told.document, outcome, detail.as_deref());
+        let facts = Facts {
+            available_in_target: told.available_in_target,
+            matching_with_source: told.beside.matching(),
+            source: told.beside.words(),
+        };
+        let line = Line::of(&told.document, outcome, detail.as_deref(), facts);
         let first = self.counts.is_empty();
         *self.counts.entry(outcome).or_default() += 1;
         self.over += u64::from(told.looked.is_over());

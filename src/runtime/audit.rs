@@ -19,13 +19,14 @@ use crate::report::summary::{GoesOn, Reached, SCHEMA, Span, Summary, Unverified}
 use crate::report::unverified::UnverifiedRange;
 use crate::tap::{Behind, Partitions};
 
-use super::alerting::Alerts;
+use super::alerting::{self, Alerts};
 use super::clock::Clock;
 use super::crash;
 use super::decoding::Passed;
 use super::driver::TapState;
 use super::entry::{AuditArgs, Failure, Filter, Outcome, OutputFormat};
 use super::findings::writing;
+use super::incarnation;
 use super::ingest::{Counts, RangeCounts};
 use super::job::{Job, Judged, Next, Noted};
 use super::pipeline::{Running, Start};
@@ -59,6 +60,7 @@ pub(super) enum End {
 
 pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Result<Outcome, Failure> {
     let clock = Clock::start();
+    let args = tokio::task::block_in_place(|| incarnation::chosen(args, clock))?;
     let (mut job, judged) = Job::find(&args, clock).await;
     let asked =
         Asked { condition: args.row_filter.clone(), ops: args.filter.ops.clone(), as_of: args.as_of, docket: None };
@@ -67,6 +69,8 @@ pub(super) async fn audit(args: AuditArgs, out: &mut (dyn Write + Send)) -> Resu
     let ended = judge(&args, window, (&mut job, &noted), clock).await?;
     let findings = listed(&ended.gathered, &args.filter, &ended.selection);
     let summary = summary(&Facts::of(&ended, &args, &findings, (job.goes_on(), clock.elapsed())));
+    let healed = over(&ended.gathered, &args.filter, &ended.selection);
+    job.keep_findings(&findings, &healed, &alerting::routes(&args.config.alerts)).await;
     job.end(ended.end.then()).await;
     write(&args, &findings, &summary, out)?;
     Ok(outcome(&args, &findings, &summary))
@@ -148,6 +152,12 @@ fn listed(gathered: &Gathered, filter: &Filter, selection: &Selection) -> Vec<Do
         asked_for(gathered, filter, selection).filter(|finding| !is_over(finding)).cloned().collect();
     listed.sort_by(|left, right| (left.first_seen, &left.id).cmp(&(right.first_seen, &right.id)));
     listed
+}
+
+/// What was asked for and is right by now.
+fn over(gathered: &Gathered, filter: &Filter, selection: &Selection) -> Vec<Document> {
+    let healed = asked_for(gathered, filter, selection).filter(|finding| finding.state == State::Healed);
+    healed.cloned().collect()
 }
 
 fn outcome(args: &AuditArgs, findings: &[Document], summary: &Summary) -> Outcome {

@@ -194,6 +194,8 @@ pub struct AuditArgs {
     pub filter: Filter,
     /// Only keys of which a change inside the range meets this, by its row after it, or before a delete.
     pub row_filter: Option<Condition>,
+    /// Of a source that was rewound: only this one of the logs that the range holds, from 1.
+    pub incarnation: Option<u64>,
     /// What is done with an unfinished run of the same command.
     pub unfinished: Unfinished,
     /// Against which version.

@@ -86,6 +86,7 @@ pub(super) fn judging(pipeline: &Pipeline, config: &crate::config::Config, stop:
         range: super::entry::Range { from: Bound::from(Start::Beginning), to: Bound::from(Start::End) },
         filter: Filter::default(),
         row_filter: None,
+        incarnation: None,
         unfinished: Unfinished::Forget,
         as_of: AsOf::Now,
         max_findings: None,

@@ -16,8 +16,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::config::{FilePath, Tap};
 use crate::engine::event::{Carried, Tracked};
+use crate::model::finding::{Kind, State};
 use crate::model::position::PartitionName;
 use crate::model::{Batch, PartitionId, Position, Wall};
+use crate::report::document::Document;
+use crate::report::group::Route;
 use crate::report::summary::GoesOn;
 use crate::store::{AuditJob, Store, StoreError};
 use crate::tap::Partitions;
@@ -28,6 +31,9 @@ use super::findings;
 
 /// Between two times that something is kept. A shorter audit keeps nothing: it is done again as fast.
 const KEEP_EVERY: Duration = Duration::from_secs(2);
+
+/// Hex digits of an audit's id that findings are marked with: enough to tell the audits of one store apart.
+const SHOWN: usize = 12;
 
 /// What was verified since it was last kept, and the first record of each partition. As large as the range has keys.
 #[derive(Debug, Clone, Default)]
@@ -314,18 +320,47 @@ impl Job {
         }
         self.next = now + KEEP_EVERY;
         let Some(keys) = noted.take(partitions) else { return };
-        let store = match &self.store {
-            Some(store) => store.clone(),
-            None => match Store::open(&self.url).await {
-                Ok(store) => self.store.insert(store).clone(),
-                Err(error) => return self.stated(Err(error)),
-            },
+        let store = match self.store().await {
+            Ok(store) => store,
+            Err(error) => return self.stated(Err(error)),
         };
         let kept = store.keep_audit(&self.job, &keys).await;
         if kept.is_ok() {
             tracing::info!(bytes = keys.len(), "kept how far the audit is");
         }
         self.stated(kept);
+    }
+
+    async fn store(&mut self) -> Result<Store, StoreError> {
+        Ok(match &self.store {
+            Some(store) => store.clone(),
+            None => self.store.insert(Store::open(&self.url).await?).clone(),
+        })
+    }
+
+    /// Keeps findings, so that they have a life after the audit. Where nothing was found, no store is made. Those that healed
+    /// meanwhile are of interest only where somebody knew them.
+    pub(super) async fn keep_findings(&mut self, found: &[Document], healed: &[Document], routes: &[Route]) {
+        if found.is_empty() && self.store.is_none() {
+            return;
+        }
+        if let Err(error) = self.record(found, healed, routes).await {
+            tracing::warn!("the findings are in no store, `findings list` will not show them: {error}");
+        }
+    }
+
+    async fn record(&mut self, found: &[Document], healed: &[Document], routes: &[Route]) -> Result<(), StoreError> {
+        let store = self.store().await?;
+        let mark = format!("audit {}, begun {}", &self.job.id[..SHOWN], self.job.started.rfc3339());
+        let stays = found.iter().filter(|finding| outlives(finding));
+        let mut kept: Vec<Document> =
+            stays.map(|finding| Document { audit: Some(mark.clone()), ..finding.clone() }).collect();
+        for finding in healed {
+            if store.get(&finding.id).await?.is_some() {
+                kept.push(finding.clone());
+            }
+        }
+        store.record_for(&kept, routes).await.map(drop)
     }
 
     /// Ends the record, unless the same command is to go on with it.
@@ -344,6 +379,24 @@ impl Job {
             self.keeps = Keeps::No;
             tracing::warn!("an audit that is ended early cannot go on later: {error}");
         }
+    }
+}
+
+/// Whether a finding is one for the store: those about how the audit itself went are over with it.
+fn outlives(finding: &Document) -> bool {
+    match finding.kind {
+        Kind::UnappliedDelete
+        | Kind::MissingRow
+        | Kind::LostUpdate
+        | Kind::TornRow
+        | Kind::DivergedRow
+        | Kind::ResurrectedRow
+        | Kind::RegressedRow
+        | Kind::VanishedRow
+        | Kind::DuplicateRow
+        | Kind::Undecodable
+        | Kind::CoverageGap => finding.state != State::Suspected,
+        Kind::Stalled | Kind::MassDivergence | Kind::EvidenceUnsound | Kind::JudgingSuspended => false,
     }
 }
 

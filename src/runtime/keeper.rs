@@ -24,6 +24,10 @@ use super::tell;
 /// The first and the longest wait between two passes over what is open; it doubles while nothing heals.
 const PASSES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3_600));
 
+/// Findings of a pipeline that a pass compares with the source; the next pass goes on behind them, so that a burst of findings
+/// costs the source as much as a few.
+const COMPARED: usize = 2_000;
+
 /// Between two pages of a pass, so that a burst of findings costs a page a second and not the target's attention.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -35,6 +39,8 @@ pub(super) struct Kept {
     pub(super) pipeline: Pipeline,
     pub(super) target: Target,
     pub(super) open: OpenFindings,
+    /// The finding behind which the next pass compares with the source.
+    pub(super) compared: String,
 }
 
 /// The task.
@@ -100,20 +106,28 @@ impl Keeper {
         self.run_out().await?;
         let began = self.clock.wall(Tick(self.clock.now().0) - PASSES.0);
         let mut healed = 0;
-        for kept in &self.kept {
+        for index in 0..self.kept.len() {
+            let kept = &self.kept[index];
             let looker = Looker::new(&kept.pipeline, kept.target.clone(), self.stop.clone());
-            let mut after = String::new();
+            let (mut after, mut compared, mut left) = (String::new(), kept.compared.clone(), COMPARED);
             loop {
                 let page = self.store.open_findings(&kept.pipeline.name, About::Rows, &after).await;
                 let page = page.map_err(store_failure)?;
                 let Some(last) = page.last() else { break };
                 after.clone_from(&last.id);
+                let depth = if after > compared && left > 0 { Depth::Beside } else { Depth::Rows };
                 let due = |document: &Document| document.may_heal() && document.last_seen < began;
                 let due: Vec<Document> = page.into_iter().filter(due).collect();
-                healed += self.look(kept, &looker, due, Depth::Rows).await?;
+                if depth == Depth::Beside {
+                    left = left.saturating_sub(due.len());
+                    compared.clone_from(&after);
+                }
+                healed += self.look(kept, &looker, due, depth).await?;
                 // It ends by time alone: whoever stops the task drops it here.
                 let _ = tokio::time::timeout(PAUSE, std::future::pending::<()>()).await;
             }
+            // Whoever came to the end begins anew.
+            self.kept[index].compared = if left > 0 { String::new() } else { compared };
         }
         Ok(healed)
     }

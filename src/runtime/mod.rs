@@ -31,8 +31,10 @@ mod evidence;
 mod explain;
 mod export;
 mod findings;
+mod heard;
 mod images;
 mod import;
+mod incarnation;
 mod ingest;
 mod inherited;
 mod job;
@@ -59,6 +61,7 @@ mod settings;
 mod status;
 mod tables;
 mod tell;
+mod twin;
 mod window;
 
 pub use self::clock::Clock;

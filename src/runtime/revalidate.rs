@@ -4,19 +4,18 @@
 //! or the expected one, ends its finding; a row that is neither leaves it as it is, and that it was never true is never said.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::canon::{COUNT, Compared};
-use crate::config::{Bound, FilePath, Pipeline, Start, Tap};
-use crate::decode::Understood;
+use crate::config::Pipeline;
 use crate::engine::event::Seen;
 use crate::model::finding::{Act, Finding, Observed, State, Subject};
 use crate::model::position::PartitionName;
-use crate::model::{Change, Columns, Key, Op, PartitionId, Position, Row, TableId, Tick, Wall};
+use crate::model::{Columns, Key, Op, PartitionId, Position, TableId, Tick, Wall};
 use crate::report::compose::Context as _;
 use crate::report::document::{Document, Place};
 use crate::report::life::Event;
@@ -26,19 +25,15 @@ use crate::target::{Target, TargetError};
 
 use super::clock::Clock;
 use super::context::PipelineContext;
-use super::decoding::key_of;
-use super::entry::{Failure, Outcome, Range};
+use super::entry::Failure;
+use super::heard::{Version, Versions, from};
 use super::look;
 use super::mapping::PlanRules;
-use super::range::Reading;
-use super::schemas::{ENDS_WITHIN, Patience, Reader, Schemas, Stopped, Waiter};
 use super::tables::{Carries, Mapped, Table, Tables};
+use super::twin::Beside;
 
 /// Findings looked at together: one reading of the tap serves all of them, and their newest versions fit tens of MB.
 pub(super) const WINDOW: usize = 5_000;
-
-/// Newest versions of a key that are kept, to say which one a row is.
-const VERSIONS: usize = 4;
 
 /// Keys of one statement.
 const KEYS: usize = 100;
@@ -88,6 +83,10 @@ impl Looked {
 pub(super) struct Told {
     pub(super) document: Document,
     pub(super) looked: Looked,
+    /// Whether the target had a row of the key; `None` where it was not read.
+    pub(super) available_in_target: Option<bool>,
+    /// What the source says.
+    pub(super) beside: Beside,
     /// As it is to be recorded; `None` where nothing is new.
     pub(super) statement: Option<Document>,
 }
@@ -97,7 +96,9 @@ pub(super) struct Told {
 pub(super) enum Depth {
     /// Rows, and the tap only for those that are neither as expected nor as they were.
     Rows,
-    /// Rows and the tap.
+    /// The same, and the source beside the rows.
+    Beside,
+    /// Rows, the source and the tap.
     Tap,
 }
 
@@ -107,32 +108,19 @@ pub(super) struct Looker<'p> {
     pub(super) target: Target,
     pub(super) clock: Clock,
     pub(super) stop: CancellationToken,
-    tables: Arc<Tables>,
-    partitions: Partitions,
+    pub(super) tables: Arc<Tables>,
+    pub(super) partitions: Partitions,
     context: PipelineContext,
     rules: PlanRules,
-}
-
-/// A version of a key, as the tap has it.
-struct Version {
-    at: Position,
-    op: Op,
-    row: Option<Arc<Row<'static>>>,
-}
-
-/// Versions by key, newest last.
-#[derive(Default)]
-struct Versions {
-    of: BTreeMap<Key, Vec<Version>>,
-    /// The tap was read to its end.
-    whole: bool,
+    /// The source, once it has answered.
+    pub(super) source: OnceCell<Target>,
 }
 
 /// A finding in terms of this process.
-struct Case {
-    document: Document,
-    table: Arc<Table>,
-    key: Key,
+pub(super) struct Case {
+    pub(super) document: Document,
+    pub(super) table: Arc<Table>,
+    pub(super) key: Key,
     finding: Finding,
 }
 
@@ -159,7 +147,8 @@ impl<'p> Looker<'p> {
         let (tables, partitions, clock) = (Arc::<Tables>::default(), Partitions::default(), Clock::start());
         let context = PipelineContext::new(pipeline, Arc::clone(&tables), partitions.clone(), clock);
         let rules = PlanRules::of(pipeline, partitions.clone());
-        Looker { pipeline, target, clock, stop, tables, partitions, context, rules }
+        let source = OnceCell::new();
+        Looker { pipeline, target, clock, stop, tables, partitions, context, rules, source }
     }
 
     /// Looks at all of these, at most [`WINDOW`].
@@ -172,37 +161,44 @@ impl<'p> Looker<'p> {
         for document in documents {
             match self.case(&document) {
                 Ok(case) => cases.push(case),
-                Err(looked) => told.push(self.told(document, looked, None)),
+                Err(looked) => told.push(self.told(document, looked, (None, Beside::Unasked), None)),
             }
         }
-        let nothing = Versions::default();
-        if depth == Depth::Rows {
-            let seen = self.read(&cases).await?;
-            let mut rest = Vec::new();
-            for (case, seen) in cases.into_iter().zip(seen) {
-                let looked = self.judge(&case, &seen, &nothing);
-                match (&looked, is_as_it_was(&self.context, &case.document, &seen)) {
-                    (Looked::Unclear { .. }, true) => {
-                        let equals = matched(&case.document);
-                        told.push(self.judged(case, Looked::StillTrue { equals }, &seen));
-                    }
-                    (Looked::Unclear { .. }, false) => rest.push(case),
-                    (_, _) => told.push(self.judged(case, looked, &seen)),
-                }
-            }
-            cases = rest;
-        }
+        cases = match depth {
+            Depth::Rows | Depth::Beside => self.by_rows(cases, depth, &mut told).await?,
+            Depth::Tap => cases,
+        };
         if cases.is_empty() {
             return Ok(told);
         }
         // The tap first: what is read after it cannot be older.
-        let versions = tokio::task::block_in_place(|| self.gather(&cases))?;
-        let seen = self.read(&cases).await?;
-        for (case, seen) in cases.into_iter().zip(seen) {
+        let mut versions = Versions::of(cases.iter().map(|case| &case.key));
+        tokio::task::block_in_place(|| self.hear(&mut versions, &from(&cases)))?;
+        let seen = self.sides(&cases, depth, &mut versions).await?;
+        for (case, (seen, beside)) in cases.into_iter().zip(seen) {
             let looked = self.judge(&case, &seen, &versions);
-            told.push(self.judged(case, looked, &seen));
+            told.push(self.judged(case, looked, (&seen, beside)));
         }
         Ok(told)
+    }
+
+    /// Decides what rows alone tell, and gives back the rest.
+    async fn by_rows(&self, cases: Vec<Case>, depth: Depth, told: &mut Vec<Told>) -> Result<Vec<Case>, Failure> {
+        let (nothing, mut rest) = (Versions::default(), Vec::new());
+        let mut meanwhile = Versions::of(cases.iter().map(|case| &case.key));
+        let seen = self.sides(&cases, depth, &mut meanwhile).await?;
+        for (case, (seen, beside)) in cases.into_iter().zip(seen) {
+            let looked = self.judge(&case, &seen, &nothing);
+            match (&looked, is_as_it_was(&self.context, &case.document, &seen)) {
+                (Looked::Unclear { .. }, true) => {
+                    let equals = matched(&case.document);
+                    told.push(self.judged(case, Looked::StillTrue { equals }, (&seen, beside)));
+                }
+                (Looked::Unclear { .. }, false) => rest.push(case),
+                (_, _) => told.push(self.judged(case, looked, (&seen, beside))),
+            }
+        }
+        Ok(rest)
     }
 
     /// Finds the counterpart of each table that was not met yet.
@@ -223,7 +219,7 @@ impl<'p> Looker<'p> {
         Ok(())
     }
 
-    fn case(&self, document: &Document) -> Result<Case, Looked> {
+    pub(super) fn case(&self, document: &Document) -> Result<Case, Looked> {
         let name = document.table.as_deref().unwrap_or_default();
         let table = match self.tables.mapped(name) {
             Some(Mapped::Judged(table)) => table,
@@ -241,7 +237,7 @@ impl<'p> Looker<'p> {
     }
 
     /// The rows of the cases, in their order.
-    async fn read(&self, cases: &[Case]) -> Result<Vec<Seen>, Failure> {
+    pub(super) async fn read(&self, cases: &[&Case]) -> Result<Vec<Seen>, Failure> {
         let mut by_table: BTreeMap<TableId, Vec<usize>> = BTreeMap::new();
         for (index, case) in cases.iter().enumerate() {
             by_table.entry(case.table.id).or_default().push(index);
@@ -258,58 +254,6 @@ impl<'p> Looker<'p> {
         Ok((0..cases.len()).map(|index| seen.remove(&index).unwrap_or(Seen::Incomparable)).collect())
     }
 
-    /// What the tap says of the keys of the cases, from the oldest of their positions to its end.
-    fn gather(&self, cases: &[Case]) -> Result<Versions, Failure> {
-        let mut versions = Versions::default();
-        if matches!(&self.pipeline.tap, Tap::File(file) if file.path == FilePath::Stdin) {
-            return Ok(versions);
-        }
-        cases.iter().for_each(|case| drop(versions.of.insert(case.key.clone(), Vec::new())));
-        let range = Range { from: from(cases), to: Start::End.into() };
-        let reading = Reading {
-            command: "revalidate",
-            tap: &self.pipeline.tap,
-            range: &range,
-            partitions: &self.partitions,
-            stop: &self.stop,
-        };
-        let decode = &self.pipeline.decode;
-        let schemas = Schemas::of(decode, Waiter::ending("revalidate", self.clock, Patience::For(ENDS_WITHIN)))?;
-        let mut reader = Reader::new(decode, &self.pipeline.tables, &schemas);
-        let outcome = reading.batches(&self.clock, |batch| {
-            for record in batch.records() {
-                let topic = self.partitions.name(record.partition).topic;
-                let at = Position { partition: record.partition, offset: record.offset };
-                let changes = match reader.read(&topic, record) {
-                    Ok(Understood::Change(change)) => vec![change],
-                    Ok(Understood::KeyChange(pair)) => vec![pair.0, pair.1],
-                    Ok(Understood::Changes(changes)) => changes,
-                    Ok(Understood::Tombstone | Understood::Control(_) | Understood::Reject(_)) => Vec::new(),
-                    Err(Stopped) => return ControlFlow::Break(()),
-                };
-                changes.into_iter().for_each(|change| self.note(&mut versions, at, change));
-            }
-            ControlFlow::Continue(())
-        })?;
-        versions.whole = outcome == Outcome::Clean && !schemas.gave_up();
-        Ok(versions)
-    }
-
-    fn note(&self, versions: &mut Versions, at: Position, change: Change<'_>) {
-        let Some(Mapped::Judged(table)) = self.tables.mapped(&change.table) else { return };
-        let version = |row| Version { at, op: change.op, row };
-        if change.op == Op::Truncate {
-            let of_table = versions.of.iter_mut().filter(|(key, _)| key.table() == table.id);
-            of_table.for_each(|(_, known)| keep(known, version(None)));
-            return;
-        }
-        let known = key_of(&table, &change).ok().and_then(|key| versions.of.get_mut(&key));
-        if let Some(known) = known {
-            let row = change.after.map(|row| Arc::new(row.into_owned()));
-            keep(known, Version { at, op: change.op, row });
-        }
-    }
-
     fn judge(&self, case: &Case, seen: &Seen, versions: &Versions) -> Looked {
         let Subject::Row { expected, latest, .. } = &case.finding.subject else {
             return Looked::Unclear { why: "it is not about a row".to_owned() };
@@ -318,7 +262,7 @@ impl<'p> Looker<'p> {
             return Looked::Unclear { why: "the row found there has another key".to_owned() };
         }
         let lost = latest.unwrap_or(expected.at).max(expected.at);
-        let known = versions.of.get(&case.key).map_or(&[][..], Vec::as_slice);
+        let known = versions.known(&case.key);
         let later = |version: &&Version| version.at.partition == lost.partition && version.at.offset > lost.offset;
         let newest = known.last().filter(|newest| later(newest));
         if let Some(newest) = newest.filter(|newest| is_it(case, seen, newest)) {
@@ -338,7 +282,7 @@ impl<'p> Looker<'p> {
         if case.table.filter.is_some() {
             return Looked::Unclear { why: "which of its rows the applier carries is told while it runs".to_owned() };
         }
-        if !versions.whole {
+        if !versions.is_whole() {
             return Looked::Unclear { why: "what the tap says of the key by now could not be read".to_owned() };
         }
         let equals = known.iter().rev().find(|version| is_it(case, seen, version));
@@ -351,10 +295,11 @@ impl<'p> Looker<'p> {
         Place { topic: topic.to_string(), partition, offset: at.offset }.to_string()
     }
 
-    fn judged(&self, case: Case, looked: Looked, seen: &Seen) -> Told {
-        let row = match seen {
-            Seen::Row { row, .. } | Seen::Several { row, .. } => Some(Arc::clone(row)),
-            Seen::Absent | Seen::Incomparable => None,
+    fn judged(&self, case: Case, looked: Looked, (seen, beside): (&Seen, Beside)) -> Told {
+        let (row, available) = match seen {
+            Seen::Row { row, .. } | Seen::Several { row, .. } => (Some(Arc::clone(row)), Some(true)),
+            Seen::Absent => (None, Some(false)),
+            Seen::Incomparable => (None, None),
         };
         let is_true = matches!(looked, Looked::StillTrue { .. });
         let Case { document, mut finding, .. } = case;
@@ -363,17 +308,28 @@ impl<'p> Looker<'p> {
             let matches = observed.matches.take().filter(|_| is_as_it_was(&self.context, &document, seen));
             *observed = Observed { row, at, matches };
         }
-        self.told(document, looked, is_true.then_some(finding))
+        self.told(document, looked, (available, beside), is_true.then_some(finding))
     }
 
     /// As it is to be recorded.
-    fn told(&self, document: Document, looked: Looked, still: Option<Finding>) -> Told {
+    fn told(
+        &self,
+        document: Document,
+        looked: Looked,
+        (available_in_target, beside): (Option<bool>, Beside),
+        still: Option<Finding>,
+    ) -> Told {
         let now = self.context.now();
+        let event = |act, note: Option<String>| Event {
+            available_in_target,
+            matching_with_source: beside.matching(),
+            ..Event::ours(act, now, note)
+        };
         let over = |act, note: String| Document {
             state: State::Healed,
             healed_at: Some(now),
             last_seen: now,
-            history: vec![Event::ours(act, now, Some(note))],
+            history: vec![event(act, Some(beside.added_to(note)))],
             ..document.clone()
         };
         let statement = match &looked {
@@ -395,34 +351,14 @@ impl<'p> Looker<'p> {
                     extra: observed.extra,
                     last_seen: now,
                     observations: document.observations.saturating_add(1),
-                    history: Vec::new(),
+                    history: beside.story().map(|story| event(Act::StillTrue, Some(story))).into_iter().collect(),
                     ..document.clone()
                 }
             }),
             Looked::Unclear { .. } => None,
         };
-        Told { document, looked, statement }
+        Told { document, looked, available_in_target, beside, statement }
     }
-}
-
-/// Only the newest are kept.
-fn keep(known: &mut Vec<Version>, version: Version) {
-    if known.len() == VERSIONS {
-        known.remove(0);
-    }
-    known.push(version);
-}
-
-/// Before the oldest position of each partition.
-fn from(cases: &[Case]) -> Bound {
-    let mut pinned: BTreeMap<i32, Start> = BTreeMap::new();
-    let mut least: BTreeMap<i32, u64> = BTreeMap::new();
-    for at in cases.iter().filter_map(|case| Some(&case.document.expected.as_ref()?.at)) {
-        let known = least.entry(at.partition).or_insert(at.offset);
-        *known = at.offset.min(*known);
-        pinned.insert(at.partition, Start::Offset(*known));
-    }
-    Bound { everywhere: None, pinned }
 }
 
 /// Whether the row, or its absence, is what a version left: in every column that is compared, and surely in those that differed.

@@ -66,6 +66,7 @@ pub(super) async fn run(args: RunArgs) -> Result<Outcome, Failure> {
         pipeline: Pipeline::clone(pipeline),
         target: one.target.clone(),
         open: one.open.clone(),
+        compared: String::new(),
     });
     let (kept, clock) = (kept.collect(), Clock::start());
     let keeper = Keeper { kept, store: store.clone(), alerts, asked, clock, stop: over.clone() };

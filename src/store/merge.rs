@@ -202,6 +202,7 @@ fn merge(known: &Document, stated: &Document) -> (Document, Outcome) {
     merged.observations = known.observations.max(stated.observations);
     merged.healed_at = healed_at(known, stated, state);
     merged.ignored.clone_from(&known.ignored);
+    merged.audit.clone_from(&known.audit);
     merged.history.clear();
     if let (State::Ignored, Some(expected), Some(upto)) =
         (state, &mut merged.expected, known.ignored.as_ref().and_then(|ignored| ignored.upto.as_ref()))

@@ -38,13 +38,14 @@ const WRITER_LOCK: i64 = i64::from_be_bytes(*b"afterima");
 const DURABLE: &str =
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
-const STEPS: [(i64, &str, &str); 6] = [
+const STEPS: [(i64, &str, &str); 7] = [
     (1, "findings", include_str!("migrations/postgres/0001_findings.sql")),
     (2, "unverified", include_str!("migrations/postgres/0002_unverified.sql")),
     (3, "outbox", include_str!("migrations/postgres/0003_outbox.sql")),
     (4, "life", include_str!("migrations/postgres/0004_life.sql")),
     (5, "audits", include_str!("migrations/postgres/0005_audits.sql")),
     (6, "schedules", include_str!("migrations/postgres/0006_schedules.sql")),
+    (7, "history stays", include_str!("migrations/postgres/0007_history_stays.sql")),
 ];
 
 /// Ids between commas.

@@ -37,13 +37,14 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Readers at a time: the web page, a command, one to spare.
 const READERS: u32 = 3;
 
-const STEPS: [(i64, &str, &str); 6] = [
+const STEPS: [(i64, &str, &str); 7] = [
     (1, "findings", include_str!("migrations/sqlite/0001_findings.sql")),
     (2, "unverified", include_str!("migrations/sqlite/0002_unverified.sql")),
     (3, "outbox", include_str!("migrations/sqlite/0003_outbox.sql")),
     (4, "life", include_str!("migrations/sqlite/0004_life.sql")),
     (5, "audits", include_str!("migrations/sqlite/0005_audits.sql")),
     (6, "schedules", include_str!("migrations/sqlite/0006_schedules.sql")),
+    (7, "history stays", include_str!("migrations/sqlite/0007_history_stays.sql")),
 ];
 
 /// Ids between commas.
@@ -433,7 +434,23 @@ fn create_private(path: &Path) {
 mod tests {
     use super::super::suite::finding;
     use super::*;
-    use crate::model::finding::State;
+    use crate::model::finding::{Act, State};
+
+    #[tokio::test]
+    async fn history_is_only_added_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&format!("sqlite:{}", directory.path().join("a.db").display())).await.unwrap();
+        store.migrate().await.unwrap();
+        let known = finding(1, State::Open, 5);
+        store.record(std::slice::from_ref(&known), &[]).await.unwrap();
+        let (act, by, note) = (Act::Noted, "ada".to_owned(), Some("ours".to_owned()));
+        let deed = Deed { act, by, at: Wall(7), note, until: None, rule: None };
+        store.act(std::slice::from_ref(&known.id), &deed, &[]).await.unwrap();
+        for change in ["UPDATE afterimage_history SET at = 0", "DELETE FROM afterimage_history"] {
+            let error = sqlx::raw_sql(change).execute(&store.writer).await.unwrap_err().to_string();
+            assert!(error.contains("history is only added to"), "{change}: {error}");
+        }
+    }
 
     #[tokio::test]
     async fn a_disk_that_was_full_and_has_room_again_takes_findings() {

@@ -105,6 +105,24 @@ fn a_tap_with_two_lines_of_its_source_is_judged_by_the_newer_one() {
         assert_eq!(findings(&report), expected, "{}", ended.err);
         assert_eq!(report["summary"]["complete"], json!(complete), "{}", ended.out);
         assert_eq!(ended.code, Some(if complete { 1 } else { 2 }), "{}", ended.err);
+
+        let of_log = |number: &str| {
+            let fixed = ["audit", "--tap", "file:e.jsonl", "--target", "sqlite:t.db", "-o", "json", "--fresh"];
+            afterimage(shop.path(), &[&fixed[..], &["--incarnation", number]].concat(), &[])
+        };
+        let (first, second, third) = (of_log("1"), of_log("2"), of_log("3"));
+        if complete {
+            let report: Value = serde_json::from_str(&first.out).expect("JSON");
+            assert_eq!((first.code, findings(&report)), (Some(1), expected), "{}", first.err);
+            assert!(second.code == Some(2) && second.err.contains("the range holds one log"), "{}", second.err);
+        } else {
+            let report: Value = serde_json::from_str(&second.out).unwrap_or_else(|_| panic!("{}", second.err));
+            assert_eq!((second.code, &report["summary"]["complete"]), (Some(1), &json!(true)), "{}", second.err);
+            assert_eq!(findings(&report), [(json!("missing_row"), json!({"id": 7}))], "{}", second.err);
+            assert_eq!(report["summary"]["range"][0]["from"], json!(3), "{}", second.out);
+            assert!(first.code == Some(2) && first.err.contains("was left for another"), "{}", first.err);
+            assert!(third.code == Some(2) && third.err.contains("incarnations 1 to 2"), "{}", third.err);
+        }
     }
 }
 

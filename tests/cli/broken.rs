@@ -198,14 +198,14 @@ fn two_positions() {
 #[test]
 fn what_comes_later() {
     let config = orders(
-        "source = { url = \"postgres://h/s\" }\ndecode = { format = \"dynamodb\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"reconcile\"\ncron = \"0 * * * *\"",
+        "source = { url = \"dynamodb://h/s\" }\ndecode = { format = \"dynamodb\" }\napplied = \"kcl-lease:t\"\n[[pipelines.orders.schedules]]\nrun = \"reconcile\"\ncron = \"0 * * * *\"",
     );
     insta::assert_snapshot!(refused(&config), @r"
     error: 4 mistakes:
       pipelines.orders.applied (a.toml:6): `kcl-lease` is not supported by this version: expected kafka-group:NAME, query:SQL, dms-status:SCHEMA, heartbeat:SCHEMA.TABLE.COLUMN, inferred or assumed
       pipelines.orders.decode.format (a.toml:5): the format `dynamodb` is not supported by this version: expected `auto`, `debezium`, `flattened`, `dms`, `maxwell` or `canal`
       pipelines.orders.schedules[0].run (a.toml:8): `reconcile` is not supported by this version: expected `revalidate`, `audit` or `import`
-      pipelines.orders.source.url (a.toml:4): reading the source is not supported by this version: remove the key
+      pipelines.orders.source.url (a.toml:4): `dynamodb:` targets are not supported by this version: expected postgres://…, mysql://… or sqlite:PATH
     ");
 }
 
@@ -396,7 +396,7 @@ fn mistakes_in_flags_and_environment_are_told_together() {
             "--where",
             "id >",
             "--incarnation",
-            "3",
+            "new",
         ],
         &[("AFTERIMAGE__PIPELINES__ORDERS__SETTLE", "long"), ("AFTERIMAGE__STOER__URL", "x")],
     );
@@ -404,7 +404,7 @@ fn mistakes_in_flags_and_environment_are_told_together() {
     error: 13 mistakes:
       --fail-on: `bad` is not valid: expected one of `info`, `warning`, `critical`
       --from: `first` is no position: expected beginning, end, stored, N, -N, s@MILLIS, s@RFC3339, an RFC 3339 time such as 2026-11-22T10:00:00Z, or `last 2h`; P:POSITION pins partition P
-      --incarnation: one incarnation of a log is not supported by this version: no record says of which one it is; expected --from and --to at the positions or times between which it was the current one
+      --incarnation: `new` is no number of a log: 1 is the first that the range holds
       --max-wait: `5` is not valid: expected a duration with its unit, such as "60s", "500ms" or "2h"
       --op: `upsert` is not valid: expected one of `insert`, `read`, `update`, `delete`, `truncate`
       --report: the name says no format: expected .html, .json, .ndjson, .csv, .md, .xml or .txt

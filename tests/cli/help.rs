@@ -120,15 +120,16 @@ fn audit() {
           --to <POS>    Position before which the range ends, in the same forms [default: end]
 
     Filter:
-          --table <TABLE>     Only this table of the tap; may be repeated
-          --key <KEY>         Only this key: COLUMN=VALUE[,COLUMN=VALUE], or the value alone; may be
-                              repeated
-          --op <OP>           Only this operation: insert, read, update, delete, truncate; may be
-                              repeated
-          --where <SQL>       Only keys of which a change of the range has a row (a delete: had one)
-                              that meets this SQL condition on the tap's columns, such as updated_at >=
-                              '2026-11-22'
-          --incarnation <ID>  Only this incarnation of the source's log
+          --table <TABLE>    Only this table of the tap; may be repeated
+          --key <KEY>        Only this key: COLUMN=VALUE[,COLUMN=VALUE], or the value alone; may be
+                             repeated
+          --op <OP>          Only this operation: insert, read, update, delete, truncate; may be
+                             repeated
+          --where <SQL>      Only keys of which a change of the range has a row (a delete: had one) that
+                             meets this SQL condition on the tap's columns, such as updated_at >=
+                             '2026-11-22'
+          --incarnation <N>  Of a source that was rewound: only this one of the logs that the range
+                             holds, from 1; the newest can be judged
 
     Log:
           --log-format <FORMAT>  How the log on standard error is written: text, json, or auto (text on

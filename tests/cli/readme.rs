@@ -36,6 +36,7 @@ fn every_configuration_is_one_that_run_takes() {
         let target = if config.contains("type = \"mysql\"") { "mysql://u@db/shop" } else { "postgres://u@db/shop" };
         let environment = [
             ("TARGET_URL", target),
+            ("SOURCE_URL", "mysql://u@source/shop"),
             ("SLACK_URL", "https://hooks.slack.com/services/T0/B0/x"),
             ("PAGERDUTY_KEY", "0123456789abcdef0123456789abcdef"),
             ("ALERT_SECRET", "s3cret"),

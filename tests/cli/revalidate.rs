@@ -46,9 +46,13 @@ fn found() -> TempDir {
 }
 
 fn change_target(shop: &TempDir, statements: &'static str) {
+    change_database(shop, "t.db", statements);
+}
+
+fn change_database(shop: &TempDir, name: &str, statements: &'static str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let options = SqliteConnectOptions::new().filename(shop.path().join("t.db"));
+        let options = SqliteConnectOptions::new().filename(shop.path().join(name)).create_if_missing(true);
         let mut target = options.connect().await.expect("a database");
         sqlx::raw_sql(statements).execute(&mut target).await.expect("statements");
     });
@@ -116,4 +120,71 @@ fn what_has_healed_is_closed_and_what_has_not_is_seen_again() {
     assert_eq!(revalidated(&shop, &[]).0, Some(0));
     let refused = afterimage(shop.path(), &["revalidate", "-c", "a.toml", "--id", ids[0]], &[]);
     assert!(refused.code == Some(2) && refused.err.contains("is ignored"), "{}", refused.err);
+}
+
+#[test]
+fn the_source_is_a_fact_beside_the_tap_s_verdict() {
+    let shop = found();
+    let config = CONFIG.replace("applied =", "source = { url = \"sqlite:s.db\" }\napplied =");
+    fs::write(shop.path().join("a.toml"), &config).expect("a file");
+    // It is not there yet: told in words, and the verdicts are as without it.
+    let (code, report, _) = revalidated(&shop, &[]);
+    assert_eq!((code, &report["counts"]), (Some(1), &json!({"still_true": 5})), "{report}");
+    for one in report["outcomes"].as_array().expect("outcomes") {
+        let words = one["facts"]["source"].as_str().expect("words");
+        assert!(words.starts_with("the source cannot be used: "), "{words}");
+        assert_eq!(one["facts"]["matching_with_source"], Value::Null, "{one}");
+    }
+
+    // 42: as the tap says; 7: deleted as the tap says; 9: changed since; 5: what the target has, which the tap never told.
+    let statements = "create table customers (id integer primary key, name text, city text, extra text); \
+        insert into customers values (42, 'b', 'Delft', 'x'), (9, 'zz', 'Delft', 'x'), (5, 'odd', 'Delft', 'x')";
+    change_database(&shop, "s.db", statements);
+    let (code, report, _) = revalidated(&shop, &[]);
+    assert_eq!((code, &report["counts"]), (Some(1), &json!({"still_true": 5})), "{report}");
+    let facts = |table: &str, id: u64| {
+        let mut outcomes = report["outcomes"].as_array().expect("outcomes").iter();
+        let one = outcomes.find(|one| one["table"] == json!(table) && one["key"]["id"] == json!(id)).expect("there");
+        let facts = &one["facts"];
+        let words = facts["source"].as_str().expect("words").to_owned();
+        (facts["available_in_target"].as_bool(), facts["matching_with_source"].as_bool(), words)
+    };
+    let told = |available, matching, words: &str| (Some(available), matching, words.to_owned());
+    assert_eq!(facts("public.customers", 42), told(true, Some(false), "the source's row now differs in name"));
+    assert_eq!(facts("public.customers", 7), told(true, Some(false), "the source has no such row now"));
+    assert_eq!(facts("public.customers", 9), told(false, Some(false), "the source has a row now"));
+    assert_eq!(facts("public.customers", 5), told(true, Some(true), "the source has the same row now"));
+    let no_table = "the source shows no table `public.boxes`: grant SELECT on it, if it is there";
+    assert_eq!(facts("public.boxes", 1), told(false, None, no_table));
+
+    let list =
+        |more: &[&str]| afterimage(shop.path(), &[&["findings", "list", "-c", "a.toml"][..], more].concat(), &[]).out;
+    let five: Value = list(&[])
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .find(|one: &Value| one["key"]["id"] == json!(5))
+        .expect("it is there");
+    let event = &five["history"][0];
+    let expected = "the source has the same row now: a newer change has not been seen on the tap";
+    assert_eq!(
+        (&five["state"], &event["act"], &event["note"]),
+        (&json!("open"), &json!("still_true"), &json!(expected))
+    );
+    let id = five["id"].as_str().expect("an id");
+    let shown = afterimage(shop.path(), &["findings", "show", "-c", "a.toml", "-o", "table", id], &[]).out;
+    assert!(shown.contains("source     available in target: yes; matching with source: yes; "), "{shown}");
+    assert!(list(&["-o", "html"]).contains("matching with source: yes; "), "the HTML report");
+
+    // Put right by hand: the tap decides that it is over, and the source is told beside it. The same facts add no event.
+    change_target(&shop, "update customers set name = 'b' where id = 42");
+    assert_eq!(revalidated(&shop, &[]).1["counts"], json!({"healed": 1, "still_true": 4}));
+    let healed: Value = serde_json::from_str(&list(&["--state", "healed"])).expect("JSON");
+    let events = healed["history"].as_array().expect("a history");
+    let last = events.last().expect("an event");
+    assert_eq!((&last["act"], &last["matching_with_source"]), (&json!("healed"), &json!(true)), "{healed}");
+    assert_eq!(events.len(), 2, "{healed}");
+
+    let doctor = afterimage(shop.path(), &["doctor", "-c", "a.toml", "-o", "table"], &[]).out;
+    assert!(doctor.contains("customers beside customers; not compared: extra"), "{doctor}");
+    assert!(doctor.contains("the source shows no table `public.boxes`"), "{doctor}");
 }

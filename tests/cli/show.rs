@@ -13,8 +13,8 @@ fn a_good_configuration_is_called_good() {
     insta::assert_snapshot!(ended.out, @r"the configuration is valid; pipelines: orders");
 }
 
-#[test]
-fn show_says_where_each_value_came_from() {
+/// Some of each origin.
+fn shown() -> super::Ended {
     let folder = folder(&format!(
         "{}\n[web]\ntoken = \"${{TOKEN:-}}\"\n[[alerts]]\ntype = \"webhook\"\nurl = \"https://hooks.example.com/T0/secret\"\n",
         orders("settle = \"90s\"")
@@ -25,6 +25,12 @@ fn show_says_where_each_value_came_from() {
     let ended = afterimage(folder.path(), &arguments, &environment);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     assert!(!ended.out.contains("s3cret") && !ended.out.contains("T0/secret"), "{}", ended.out);
+    ended
+}
+
+#[test]
+fn show_says_where_each_value_came_from() {
+    let ended = shown();
     insta::assert_snapshot!(ended.out, @r#"
     [[alerts]]
     rate = "30/1m"                                # default
@@ -71,7 +77,10 @@ fn show_says_where_each_value_came_from() {
     versions_per_key = 512  # default
 
     [pipelines.orders.source]
-    url = ""  # default
+    max_connections = 2     # default
+    pooler = "none"         # default
+    reads_per_second = 200  # default
+    url = ""                # default
 
     [pipelines.orders.tap]
     brokers = "127.0.0.1:9092"   # a.toml:2

@@ -21,6 +21,7 @@ mod target_contract;
 mod verdict;
 mod wait;
 
+mod again;
 mod alerts;
 mod archive;
 mod audit;

@@ -35,10 +35,6 @@ impl Checker<'_> {
         self.problems.at(path, origin, message);
     }
 
-    fn later(&mut self, path: &Path, what: &str) {
-        self.wrong(path, format!("{what} not supported by this version: remove the key"));
-    }
-
     fn is_written(&self, path: &Path) -> bool {
         self.written.get(path).is_some()
     }

@@ -33,13 +33,13 @@ impl Checker<'_> {
             );
             self.wrong(&path, message);
         }
-        self.not_yet(&path, raw);
         let progress = self.progress(&path, raw);
         let judging = self.judging(&path, raw);
         let limits = self.limits(&path.key("limits"), &raw.limits);
         let tap = self.tap(&path.key("tap"), &raw.tap);
         let decode = self.decode(&path.key("decode"), &raw.decode);
         let target = self.target(&path.key("target"), &raw.target);
+        let source = self.source(&path.key("source"), &raw.source);
         let tables = self.tables(&path.key("tables"), &raw.tables);
         let schedules = self.schedules(&path.key("schedules"), raw);
         Some(Pipeline {
@@ -53,16 +53,10 @@ impl Checker<'_> {
             tap: tap?,
             decode,
             target: target?,
+            source: source?,
             tables,
             schedules,
         })
-    }
-
-    /// Keys of features that come later.
-    fn not_yet(&mut self, path: &Path, raw: &RawPipeline) {
-        if !raw.source.url.expose().is_empty() {
-            self.later(&path.key("source").key("url"), "reading the source is");
-        }
     }
 
     fn dead_letters(&mut self, path: &Path, raw: &RawPipeline) -> Option<String> {

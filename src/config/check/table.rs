@@ -1,9 +1,9 @@
-//! `[[tables]]` and the `target` section.
+//! `[[tables]]`, and the `target` and `source` sections.
 
 use std::collections::BTreeSet;
 
 use super::{Checker, pattern};
-use crate::config::raw::{RawTable, RawTarget};
+use crate::config::raw::{RawSource, RawTable, RawTarget};
 use crate::config::tree::Path;
 use crate::config::url::target_scheme;
 use crate::config::word::TargetType;
@@ -31,6 +31,22 @@ impl Checker<'_> {
             reads_per_second: raw.reads_per_second.0,
             dead_rows: raw.dead_rows.clone(),
         })
+    }
+
+    /// The inner one is `None` where there is no source to read.
+    #[expect(clippy::option_option, reason = "what is wrong is not what is left out")]
+    pub(super) fn source(&mut self, path: &Path, raw: &RawSource) -> Option<Option<Target>> {
+        if raw.url.expose().is_empty() {
+            return Some(None);
+        }
+        let as_target = RawTarget {
+            url: raw.url.clone(),
+            pooler: raw.pooler,
+            max_connections: raw.max_connections,
+            reads_per_second: raw.reads_per_second,
+            ..RawTarget::default()
+        };
+        self.target(path, &as_target).map(Some)
     }
 
     fn target_kind(&mut self, path: &Path, raw: &RawTarget) -> Option<TargetKind> {

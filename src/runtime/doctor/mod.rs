@@ -8,6 +8,7 @@ mod letters;
 mod progress;
 mod report;
 mod sample;
+mod source;
 mod target;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,7 @@ async fn examine(pipeline: &Pipeline) -> Report {
         (sample, first)
     });
     let examined = target::examine(pipeline, &sample, &mut report).await;
+    source::examine(pipeline, examined.as_ref(), &mut report).await;
     if let Some(first) = first {
         watch(pipeline, &sample, &first, clock, &mut report).await;
     }

@@ -14,6 +14,8 @@ pub(super) struct Report {
     pub(super) pipeline: String,
     pub(super) tap: TapReport,
     pub(super) target: TargetReport,
+    /// The source, where one is configured and answers.
+    pub(super) source: Option<SourceReport>,
     pub(super) tables: Vec<TableReport>,
     pub(super) applied: Vec<String>,
     /// The group that `applied` names.
@@ -57,6 +59,14 @@ pub(super) struct TargetReport {
 }
 
 #[derive(Debug, Default, Serialize)]
+pub(super) struct SourceReport {
+    pub(super) version: String,
+    /// Tables whose rows findings are compared with.
+    pub(super) tables: Vec<String>,
+    pub(super) notes: Vec<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
 pub(super) struct TableReport {
     pub(super) table: String,
     pub(super) target: Option<String>,
@@ -77,6 +87,11 @@ impl Report {
         writeln!(out, "pipeline {}", self.pipeline)?;
         self.tap.print(out)?;
         self.target.print(out)?;
+        if let Some(source) = &self.source {
+            told(out, "source", [format!("{} (read beside findings; nothing is judged by it)", source.version)])?;
+            told(out, "", &source.tables)?;
+            told(out, "note", &source.notes)?;
+        }
         for table in &self.tables {
             table.print(out)?;
         }

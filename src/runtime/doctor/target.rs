@@ -59,6 +59,11 @@ pub(super) async fn examine(pipeline: &Pipeline, sample: &Sample, report: &mut R
 }
 
 impl Examined {
+    /// Tables whose rows can be read.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.values()
+    }
+
     async fn probe(&mut self, pipeline: &Pipeline, report: &mut Report) {
         let probe = match self.target.probe().await {
             Ok(probe) => probe,
