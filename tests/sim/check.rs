@@ -116,7 +116,6 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn new(plan: &Plan, source: &Source) -> Check {
-        // Heartbeats are not coalesced.
         let heartbeats = plan.heartbeat.map_or(0, |_| usize::from(plan.partitions));
         Check {
             outcome: Outcome { changes: source.changes.len(), ..Outcome::default() },
@@ -131,6 +130,7 @@ impl Check {
             replans: Vec::new(),
             in_flight: BTreeMap::new(),
             unverifiable: Vec::new(),
+            // Heartbeats are not coalesced.
             memory: plan.options.memory.saturating_add(heartbeats * HEARTBEATS_BEHIND * VERSION_BYTES),
             keys: source.by_key.len(),
             watch: plan.watch,
@@ -241,7 +241,6 @@ impl Check {
                 self.unverifiable.push((partition.0, *range));
                 self.voided();
             }
-            // What a former member of the group wrote late was written after its commit.
             Note::Demoted { .. } if truth.wrote_late(now) => self.unsound = true,
             Note::Demoted { why } => self.violated(format!("sound commits were demoted: {why}")),
             Note::Frozen { .. }

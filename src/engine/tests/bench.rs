@@ -32,14 +32,14 @@
 //! | `rewound N` | the next changes are of transaction N and on |
 //! | `txn N …` | the change is of the source's transaction N; else each is of one of its own, above 1000 |
 
+mod answers;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::canon::{Mask, ObservedHashes};
-use crate::engine::event::{
-    Carried, LookFailure, Looked, Lookup, Node, Page, PageEnd, PlanEpoch, Recall, Role, Scan, Seen, Tracked,
-};
+use crate::engine::event::{Carried, Lookup, Node, PlanEpoch, Recall, Role, Seen, Tracked};
 use crate::engine::limit::{Applier, Commits, Evidence, Margin, Options};
 use crate::engine::{Engine, Input, Output};
 use crate::model::change::KeyChange;
@@ -223,8 +223,7 @@ impl Bench {
     fn step(&mut self, words: &[&str]) {
         match words {
             ["wait", seconds] => (0..number(seconds)).for_each(|_| self.second()),
-            ["quiet"] => self.beats = false,
-            ["beats"] => self.beats = true,
+            [word @ ("quiet" | "beats")] => self.beats = *word == "beats",
             ["beat"] => self.heartbeat_comes(true),
             ["unseen", "beat"] => self.heartbeat_comes(false),
             ["old", "beat"] => self.show_beat(self.beat - 1),
@@ -531,45 +530,6 @@ impl Bench {
         for lookup in std::mem::take(&mut self.held) {
             self.answer(&lookup);
         }
-    }
-
-    fn answer(&mut self, lookup: &Lookup) {
-        assert_eq!(
-            lookup.lead,
-            self.options.lead.at_first(),
-            "the tap's ends are asked when the applier's lead is over"
-        );
-        let rows = match self.answers {
-            Answers::Failed => Err(LookFailure::Unreachable),
-            Answers::AtOnce | Answers::Held => {
-                Ok(lookup.keys.iter().map(|key| self.target.get(key).cloned().unwrap_or(Seen::Absent)).collect())
-            }
-        };
-        let looked = Looked { id: lookup.id, ended: Tick(self.now), rows, ends: self.ends() };
-        self.give(Input::Looked(looked));
-    }
-
-    fn unscannable(&self) {
-        self.images.0.lock().unwrap().unscannable = Some("its rows are in several partitions");
-    }
-
-    pub(super) fn page(&mut self, scan: &Scan) {
-        let behind = |key: &&Key| key.table() == scan.table && scan.after.as_ref().is_none_or(|after| *key > after);
-        let keys: Vec<Key> = self.target.keys().filter(behind).take(self.page).cloned().collect();
-        let end = match keys.get(self.page - 1) {
-            Some(last) => PageEnd::At(last.clone()),
-            None => PageEnd::Last,
-        };
-        let page = match self.answers {
-            Answers::Failed => Err(LookFailure::Unreachable),
-            Answers::AtOnce | Answers::Held => Ok(Page { keys, end }),
-        };
-        self.give(Input::Scanned { id: scan.id, page });
-    }
-
-    fn recall(&mut self, recall: &Recall) {
-        let found = self.images.put_back(recall);
-        self.give(Input::Recalled { id: recall.id, found });
     }
 
     pub(super) fn give(&mut self, input: Input) {
