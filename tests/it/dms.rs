@@ -97,7 +97,11 @@ impl Bench {
     }
 
     async fn imported(&self) -> (Option<i32>, Value) {
-        let output = self.run(&["findings", "import", "-c", "a.toml", "--dms-failures", "target", "-o", "json"]).await;
+        // On a shared server other tests have such tables too.
+        let schema = self.target.schema();
+        let import =
+            ["findings", "import", "-c", "a.toml", "--dms-failures", "target", "--schema", schema, "-o", "json"];
+        let output = self.run(&import).await;
         let report = serde_json::from_slice(&output.stdout);
         let report = report.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
         (output.status.code(), report)
