@@ -17,6 +17,7 @@ const SLOW_VERSIONS: usize = 8;
 
 /// Why nothing can be said of a row without the image that is gone.
 const COLUMNS_GONE: &str = "columns it did not carry are known from images that are gone";
+const MIXTURE_GONE: &str = "it may be half of a write that is on its way, whose image is gone";
 pub(super) const TOLERANCE_GONE: &str = "it may be right within a tolerance, and its image is gone";
 
 /// Whether a content may stand under a floor.
@@ -319,10 +320,16 @@ impl Engine {
         if forgotten {
             return Standing::Forgotten(COLUMNS_GONE);
         }
-        if !mixed.is_complete() && !self.images.is_exact(entry.key.table()) {
-            return Standing::Forgotten(TOLERANCE_GONE);
+        let may_be_mixed = allowed.len() > 1;
+        if may_be_mixed && mixed.is_whole() {
+            return Standing::Mixed;
         }
-        if allowed.len() > 1 && mixed.is_complete() && mixed.is_whole() { Standing::Mixed } else { Standing::Wrong }
+        match mixed.is_complete() {
+            true => Standing::Wrong,
+            false if !self.images.is_exact(entry.key.table()) => Standing::Forgotten(TOLERANCE_GONE),
+            false if may_be_mixed => Standing::Forgotten(MIXTURE_GONE),
+            false => Standing::Wrong,
+        }
     }
 }
 
