@@ -72,7 +72,10 @@ fn spoil(shop: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut target = SqliteConnectOptions::new().filename(shop.join("t.db")).connect().await.expect("a database");
-        sqlx::raw_sql("update customers set name = 'a' where id % 97 = 1").execute(&mut target).await.expect("it is written");
+        sqlx::raw_sql("update customers set name = 'a' where id % 97 = 1")
+            .execute(&mut target)
+            .await
+            .expect("it is written");
     });
 }
 
