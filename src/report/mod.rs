@@ -18,6 +18,7 @@ pub mod revive;
 pub mod rule;
 pub mod story;
 pub mod summary;
+pub mod text;
 pub mod trial;
 pub mod unverified;
 pub mod value;
@@ -30,7 +31,6 @@ mod markdown;
 mod plot;
 mod show;
 mod table;
-mod text;
 mod wire;
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::model::finding::State;
 
 /// The text with everything escaped that could steer a terminal or hide what follows: control characters and the marks
 /// that change the direction of writing.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(steers) {
         return Cow::Borrowed(text);
     }
@@ -23,7 +24,8 @@ fn steers(c: char) -> bool {
 }
 
 /// At most `limit` characters, the last of them `…` where more are left out.
-pub(super) fn shortened(text: &str, limit: usize) -> String {
+#[must_use]
+pub fn shortened(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
     }
@@ -31,7 +33,8 @@ pub(super) fn shortened(text: &str, limit: usize) -> String {
 }
 
 /// A value as people read it: texts without quotes.
-pub(super) fn value(value: &Value) -> String {
+#[must_use]
+pub fn value(value: &Value) -> String {
     match value {
         Value::String(text) => printable(text).into_owned(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
@@ -48,7 +51,8 @@ pub(super) fn pairs(fields: &Fields) -> String {
 }
 
 /// What a finding is about, in a few words: its key, or what stands in its place.
-pub(super) fn about(document: &Document) -> String {
+#[must_use]
+pub fn about(document: &Document) -> String {
     if let Some(key) = &document.key {
         return pairs(key);
     }
@@ -61,7 +65,8 @@ pub(super) fn about(document: &Document) -> String {
 }
 
 /// One line: `unapplied_delete of public.customers id=42 at orders/3:991`.
-pub(super) fn headline(document: &Document) -> String {
+#[must_use]
+pub fn headline(document: &Document) -> String {
     let mut line = document.kind.word().to_owned();
     if let Some(table) = &document.table {
         line.push_str(" of ");
@@ -78,7 +83,8 @@ pub(super) fn headline(document: &Document) -> String {
 }
 
 /// Everything a finding says, as labelled lines in reading order.
-pub(super) fn facts(document: &Document) -> Vec<(&'static str, String)> {
+#[must_use]
+pub fn facts(document: &Document) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("id", document.id.clone()),
         ("kind", document.kind.word().to_owned()),
@@ -185,7 +191,8 @@ fn source(document: &Document) -> Option<String> {
 }
 
 /// Name, expected and observed text of a column that differs.
-pub(super) fn sides(column: &Column) -> (String, String, String) {
+#[must_use]
+pub fn sides(column: &Column) -> (String, String, String) {
     let side = |text: &Option<String>| text.as_deref().map_or("(not known)".into(), printable).into_owned();
     (printable(&column.name).into_owned(), side(&column.expected), side(&column.observed))
 }

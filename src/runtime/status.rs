@@ -230,19 +230,14 @@ fn check(name: &str, picture: &Picture, tally: &Tally, health: &mut Health) {
 fn gauges(pipeline: &str, picture: &Picture, tally: &Tally) {
     let unproven: usize = tally.partitions.iter().map(|partition| partition.unproven).sum();
     let now = picture.clock.now();
-    let oldest = tally.partitions.iter().filter_map(|mark| mark.oldest).min();
-    let oldest = oldest.map(|at| picture.clock.wall(now).after(at));
-    let all_verified = tally.partitions.iter().all(|mark| mark.pending == 0 && mark.consumed >= mark.end);
-    // Where nothing is read any more, what was verified grows old.
-    let unseen = picture.crash().map_or(Duration::ZERO, |_| now.since(tally.at));
     event::PipelineState {
         pipeline,
         keys_pending: tally.keys as u64,
         keys_suspect: tally.suspects as u64,
         overdue_unproven: unproven as u64,
         lookups_in_flight: tally.lookups as u64,
-        oldest_pending: Some(oldest.unwrap_or_default()),
-        verified_age: oldest.or(all_verified.then_some(unseen)),
+        oldest_pending: Some(oldest_pending(picture, tally).unwrap_or_default()),
+        verified_age: verified_age(picture, tally),
         apply_lag: Some(tally.counters.lag),
         patrolled_keys: tally.patrolled_keys as u64,
         oldest_look: tally.oldest_look,
@@ -259,6 +254,19 @@ fn gauges(pipeline: &str, picture: &Picture, tally: &Tally) {
         let commit_age = committed.get(&mark.partition).map(|at| now.since(*at));
         event::PartitionState { pipeline, partition: &name, lag, commit_age }.emit();
     }
+}
+
+fn oldest_pending(picture: &Picture, tally: &Tally) -> Option<Duration> {
+    let oldest = tally.partitions.iter().filter_map(|mark| mark.oldest).min();
+    oldest.map(|at| picture.clock.wall(picture.clock.now()).after(at))
+}
+
+/// How far judging is behind the tap, where that can be told.
+fn verified_age(picture: &Picture, tally: &Tally) -> Option<Duration> {
+    let all_verified = tally.partitions.iter().all(|mark| mark.pending == 0 && mark.consumed >= mark.end);
+    // Where nothing is read any more, what was verified grows old.
+    let unseen = picture.crash().map_or(Duration::ZERO, |_| picture.clock.now().since(tally.at));
+    oldest_pending(picture, tally).or(all_verified.then_some(unseen))
 }
 
 fn checks(pipeline: &str, counters: &Counters) {
@@ -306,6 +314,7 @@ fn pipeline_status(pipeline: &Pipeline, picture: &Picture, tally: &Tally) -> Pip
         overdue_unproven: unproven as u64,
         differing: tally.differing_keys.iter().map(key).collect(),
         open_findings: tally.open_rows as u64,
+        verified_age_s: verified_age(picture, tally).map(|age| age.as_secs_f64()),
         lag_s: tally.counters.lag.as_secs_f64(),
         memory_bytes: tally.memory_bytes as u64,
         patrolled_keys: tally.patrolled_keys as u64,

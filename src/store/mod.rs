@@ -38,7 +38,7 @@ pub use error::{Class, StoreError};
 pub use job::AuditJob;
 pub use life::{Deed, Desk, Refusal};
 pub use merge::{Outcome, Recorded};
-pub use query::{About, Count, Cursor, Filter, PAGE, Watermark};
+pub use query::{About, Count, Cursor, Filter, PAGE, Sort, Watermark};
 pub use schedule::{Covers, Hold, LastRun, ScheduleKey, ScheduleState};
 pub use unverified::{RANGES, merged};
 
@@ -209,7 +209,7 @@ impl Store {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// One page of findings, newest first. [`Cursor::behind`] its last one asks for the next.
+    /// One page of findings, newest first unless asked otherwise. [`Cursor::behind`] its last one asks for the next.
     ///
     /// # Errors
     /// When the store did not answer.
@@ -392,7 +392,7 @@ fn documents(rows: impl IntoIterator<Item = Row>) -> Result<Vec<Document>, Failu
     rows.into_iter().map(read).collect()
 }
 
-fn count((pipeline, table, kind, severity, state, count): query::CountRow) -> Option<Count> {
+fn count((pipeline, table, kind, severity, state, count, since): query::CountRow) -> Option<Count> {
     Some(Count {
         pipeline,
         table,
@@ -400,6 +400,7 @@ fn count((pipeline, table, kind, severity, state, count): query::CountRow) -> Op
         severity: query::severity(severity)?,
         state: State::parse(&state)?,
         count: u64::try_from(count).ok()?,
+        since: Wall(since),
     })
 }
 

@@ -195,7 +195,7 @@ impl Postgres {
     }
 
     pub(super) async fn list(&self, arguments: ListArguments) -> Result<Vec<Row>, sqlx::Error> {
-        sqlx::query_as(query::LIST)
+        sqlx::query_as(arguments.statement)
             .bind(arguments.pipeline)
             .bind(arguments.table)
             .bind(arguments.kinds)
@@ -204,6 +204,7 @@ impl Postgres {
             .bind(arguments.since)
             .bind(arguments.before)
             .bind(arguments.before_id)
+            .bind(arguments.key)
             .bind(arguments.limit)
             .fetch_all(&self.pool)
             .await

@@ -22,12 +22,38 @@ pub struct Filter {
     pub states: Vec<State>,
     /// At or above this severity.
     pub severity: Severity,
+    /// Whose key holds this text, in any case, or these parts of `COLUMN=VALUE,…`.
+    pub key: Option<String>,
     /// Last seen at or after this moment.
     pub since: Option<Wall>,
     /// At most so many.
     pub limit: u32,
     /// Only those after the last one of the page before.
     pub after: Option<Cursor>,
+    /// In which order.
+    pub sort: Sort,
+}
+
+/// The order of a list, by `first_seen`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sort {
+    /// Newest first.
+    #[default]
+    Newest,
+    /// Oldest first.
+    Oldest,
+}
+
+impl Sort {
+    /// The order of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Sort> {
+        match word {
+            "newest" => Some(Sort::Newest),
+            "oldest" => Some(Sort::Oldest),
+            _ => None,
+        }
+    }
 }
 
 /// How many findings a page holds unless asked otherwise: about a screenful of scrolling, and a few MB at most.
@@ -41,14 +67,16 @@ impl Default for Filter {
             kinds: vec![],
             states: vec![],
             severity: Severity::Info,
+            key: None,
             since: None,
             limit: PAGE,
             after: None,
+            sort: Sort::Newest,
         }
     }
 }
 
-/// Where a page ended. Lists are ordered by `first_seen`, newest first: findings that are stated again while somebody
+/// Where a page ended. Lists are ordered by `first_seen`: findings that are stated again while somebody
 /// pages do not move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
@@ -79,6 +107,8 @@ pub struct Count {
     pub state: State,
     /// How many.
     pub count: u64,
+    /// When the oldest of them was seen first.
+    pub since: Wall,
 }
 
 /// How far a partition was judged.
@@ -163,25 +193,39 @@ pub(super) fn severity(rank: i64) -> Option<Severity> {
     Severity::ALL.iter().copied().find(|severity| self::rank(*severity) == rank)
 }
 
-/// A row of [`LIST`], [`FIND`], [`OPEN_ROWS`] and the load of a batch: id, document, extra.
+/// A row of a list, [`FIND`], [`OPEN_ROWS`] and the load of a batch: id, document, extra.
 pub(super) type Row = (String, String, Vec<u8>);
 
-/// Pipeline, table, kinds, states, least severity, since, cursor's first_seen, cursor's id, limit. Words are joined by
-/// commas; an empty list lets all pass.
-pub(super) const LIST: &str = "
-    SELECT id, document, extra FROM afterimage_finding
-    WHERE ($1 IS NULL OR pipeline = $1)
-      AND ($2 IS NULL OR table_name = $2)
-      AND ($3 = '' OR ',' || $3 || ',' LIKE '%,' || kind || ',%')
-      AND ($4 = '' OR ',' || $4 || ',' LIKE '%,' || state || ',%')
-      AND severity >= $5
-      AND last_seen >= $6
-      AND (first_seen < $7 OR (first_seen = $7 AND id < $8))
-    ORDER BY first_seen DESC, id DESC
-    LIMIT $9";
+/// Pipeline, table, kinds, states, least severity, since, cursor's first_seen, cursor's id, pattern of the key, limit. Words
+/// are joined by commas; an empty list or pattern lets all pass.
+macro_rules! list {
+    ($behind:literal, $way:literal) => {
+        concat!(
+            "SELECT id, document, extra FROM afterimage_finding
+            WHERE ($1 IS NULL OR pipeline = $1)
+              AND ($2 IS NULL OR table_name = $2)
+              AND ($3 = '' OR ',' || $3 || ',' LIKE '%,' || kind || ',%')
+              AND ($4 = '' OR ',' || $4 || ',' LIKE '%,' || state || ',%')
+              AND severity >= $5
+              AND last_seen >= $6
+              AND (first_seen ",
+            $behind,
+            " $7 OR (first_seen = $7 AND id ",
+            $behind,
+            " $8))
+              AND ($9 = '' OR LOWER(key_text) LIKE LOWER($9) ESCAPE '!')
+            ORDER BY first_seen ",
+            $way,
+            ", id ",
+            $way,
+            " LIMIT $10"
+        )
+    };
+}
 
-/// The arguments of [`LIST`], in order.
+/// What is asked for a list, and its arguments in order.
 pub(super) struct ListArguments {
+    pub(super) statement: &'static str,
     pub(super) pipeline: Option<String>,
     pub(super) table: Option<String>,
     pub(super) kinds: String,
@@ -190,6 +234,7 @@ pub(super) struct ListArguments {
     pub(super) since: i64,
     pub(super) before: i64,
     pub(super) before_id: String,
+    pub(super) key: String,
     pub(super) limit: i64,
 }
 
@@ -197,9 +242,14 @@ impl ListArguments {
     pub(super) fn of(filter: &Filter) -> ListArguments {
         let kinds: Vec<&str> = filter.kinds.iter().map(|kind| kind.word()).collect();
         let states: Vec<&str> = filter.states.iter().map(|state| state.word()).collect();
+        let (statement, start) = match filter.sort {
+            Sort::Newest => (list!("<", "DESC"), i64::MAX),
+            Sort::Oldest => (list!(">", "ASC"), i64::MIN),
+        };
         let (before, before_id) =
-            filter.after.as_ref().map_or((i64::MAX, ""), |cursor| (cursor.first_seen, cursor.id.as_str()));
+            filter.after.as_ref().map_or((start, ""), |cursor| (cursor.first_seen, cursor.id.as_str()));
         ListArguments {
+            statement,
             pipeline: filter.pipeline.as_deref().map(plain),
             table: filter.table.as_deref().map(plain),
             kinds: kinds.join(","),
@@ -208,8 +258,28 @@ impl ListArguments {
             since: filter.since.map_or(i64::MIN, |since| since.0),
             before,
             before_id: before_id.to_owned(),
+            key: filter.key.as_deref().map(key_pattern).unwrap_or_default(),
             limit: i64::from(filter.limit),
         }
+    }
+}
+
+/// What `key_text` must look like to hold what was asked for; empty for nothing.
+fn key_pattern(asked: &str) -> String {
+    // As it stands inside a JSON text, and with nothing in it that a pattern would understand.
+    let plainly = |text: &str| {
+        let json = serde_json::Value::from(plain(text)).to_string();
+        let inside = json.trim().get(1..json.len() - 1).unwrap_or_default();
+        inside.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+    };
+    let part = |part: &str| match part.trim().split_once('=') {
+        Some((column, value)) => format!("%\"{}\":%{}", plainly(column), plainly(value)),
+        None => format!("%{}", plainly(part.trim())),
+    };
+    match asked.trim() {
+        "" => String::new(),
+        asked if asked.contains('=') => asked.split(',').map(part).chain(["%".to_owned()]).collect(),
+        asked => format!("%{}%", plainly(asked)),
     }
 }
 
@@ -244,13 +314,13 @@ impl About {
 
 /// Pipeline, or null for all.
 pub(super) const COUNTS: &str = "
-    SELECT pipeline, table_name, kind, severity, state, COUNT(*) FROM afterimage_finding
+    SELECT pipeline, table_name, kind, severity, state, COUNT(*), MIN(first_seen) FROM afterimage_finding
     WHERE ($1 IS NULL OR pipeline = $1)
     GROUP BY pipeline, table_name, kind, severity, state
     ORDER BY pipeline, table_name, kind, severity, state";
 
 /// A row of [`COUNTS`].
-pub(super) type CountRow = (String, Option<String>, String, i64, String, i64);
+pub(super) type CountRow = (String, Option<String>, String, i64, String, i64, i64);
 
 /// Pipeline, topic, partition, verified, applied, at.
 pub(super) const SAVE_WATERMARK: &str = "

@@ -207,7 +207,7 @@ impl Sqlite {
     }
 
     pub(super) async fn list(&self, arguments: ListArguments) -> Result<Vec<Row>, sqlx::Error> {
-        sqlx::query_as(query::LIST)
+        sqlx::query_as(arguments.statement)
             .bind(arguments.pipeline)
             .bind(arguments.table)
             .bind(arguments.kinds)
@@ -216,6 +216,7 @@ impl Sqlite {
             .bind(arguments.since)
             .bind(arguments.before)
             .bind(arguments.before_id)
+            .bind(arguments.key)
             .bind(arguments.limit)
             .fetch_all(&self.readers)
             .await

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::Site;
 use super::view::{Check, CheckState, Probe};
 use crate::model::finding::{Kind, Severity, State as FindingState};
-use crate::store::{Cursor, Filter, PAGE, StoreError};
+use crate::report::Document;
+use crate::store::{Cursor, Filter, PAGE, Sort, StoreError};
 
 /// The media type of Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -61,14 +62,39 @@ pub(super) async fn unknown() -> Response {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Asked {
-    pipeline: Option<String>,
-    table: Option<String>,
-    kind: Option<String>,
-    state: Option<String>,
-    severity: Option<String>,
+    pub(super) pipeline: Option<String>,
+    pub(super) table: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) state: Option<String>,
+    pub(super) severity: Option<String>,
+    /// A part of the key, or `COLUMN=VALUE`.
+    pub(super) key: Option<String>,
+    /// `newest` first, or `oldest`.
+    pub(super) sort: Option<String>,
     /// The id of the last finding of the page before.
-    after: Option<String>,
-    limit: Option<u32>,
+    pub(super) after: Option<String>,
+    pub(super) limit: Option<u32>,
+}
+
+/// Why there is no list.
+pub(super) enum Unlisted {
+    /// It was asked for what there is not.
+    Asked(String),
+    Store(StoreError),
+}
+
+/// A page of findings, and behind which one the next page begins.
+pub(super) async fn listed(site: &Site, asked: &Asked) -> Result<(Vec<Document>, Option<String>), Unlisted> {
+    let mut filter = filter(asked).map_err(Unlisted::Asked)?;
+    if let Some(id) = &asked.after {
+        let last = site.store.get(id).await.map_err(Unlisted::Store)?;
+        let last = last.ok_or_else(|| Unlisted::Asked("`after` names no finding".to_owned()))?;
+        filter.after = Some(Cursor::behind(&last));
+    }
+    let findings = site.store.list(&filter).await.map_err(Unlisted::Store)?;
+    let whole = findings.len() < filter.limit as usize;
+    let next = findings.last().filter(|_| !whole).map(|last| last.id.clone());
+    Ok((findings, next))
 }
 
 pub(super) async fn findings(
@@ -79,24 +105,10 @@ pub(super) async fn findings(
         Ok(Query(asked)) => asked,
         Err(rejection) => return problem(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
-    let mut filter = match filter(&asked) {
-        Ok(filter) => filter,
-        Err(message) => return problem(StatusCode::BAD_REQUEST, message),
-    };
-    if let Some(id) = &asked.after {
-        match site.store.get(id).await {
-            Ok(Some(last)) => filter.after = Some(Cursor::behind(&last)),
-            Ok(None) => return problem(StatusCode::BAD_REQUEST, "`after` names no finding"),
-            Err(error) => return failed(&error),
-        }
-    }
-    match site.store.list(&filter).await {
-        Ok(findings) => {
-            let whole = findings.len() < filter.limit as usize;
-            let next = findings.last().filter(|_| !whole).map(|last| last.id.clone());
-            Json(serde_json::json!({ "findings": findings, "next": next })).into_response()
-        }
-        Err(error) => failed(&error),
+    match listed(&site, &asked).await {
+        Ok((findings, next)) => Json(serde_json::json!({ "findings": findings, "next": next })).into_response(),
+        Err(Unlisted::Asked(message)) => problem(StatusCode::BAD_REQUEST, message),
+        Err(Unlisted::Store(error)) => failed(&error),
     }
 }
 
@@ -109,6 +121,8 @@ fn filter(asked: &Asked) -> Result<Filter, String> {
         kinds: each("kind", asked.kind.as_deref(), Kind::parse)?,
         states: each("state", asked.state.as_deref(), FindingState::parse)?,
         severity: severity?,
+        key: asked.key.clone(),
+        sort: asked.sort.as_deref().map_or(Ok(Sort::Newest), |word| known("sort", word, Sort::parse))?,
         limit: asked.limit.unwrap_or(PAGE).clamp(1, PAGE),
         ..Filter::default()
     })

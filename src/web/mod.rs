@@ -1,4 +1,4 @@
-//! Liveness, readiness, metrics and the API on one port, loopback unless told otherwise.
+//! Liveness, readiness, metrics, the API and its pages for people on one port, loopback unless told otherwise.
 //!
 //! Everything served is a picture that the runtime publishes, or a read of the findings store: a request never touches
 //! the tap, the engine or the target. What people do to findings goes to the store, and needs the token everywhere.
@@ -9,6 +9,7 @@
 mod acts;
 mod api;
 mod guard;
+mod pages;
 pub mod view;
 
 use std::net::SocketAddr;
@@ -98,6 +99,7 @@ fn router(site: Site) -> Router {
         .route("/api/v1/findings", get(api::findings))
         .route("/api/v1/findings/{id}", get(api::finding))
         .route("/api/v1/findings/{id}/{act}", post(acts::act))
+        .merge(pages::routes())
         .fallback(api::unknown)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&site), guard::check))
         .with_state(site)

@@ -8,7 +8,7 @@ use super::*;
 use crate::report::Document;
 
 /// A finding whose id is made of one digit.
-fn document(digit: &str) -> Document {
+pub(super) fn document(digit: &str) -> Document {
     serde_json::from_value(json!({
         "schema": "afterimage.finding/1", "id": digit.repeat(32), "pipeline": "orders", "table": "public.orders",
         "key": {"id": 42}, "kind": "missing_row", "cause": "unknown", "severity": "critical", "state": "open",
@@ -21,19 +21,20 @@ fn document(digit: &str) -> Document {
 
 /// The address whose rules hold, whatever the test really listens on.
 #[derive(Clone, Copy)]
-enum Rules {
+pub(super) enum Rules {
     Loopback,
     Anywhere,
 }
 
-struct Visit {
-    address: SocketAddr,
+pub(super) struct Visit {
+    pub(super) address: SocketAddr,
     health: watch::Sender<Health>,
-    store: Store,
+    pub(super) status: watch::Sender<Arc<Status>>,
+    pub(super) store: Store,
 }
 
 impl Visit {
-    async fn get(&self, path: &str, headers: &[(&'static str, &str)]) -> (StatusCode, Value) {
+    pub(super) async fn get(&self, path: &str, headers: &[(&'static str, &str)]) -> (StatusCode, Value) {
         let mut request = reqwest::Client::new().get(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -45,7 +46,7 @@ impl Visit {
 }
 
 impl Visit {
-    async fn post(&self, path: &str, headers: &[(&'static str, &str)], body: &Value) -> (StatusCode, Value) {
+    pub(super) async fn post(&self, path: &str, headers: &[(&'static str, &str)], body: &Value) -> (StatusCode, Value) {
         let request = reqwest::Client::new().post(format!("http://{}{path}", self.address)).json(body);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let response = request.send().await.unwrap();
@@ -53,7 +54,7 @@ impl Visit {
     }
 }
 
-async fn visit(rules: Rules, test: impl AsyncFnOnce(&Visit)) {
+pub(super) async fn visit(rules: Rules, test: impl AsyncFnOnce(&Visit)) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let listen = match rules {
@@ -61,13 +62,13 @@ async fn visit(rules: Rules, test: impl AsyncFnOnce(&Visit)) {
         Rules::Anywhere => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()),
     };
     let (health, health_seen) = watch::channel(Health::starting());
-    let (_status, status) = watch::channel(Arc::new(Status::starting("2026-11-22T10:00:00.000Z".into())));
+    let (status, status_seen) = watch::channel(Arc::new(Status::starting("2026-11-22T10:00:00.000Z".into())));
     let store = Store::open("sqlite::memory:").await.unwrap();
     let (revalidate, asked) = mpsc::channel(1);
     let site = Site {
         web: config::Web { listen, token: Some("t0ken".to_owned().into()) },
         health: health_seen,
-        status,
+        status: status_seen,
         store: store.clone(),
         desk: Desk::new(store.clone(), vec![]),
         revalidate,
@@ -76,7 +77,7 @@ async fn visit(rules: Rules, test: impl AsyncFnOnce(&Visit)) {
     };
     let stop = CancellationToken::new();
     let guest = async {
-        test(&Visit { address, health, store }).await;
+        test(&Visit { address, health, status, store }).await;
         stop.cancel();
     };
     let _asked = asked;

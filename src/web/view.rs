@@ -155,6 +155,9 @@ pub struct PipelineStatus {
     pub differing: Vec<String>,
     /// Open findings about rows.
     pub open_findings: u64,
+    /// Seconds since the commit of the oldest change without a verdict; 0 where each has its verdict; `None` where records
+    /// wait to be read, whose time is not known.
+    pub verified_age_s: Option<f64>,
     /// Seconds from append to sight, the longest measured.
     pub lag_s: f64,
     /// Bytes of versions and keys in memory.

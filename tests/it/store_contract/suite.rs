@@ -190,6 +190,7 @@ pub(super) async fn counts_are_by_sort(store: &Store) {
         severity: Severity::Warning,
         state,
         count,
+        since: wall(0),
     };
     let mut counts = store.counts(Some("orders")).await.expect("the store is there");
     counts.sort_by_key(|count| (count.kind, count.state));
