@@ -71,11 +71,19 @@ impl Engine {
     /// Whether the row of a suspect is of no version, and holds what none ever had.
     fn holds_foreign(&self, entry: &Entry, floor: Floor, observation: &Observation<'_>) -> bool {
         !observation.content.has_placeholder()
+            && !self.may_have_met_an_older_row(entry)
             && self.was_never_written(entry, observation)
             && self.case(entry, floor, observation).is_some_and(|case| {
                 let seen = self.seen_version(&case);
                 self.kind(&case, &seen) == Kind::DivergedRow
             })
+    }
+
+    /// Whether all that is known of the key may have been lost on a row that a truncate should have removed before.
+    fn may_have_met_an_older_row(&self, entry: &Entry) -> bool {
+        let was_seen = entry.more.as_deref().is_some_and(|more| more.seen_best.is_some());
+        let is_new = entry.base() == Base::Absent && !was_seen && self.images.recall(&entry.key).is_none();
+        is_new && self.truncates.contains_key(&entry.key.table())
     }
 
     /// Whether some column holds what no version of the key ever had there: all of them are known, from the first on or from
