@@ -183,22 +183,22 @@ pub(super) async fn counts_are_by_sort(store: &Store) {
     let elsewhere = Document { pipeline: "billing".to_owned(), ..finding(5, State::Open, 10) };
     outcomes(store, &[finding(1, State::Open, 1), finding(2, State::Open, 1), finding(3, State::Healed, 1)]).await;
     outcomes(store, &[stalled, elsewhere]).await;
-    let count = |table: Option<&str>, kind, state, count| Count {
+    let count = |table: Option<&str>, kind, state, count, since| Count {
         pipeline: "orders".to_owned(),
         table: table.map(str::to_owned),
         kind,
         severity: Severity::Warning,
         state,
         count,
-        since: wall(0),
+        since: wall(since),
     };
     let mut counts = store.counts(Some("orders")).await.expect("the store is there");
     counts.sort_by_key(|count| (count.kind, count.state));
     let table = Some("public.customers");
     let expected = [
-        count(table, Kind::LostUpdate, State::Open, 2),
-        count(table, Kind::LostUpdate, State::Healed, 1),
-        count(None, Kind::Stalled, State::Open, 1),
+        count(table, Kind::LostUpdate, State::Open, 2, 1),
+        count(table, Kind::LostUpdate, State::Healed, 1, 1),
+        count(None, Kind::Stalled, State::Open, 1, 10),
     ];
     assert_eq!(counts, expected);
     assert_eq!(store.counts(None).await.expect("the store is there").len(), 4);
