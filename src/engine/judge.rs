@@ -242,6 +242,7 @@ impl Engine {
         more.unclear = 0;
         if more.settled_to.is_none_or(|to| to < settled) {
             self.counters.matched += 1;
+            self.sample_verdict(ix, index);
         }
         let Some(entry) = self.keys.get(ix) else { return };
         if entry.blind().is_some_and(|blind| settled <= blind) {

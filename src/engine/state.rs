@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::finding::Finding;
-use crate::model::{Op, PartitionId, TableId, Tick};
+use crate::model::{Op, PartitionId, SourceTime, TableId, Tick};
 
 use super::chain::{Content, Probe, Version};
 use super::coercion::Coercions;
@@ -56,6 +56,9 @@ pub(super) struct Measures {
     pub(super) tap_delays: Recent,
     /// Between two commits of the applier, while there was something to commit.
     pub(super) checkpoints: Recent,
+    /// The last verdicts of each table: when the source committed what was judged, and when that was. Bounded by
+    /// the tally and the tables there are.
+    pub(super) verdicts: BTreeMap<TableId, VecDeque<(SourceTime, Tick)>>,
     /// The re-application margin that follows of them.
     settle: Option<Duration>,
 }

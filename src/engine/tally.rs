@@ -4,13 +4,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::finding::{Finding, Kind, Proof, State};
-use crate::model::{Key, PartitionId, SourceTime, Tick};
+use crate::model::{Key, PartitionId, SourceTime, TableId, Tick};
 
+use super::chain::Version;
+use super::event::Role;
+use super::keys::KeyIx;
 use super::state::{Engine, ScopeId};
 use super::track::Tracked;
 
 /// Keys named in a picture.
 const SAMPLES: usize = 5;
+
+/// The keys of a table that are named for their many versions.
+const HOT_KEYS: usize = 5;
+
+/// Verdicts of a table that are remembered: enough for the slowest of a hundred to be among them.
+const VERDICTS: usize = 200;
 
 /// What was counted since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -106,6 +115,25 @@ pub struct PartitionTally {
     pub frozen: bool,
 }
 
+/// One table, as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableTally {
+    /// Which.
+    pub table: TableId,
+    /// Keys with versions that have no verdict.
+    pub keys: usize,
+    /// These versions.
+    pub versions: usize,
+    /// Keys that differ and wait for proof.
+    pub suspects: usize,
+    /// Open findings about rows.
+    pub open_rows: usize,
+    /// The keys with the most versions without a verdict, most first, and how many these are; never those with one alone.
+    pub hot: Vec<(Key, usize)>,
+    /// The last verdicts, oldest first: when the source committed what was judged, and when that was.
+    pub verdicts: Vec<(SourceTime, Tick)>,
+}
+
 /// The judge, as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
@@ -147,6 +175,8 @@ pub struct Tally {
     pub stated: Vec<Kind>,
     /// Partitions, in order.
     pub partitions: Vec<PartitionTally>,
+    /// Tables that have something to show, in order.
+    pub tables: Vec<TableTally>,
 }
 
 impl Engine {
@@ -179,6 +209,7 @@ impl Engine {
             demoted: self.soundness.demoted,
             stated: stated.chain(&self.stated.suspended).map(|finding| finding.kind).collect(),
             partitions: self.partition_tallies(),
+            tables: self.table_tallies(),
         }
     }
 
@@ -204,6 +235,55 @@ impl Engine {
     fn committed_at(&self, tracked: Tracked) -> Option<SourceTime> {
         let chain = &self.keys.get(tracked.key)?.chain;
         chain.versions()[chain.at_or_before(tracked.arrival)?].committed_at()
+    }
+
+    fn table_tallies(&self) -> Vec<TableTally> {
+        let mut tables: BTreeMap<TableId, TableTally> = BTreeMap::new();
+        let empty = |table| TableTally {
+            table,
+            keys: 0,
+            versions: 0,
+            suspects: 0,
+            open_rows: 0,
+            hot: Vec::new(),
+            verdicts: Vec::new(),
+        };
+        for (_, entry) in self.keys.iter() {
+            if entry.role == Role::Heartbeat {
+                continue;
+            }
+            let table = entry.key.table();
+            let tally = tables.entry(table).or_insert_with(|| empty(table));
+            tally.open_rows += usize::from(entry.reported().is_some());
+            if entry.more.as_ref().is_some_and(|more| more.patrolled.is_some()) {
+                continue;
+            }
+            let versions = entry.chain.len();
+            tally.keys += 1;
+            tally.versions += versions;
+            tally.suspects += usize::from(entry.suspect().is_some());
+            let place = tally.hot.partition_point(|(_, hotter)| *hotter >= versions);
+            if versions > 1 && place < HOT_KEYS {
+                tally.hot.truncate(HOT_KEYS - 1);
+                tally.hot.insert(place, (entry.key.clone(), versions));
+            }
+        }
+        for (table, verdicts) in &self.measures.verdicts {
+            let tally = tables.entry(*table).or_insert_with(|| empty(*table));
+            tally.verdicts = verdicts.iter().copied().collect();
+        }
+        tables.into_values().collect()
+    }
+
+    /// Keeps what was judged now for the picture of its table.
+    pub(super) fn sample_verdict(&mut self, ix: KeyIx, index: usize) {
+        let Some(entry) = self.keys.get(ix) else { return };
+        let Some(committed) = entry.chain.versions().get(index).and_then(Version::committed_at) else { return };
+        let verdicts = self.measures.verdicts.entry(entry.key.table()).or_default();
+        if verdicts.len() >= VERDICTS {
+            verdicts.pop_front();
+        }
+        verdicts.push_back((committed, self.now));
     }
 
     fn partition_tallies(&self) -> Vec<PartitionTally> {

@@ -79,6 +79,26 @@ pub(super) struct News {
     pub(super) gone: Vec<Box<str>>,
 }
 
+/// A table of the tap, and how it is judged, or why it is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Coverage {
+    pub(super) id: TableId,
+    pub(super) tap_name: Arc<str>,
+    pub(super) covered: Result<Covered, Arc<str>>,
+}
+
+/// How a table is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Covered {
+    /// Its counterpart on the target.
+    pub(super) target: String,
+    pub(super) role: Role,
+    /// Columns that are compared.
+    pub(super) compared: usize,
+    /// Those that are not, with the reason.
+    pub(super) not_compared: Vec<String>,
+}
+
 /// What is known of a tap table's counterpart.
 #[derive(Debug, Clone)]
 pub(super) enum Mapped {
@@ -263,6 +283,25 @@ impl Tables {
             return None;
         }
         self.write().asked.pop_first()
+    }
+
+    /// Every table that was looked for.
+    pub(super) fn coverage(&self) -> Vec<Coverage> {
+        let inner = self.read();
+        let one = |(id, mapped): (&TableId, &Mapped)| {
+            let name = inner.names.get(id.0 as usize).cloned().unwrap_or_else(|| "?".into());
+            let covered = match mapped {
+                Mapped::NotJudged(why) => Err(Arc::clone(why)),
+                Mapped::Judged(table) => Ok(Covered {
+                    target: table.target_name(),
+                    role: table.role,
+                    compared: (0..table.plan.names().0.len()).filter(|index| table.plan.compares(*index)).count(),
+                    not_compared: inner.left_out(*id, table),
+                }),
+            };
+            Coverage { id: *id, tap_name: name, covered }
+        };
+        inner.mapped.iter().map(one).collect()
     }
 
     /// The columns of every table that are not compared, with the reason.

@@ -207,7 +207,9 @@ impl Store {
         routes: &[Route],
     ) -> Result<Vec<Result<Document, Refusal>>, StoreError> {
         let done = on!(self, backend => backend.act(ids, deed, routes));
-        done.map_err(|failure| failure.at(Doing::Write, &self.place))
+        let done = done.map_err(|failure| failure.at(Doing::Write, &self.place))?;
+        done.iter().flatten().for_each(|document| self.tell(&document.id));
+        Ok(done)
     }
 
     /// Opens again, once, what was set aside until now or before. Returns how many findings that were.

@@ -40,6 +40,15 @@ impl Outcome {
         }
     }
 
+    /// Whether the finding is new, or in another state than before.
+    #[must_use]
+    pub fn turned(self) -> bool {
+        match self {
+            Outcome::New { .. } | Outcome::StateChanged { .. } => true,
+            Outcome::Updated | Outcome::Unchanged => false,
+        }
+    }
+
     /// The same, ending in another state.
     fn to(self, state: State) -> Outcome {
         match self {

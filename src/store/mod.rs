@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use tokio::sync::broadcast;
 
 use crate::model::Wall;
 use crate::model::finding::{Kind, Severity, State};
@@ -51,6 +52,9 @@ const BATCH: usize = 500;
 /// How long one call may take: three times the longest wait for a lock or a connection inside it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Turns of findings that a slow listener may be behind.
+const UNHEARD: usize = 1_024;
+
 /// Not sqlx's own name, so that another program's tables may share the database.
 const MIGRATIONS: &str = "afterimage_migration";
 
@@ -70,6 +74,8 @@ fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
 pub struct Store {
     backend: Backend,
     place: Arc<str>,
+    /// Ids of findings that became something else, for whoever listens.
+    turned: broadcast::Sender<Arc<str>>,
 }
 
 #[derive(Debug, Clone)]
@@ -107,7 +113,7 @@ impl Store {
                 return Err(StoreError::Refused { doing: "open", place: place.to_string(), hint, source: None });
             }
         };
-        let store = Store { backend, place: Arc::clone(&place) };
+        let store = Store { backend, place: Arc::clone(&place), turned: broadcast::channel(UNHEARD).0 };
         on!(store, backend => backend.migrate()).map_err(failed)?;
         Ok(store)
     }
@@ -135,10 +141,23 @@ impl Store {
         for batch in findings.chunks(BATCH) {
             let batch = on!(self, backend => backend.record(batch, routes));
             let batch = batch.map_err(|failure| failure.at(Doing::Write, &self.place))?;
+            batch.0.iter().filter(|one| one.outcome.turned()).for_each(|one| self.tell(&one.id));
             recorded.extend(batch.0);
             merged += batch.1;
         }
         Ok((recorded, merged))
+    }
+
+    /// The ids of findings that are new or in another state from now on, by what this process writes, once that is durable.
+    /// Whoever listens too slowly misses the oldest, and is told how many these were.
+    #[must_use]
+    pub fn listen(&self) -> broadcast::Receiver<Arc<str>> {
+        self.turned.subscribe()
+    }
+
+    /// Nobody has to listen.
+    fn tell(&self, id: &str) {
+        let _ = self.turned.send(id.into());
     }
 
     /// What a channel, or every one, has not told yet, and what it told that still stands, without what somebody else is

@@ -1,5 +1,6 @@
 //! The routes: each answers JSON, except for the metrics.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::Site;
-use super::view::{Check, CheckState, Probe};
+use super::view::{Check, CheckState, Mark, PipelineStatus, Probe};
 use crate::model::finding::{Kind, Severity, State as FindingState};
 use crate::report::Document;
-use crate::store::{Cursor, Filter, PAGE, Sort, StoreError};
+use crate::store::{Cursor, Filter, PAGE, Sort, StoreError, Watermark};
 
 /// The media type of Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -52,6 +53,84 @@ pub(super) async fn metrics(State(site): Shared) -> Response {
 pub(super) async fn status(State(site): Shared) -> Response {
     let status = Arc::clone(&site.status.borrow());
     Json(&*status).into_response()
+}
+
+pub(super) async fn pipelines(State(site): Shared) -> Response {
+    let status = Arc::clone(&site.status.borrow());
+    Json(serde_json::json!({ "at": status.at, "pipelines": status.pipelines })).into_response()
+}
+
+pub(super) async fn pipeline(State(site): Shared, Path(name): Path<String>) -> Response {
+    let status = Arc::clone(&site.status.borrow());
+    match status.pipelines.iter().find(|one| one.name == name) {
+        Some(pipeline) => Json(pipeline).into_response(),
+        None => problem(StatusCode::NOT_FOUND, "no such pipeline here; /api/v1/pipelines lists them"),
+    }
+}
+
+/// What may be asked of the watermarks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Whose {
+    pipeline: Option<String>,
+}
+
+pub(super) async fn watermarks(
+    State(site): Shared,
+    asked: Result<Query<Whose>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let asked = match asked {
+        Ok(Query(asked)) => asked,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, rejection.body_text()),
+    };
+    let status = Arc::clone(&site.status.borrow());
+    let wanted = |one: &&PipelineStatus| asked.pipeline.as_ref().is_none_or(|name| *name == one.name);
+    let mut marks = Vec::new();
+    for pipeline in status.pipelines.iter().filter(wanted) {
+        match site.store.load_watermarks(&pipeline.name).await {
+            Ok(kept) => marks.extend(joined(pipeline, kept, &status.at)),
+            Err(error) => return failed(&error),
+        }
+    }
+    Json(serde_json::json!({ "watermarks": marks })).into_response()
+}
+
+/// What is ours as it is now, and the rest as whoever has it kept it last.
+fn joined(pipeline: &PipelineStatus, kept: Vec<Watermark>, at: &str) -> Vec<Mark> {
+    let mut marks: BTreeMap<(String, i32), Mark> = BTreeMap::new();
+    for one in kept {
+        let mark = Mark {
+            pipeline: pipeline.name.clone(),
+            topic: one.topic.clone(),
+            partition: one.partition,
+            verified: one.verified,
+            applied: one.applied,
+            at: one.at.rfc3339(),
+            here: false,
+            end: None,
+            consumed: None,
+            committed: None,
+            settled: None,
+        };
+        marks.insert((one.topic, one.partition), mark);
+    }
+    for one in &pipeline.partitions {
+        let mark = Mark {
+            pipeline: pipeline.name.clone(),
+            topic: one.topic.clone(),
+            partition: one.partition,
+            verified: one.verified,
+            applied: Some(one.applied),
+            at: at.to_owned(),
+            here: true,
+            end: one.end,
+            consumed: Some(one.consumed),
+            committed: one.committed,
+            settled: Some(one.settled),
+        };
+        marks.insert((one.topic.clone(), one.partition), mark);
+    }
+    marks.into_values().collect()
 }
 
 pub(super) async fn unknown() -> Response {

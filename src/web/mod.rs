@@ -8,6 +8,7 @@
 
 mod acts;
 mod api;
+mod events;
 mod guard;
 mod pages;
 pub mod view;
@@ -16,8 +17,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ use crate::config;
 use crate::model::Wall;
 use crate::store::{Desk, Store};
 use crate::telemetry::Metrics;
+use events::Audience;
 use view::{Health, Status};
 
 /// How long requests under way may take after the end was asked for. Reads of the store are done within a second; a client
@@ -77,7 +79,8 @@ pub async fn bind(web: &config::Web) -> Result<TcpListener, WebError> {
 /// # Errors
 /// The listener fails for good.
 pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) -> std::io::Result<()> {
-    let server = axum::serve(listener, router(site)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, router(site, stop.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
     let patience = async {
         stop.cancelled().await;
         tokio::time::timeout(GRACE, std::future::pending::<()>()).await
@@ -88,7 +91,7 @@ pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) -
     }
 }
 
-fn router(site: Site) -> Router {
+fn router(site: Site, stop: CancellationToken) -> Router {
     let site = Arc::new(site);
     Router::new()
         .route("/livez", get(api::livez))
@@ -96,6 +99,10 @@ fn router(site: Site) -> Router {
         .route("/startupz", get(api::startupz))
         .route("/metrics", get(api::metrics))
         .route("/api/v1/status", get(api::status))
+        .route("/api/v1/pipelines", get(api::pipelines))
+        .route("/api/v1/pipelines/{name}", get(api::pipeline))
+        .route("/api/v1/watermarks", get(api::watermarks))
+        .route("/api/v1/events", get(events::events).layer(Extension(Audience::until(stop))))
         .route("/api/v1/findings", get(api::findings))
         .route("/api/v1/findings/{id}", get(api::finding))
         .route("/api/v1/findings/{id}/{act}", post(acts::act))

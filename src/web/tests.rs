@@ -28,7 +28,7 @@ pub(super) enum Rules {
 
 pub(super) struct Visit {
     pub(super) address: SocketAddr,
-    health: watch::Sender<Health>,
+    pub(super) health: watch::Sender<Health>,
     pub(super) status: watch::Sender<Arc<Status>>,
     pub(super) store: Store,
 }
@@ -196,6 +196,112 @@ async fn people_change_findings_with_the_token_alone() {
             assert_eq!(code, expected, "{path} {answer}");
             assert!(code.is_success() || answer["error"].is_string(), "{answer}");
         }
+    })
+    .await;
+}
+
+/// The next event of a stream: its name and what it tells. Comments that keep the connection are passed over.
+async fn heard(stream: &mut reqwest::Response, rest: &mut String) -> (String, Value) {
+    loop {
+        if let Some((event, more)) = rest.split_once("\n\n") {
+            let field =
+                |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(|text| text.trim().to_owned());
+            let found = field("event:").zip(field("data:"));
+            *rest = more.to_owned();
+            let Some((name, data)) = found else { continue };
+            return (name, serde_json::from_str(&data).unwrap());
+        }
+        rest.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().expect("the stream goes on")).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn whoever_listens_hears_of_each_turn_of_a_finding_as_it_happens() {
+    visit(Rules::Loopback, async |site: &Visit| {
+        let url = format!("http://{}/api/v1/events", site.address);
+        let mut stream = reqwest::get(&url).await.unwrap();
+        assert_eq!(stream.headers()["content-type"], "text/event-stream");
+        let mut rest = String::new();
+        let (name, first) = heard(&mut stream, &mut rest).await;
+        assert_eq!((name.as_str(), &first["pipelines"]), ("status", &json!([])));
+        site.store.record(&[document("a")]).await.unwrap();
+        let (name, opened) = heard(&mut stream, &mut rest).await;
+        assert_eq!(
+            (name.as_str(), &opened["id"], &opened["state"]),
+            ("finding", &json!("a".repeat(32)), &json!("open"))
+        );
+        // What says nothing new is not told.
+        site.store.record(&[document("a")]).await.unwrap();
+        let ack = format!("/api/v1/findings/{}/ack", "a".repeat(32));
+        assert_eq!(
+            site.post(&ack, &[("authorization", "Bearer t0ken")], &json!({"by": "ada"})).await.0,
+            StatusCode::OK
+        );
+        let (name, acknowledged) = heard(&mut stream, &mut rest).await;
+        assert_eq!((name.as_str(), &acknowledged["state"]), ("finding", &json!("acknowledged")));
+        site.status.send_replace(Arc::new(Status::starting("2026-11-22T10:00:01.000Z".into())));
+        let (name, beat) = heard(&mut stream, &mut rest).await;
+        assert_eq!((name.as_str(), &beat["at"]), ("status", &json!("2026-11-22T10:00:01.000Z")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn listeners_are_counted_and_make_room_when_they_go() {
+    visit(Rules::Loopback, async |site: &Visit| {
+        let url = format!("http://{}/api/v1/events", site.address);
+        let mut seats = Vec::new();
+        for _ in 0..32 {
+            let seat = reqwest::get(&url).await.unwrap();
+            assert_eq!(seat.status(), StatusCode::OK);
+            seats.push(seat);
+        }
+        let (code, told) = site.get("/api/v1/events", &[]).await;
+        assert!(code == StatusCode::SERVICE_UNAVAILABLE && told["error"].is_string(), "{told}");
+        drop(seats);
+        // The server sees that they are gone when it next has something to tell.
+        loop {
+            site.status.send_replace(Arc::new(Status::starting("2026-11-22T10:00:01.000Z".into())));
+            if reqwest::get(&url).await.unwrap().status() == StatusCode::OK {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn watermarks_are_ours_as_they_are_and_those_of_others_as_they_were_kept() {
+    visit(Rules::Loopback, async |site: &Visit| {
+        let kept = |partition, verified| crate::store::Watermark {
+            topic: "orders".to_owned(),
+            partition,
+            verified,
+            applied: None,
+            at: Wall(1_795_341_500_000),
+        };
+        site.store.save_watermarks("orders", &[kept(3, 1_000), kept(4, 77)]).await.unwrap();
+        let starting = Status::starting("2026-11-22T10:00:00.000Z".to_owned());
+        let status = Status { pipelines: vec![pages::tests::pipeline()], ..starting };
+        site.status.send_replace(Arc::new(status));
+        let (_, all) = site.get("/api/v1/watermarks?pipeline=orders", &[]).await;
+        let seen: Vec<_> = all["watermarks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|mark| {
+                (mark["partition"].clone(), mark["verified"].clone(), mark["here"].clone(), mark["end"].clone())
+            })
+            .collect();
+        let expected =
+            [(json!(3), json!(1_234), json!(true), json!(1_400)), (json!(4), json!(77), json!(false), json!(null))];
+        assert_eq!(seen, expected);
+        assert_eq!(site.get("/api/v1/watermarks?pipeline=other", &[]).await.1, json!({"watermarks": []}));
+        assert_eq!(site.get("/api/v1/watermarks?colour=red", &[]).await.0, StatusCode::BAD_REQUEST);
+        let (_, pipelines) = site.get("/api/v1/pipelines", &[]).await;
+        assert_eq!(pipelines["pipelines"][0]["name"], json!("orders"));
+        assert_eq!(site.get("/api/v1/pipelines/orders", &[]).await.1["reads"]["failed"], json!(0));
+        assert_eq!(site.get("/api/v1/pipelines/other", &[]).await.0, StatusCode::NOT_FOUND);
     })
     .await;
 }

@@ -170,10 +170,147 @@ pub struct PipelineStatus {
     pub not_compared: Vec<String>,
     /// Why judging or reading is held, in plain words; empty: nothing is.
     pub held: Vec<String>,
+    /// Reads of the target.
+    pub reads: ReadStatus,
+    /// Tables that the tap carried so far.
+    pub tables: Vec<TableStatus>,
     /// Partitions that are ours.
     pub partitions: Vec<PartitionStatus>,
     /// Runs by the clock.
     pub schedules: Vec<ScheduleStatus>,
+}
+
+/// What is read of the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ReadStatus {
+    /// Keys a second at most; 0 is no limit.
+    pub per_second: u32,
+    /// Connections at most.
+    pub max_connections: u32,
+    /// Keys read since the start.
+    pub keys: u64,
+    /// Of these, those that the patrol looked at again.
+    pub patrolled: u64,
+    /// Keys whose read failed.
+    pub failed: u64,
+    /// Reads under way.
+    pub in_flight: u64,
+    /// Keys that wait to be read.
+    pub waiting: u64,
+}
+
+/// How one table of the tap is judged.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct TableStatus {
+    /// Its name on the tap.
+    pub table: String,
+    /// Its name on the target; `None` where it is not judged.
+    pub target: Option<String>,
+    /// What its rows are: `rows`, judged one by one; `counted`, by how many are alike; `heartbeat`, signs of progress.
+    pub role: Option<&'static str>,
+    /// Why it is not judged.
+    pub not_judged: Option<String>,
+    /// Columns that are compared.
+    pub compared: u64,
+    /// Columns that are not, with the reason.
+    pub not_compared: Vec<String>,
+    /// Keys with versions that have no verdict.
+    pub keys: u64,
+    /// These versions.
+    pub pending: u64,
+    /// Keys that differ and wait for proof.
+    pub suspects: u64,
+    /// Open findings about its rows.
+    pub open_findings: u64,
+    /// Keys with the most versions without a verdict.
+    pub hot_keys: Vec<HotKey>,
+    /// Seconds from the commit at the source to the verdict, half of the last verdicts within; `None` where none is known.
+    pub verdict_p50_s: Option<f64>,
+    /// The same of 99 in 100.
+    pub verdict_p99_s: Option<f64>,
+}
+
+/// A key that changes faster than it is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HotKey {
+    /// Its values, as text.
+    pub key: String,
+    /// Its versions without a verdict.
+    pub versions: u64,
+}
+
+/// What a stream of events tells at each renewal of the picture.
+#[derive(Debug, Serialize)]
+pub(super) struct Beat<'a> {
+    /// When the picture was made, RFC 3339.
+    pub(super) at: &'a str,
+    /// Pipelines.
+    pub(super) pipelines: Vec<Pulse<'a>>,
+}
+
+/// The few numbers of a pipeline that change all the time; meanings as in [`PipelineStatus`].
+#[derive(Debug, Serialize)]
+pub(super) struct Pulse<'a> {
+    name: &'a str,
+    verified_age_s: Option<f64>,
+    lag_s: f64,
+    changes: u64,
+    pending: u64,
+    suspects: u64,
+    overdue_unproven: u64,
+    open_findings: u64,
+    held: &'a [String],
+}
+
+impl<'a> Beat<'a> {
+    /// Of a whole picture.
+    pub(super) fn of(status: &'a Status) -> Beat<'a> {
+        let pulse = |one: &'a PipelineStatus| Pulse {
+            name: &one.name,
+            verified_age_s: one.verified_age_s,
+            lag_s: one.lag_s,
+            changes: one.changes,
+            pending: one.pending,
+            suspects: one.suspects,
+            overdue_unproven: one.overdue_unproven,
+            open_findings: one.open_findings,
+            held: &one.held,
+        };
+        Beat { at: &status.at, pipelines: status.pipelines.iter().map(pulse).collect() }
+    }
+}
+
+/// How far one partition is, by the process that answers and by all that share its store.
+#[derive(Debug, Serialize)]
+pub(super) struct Mark {
+    /// Pipeline.
+    pub(super) pipeline: String,
+    /// Topic, stream or file.
+    pub(super) topic: String,
+    /// Partition.
+    pub(super) partition: i32,
+    /// Every change below it has its verdict.
+    #[serde(serialize_with = "exact")]
+    pub(super) verified: u64,
+    /// Proven to be applied, where that is known.
+    #[serde(serialize_with = "exact_if_known")]
+    pub(super) applied: Option<u64>,
+    /// When that was so, RFC 3339.
+    pub(super) at: String,
+    /// The partition is judged by the process that answers; what follows is known of those alone.
+    pub(super) here: bool,
+    /// The log's end.
+    #[serde(serialize_with = "exact_if_known")]
+    pub(super) end: Option<u64>,
+    /// Consumed.
+    #[serde(serialize_with = "exact_if_known")]
+    pub(super) consumed: Option<u64>,
+    /// Committed by the applier.
+    #[serde(serialize_with = "exact_if_known")]
+    pub(super) committed: Option<u64>,
+    /// Applied, and past the margin in which it might be applied again.
+    #[serde(serialize_with = "exact_if_known")]
+    pub(super) settled: Option<u64>,
 }
 
 /// How a run by the clock stands.

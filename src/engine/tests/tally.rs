@@ -134,3 +134,35 @@ fn the_patrol_covers_rows_that_were_verified_and_no_others() {
         assert_eq!(bench.engine().tally().patrolled_keys, covered, "{script}");
     }
 }
+
+#[test]
+fn a_table_shows_its_hottest_keys_and_how_long_its_verdicts_took() {
+    let mut bench = Bench::heartbeat();
+    bench.run(
+        "beat
+         applied insert 1 10/20
+         applied update 1 11/21
+         applied update 1 12/22
+         applied insert 2 10/20
+         applied update 2 11/20
+         applied insert 3 10/20",
+    );
+    let held = bench.engine().tally();
+    let [table] = held.tables.as_slice() else { panic!("{:?}", held.tables) };
+    assert_eq!(
+        (table.keys, table.versions, table.suspects, table.open_rows),
+        (3, 6, 0, 0),
+        "heartbeats are not judged"
+    );
+    assert_eq!(table.hot.iter().map(|(_, versions)| *versions).collect::<Vec<_>>(), [3, 2]);
+    assert!(table.verdicts.is_empty());
+    bench.run("wait 100");
+    let after = bench.engine().tally();
+    let [table] = after.tables.as_slice() else { panic!("{:?}", after.tables) };
+    assert_eq!((table.keys, table.versions, table.hot.len(), table.verdicts.len()), (0, 0, 0, 3));
+    bench.run(
+        "insert 4 10/20
+         wait 100",
+    );
+    assert_eq!(bench.engine().tally().tables[0].open_rows, 1);
+}

@@ -37,6 +37,7 @@ const KEY_SHOWN: usize = 120;
 <label>Order <select name="sort">{% for option in sorts %}<option value="{{ option.value }}"{% if option.chosen %} selected{% endif %}>{{ option.label }}</option>{% endfor %}</select></label>
 <button>Show</button> <a href="/findings">All</a>
 </form>
+<div id="list" data-live="finding">
 {%- if rows.is_empty() %}
 <p>No finding is like this.</p>
 {%- else %}
@@ -60,7 +61,8 @@ const KEY_SHOWN: usize = 120;
 {%- endif %}
 </form>
 <p class="pages">{{ rows.len() }} shown{% if let Some(next) = next %} · <a rel="next" href="{{ next }}">Next page</a>{% endif %}{% if paged %} · <a href="{{ first }}">First page</a>{% endif %}</p>
-{%- endif %}"#
+{%- endif %}
+</div>"#
 )]
 struct List {
     kinds: Vec<Choice>,

@@ -7,6 +7,8 @@ mod finding;
 mod findings;
 mod moment;
 mod overview;
+mod pipelines;
+mod tables;
 
 use std::sync::Arc;
 
@@ -28,6 +30,9 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 pub(super) fn routes() -> Router<Arc<Site>> {
     Router::new()
         .route("/", get(overview::show))
+        .route("/pipelines", get(pipelines::all))
+        .route("/pipelines/{name}", get(pipelines::one))
+        .route("/tables", get(tables::show))
         .route("/findings", get(findings::list))
         .route("/findings/{id}", get(finding::show))
         .route("/assets/style.css", get(style))
@@ -58,6 +63,8 @@ async fn guarded(mut response: Response) -> Response {
 enum Tab {
     Overview,
     Findings,
+    Tables,
+    Pipelines,
 }
 
 #[derive(Template)]
@@ -79,7 +86,10 @@ enum Tab {
 <nav aria-label="Pages">
 <a href="/"{% if overview %} aria-current="page"{% endif %}>Overview</a>
 <a href="/findings"{% if findings %} aria-current="page"{% endif %}>Findings</a>
+<a href="/tables"{% if tables %} aria-current="page"{% endif %}>Tables</a>
+<a href="/pipelines"{% if pipelines %} aria-current="page"{% endif %}>Pipelines</a>
 </nav></header>
+<p class="bad" role="alert" id="lost" hidden>This page no longer changes by itself: the connection is lost. It is tried again.</p>
 <main id="main" tabindex="-1">
 {{ body|safe }}
 </main>
@@ -91,14 +101,23 @@ struct Frame<'a> {
     title: &'a str,
     overview: bool,
     findings: bool,
+    tables: bool,
+    pipelines: bool,
     /// Made by a template.
     body: &'a str,
 }
 
 fn framed(code: StatusCode, title: &str, tab: Tab, body: &impl Template) -> Response {
     let frame = |body: String| {
-        let (overview, findings) = (tab == Tab::Overview, tab == Tab::Findings);
-        Frame { title, overview, findings, body: &body }.render()
+        Frame {
+            title,
+            overview: tab == Tab::Overview,
+            findings: tab == Tab::Findings,
+            tables: tab == Tab::Tables,
+            pipelines: tab == Tab::Pipelines,
+            body: &body,
+        }
+        .render()
     };
     match body.render().and_then(frame) {
         Ok(page) => (code, Html(page)).into_response(),
@@ -133,4 +152,4 @@ fn failed(error: &StoreError) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -11,7 +11,7 @@ use axum::response::Response;
 use super::super::Site;
 use super::super::view::{PartitionStatus, PipelineStatus, Status};
 use super::moment::{clock, length, parsed, since};
-use super::{Tab, failed, findings, framed};
+use super::{Tab, failed, findings, framed, pipelines, tables};
 use crate::model::Wall;
 use crate::model::finding::{Kind, State as FindingState};
 use crate::report::text::printable;
@@ -28,6 +28,7 @@ const STALE_MS: i64 = 10_000;
 #[template(
     ext = "html",
     source = r#"<h1>Overview</h1>
+<div id="now" data-live="status finding">
 <p class="quiet">As of <time>{{ at }}</time> UTC · version {{ version }} · <a href="/api/v1/status">as JSON</a></p>
 {%- if let Some(stale) = stale %}
 <p class="bad" role="alert">{{ stale }}</p>
@@ -76,8 +77,10 @@ const STALE_MS: i64 = 10_000;
 {%- endfor %}
 </tbody></table></div></details>
 {%- endif %}
+<p><a href="{{ card.link }}">The pipeline</a> · <a href="{{ card.tables }}">Its tables</a></p>
 </section>
-{%- endfor %}"#
+{%- endfor %}
+</div>"#
 )]
 struct Overview<'a> {
     at: String,
@@ -95,6 +98,8 @@ struct Card<'a> {
     doubts: Vec<String>,
     facts: Vec<(&'static str, String)>,
     marks: &'a [PartitionStatus],
+    link: String,
+    tables: String,
 }
 
 struct KindRow {
@@ -186,6 +191,8 @@ fn card<'a>(one: &'a PipelineStatus, at: Wall, counts: &[Count], ranges: &[Unver
         doubts: doubts(one, &ranges),
         facts: facts(one),
         marks: &one.partitions,
+        link: pipelines::link(&one.name),
+        tables: tables::link(&one.name),
     }
 }
 

@@ -3,7 +3,7 @@ use reqwest::header::HeaderMap;
 use serde_json::json;
 
 use super::super::tests::{Rules, Visit, document, visit};
-use super::super::view::{PartitionStatus, PipelineStatus, Status};
+use super::super::view::{Check, CheckState, Health, HotKey, PartitionStatus, PipelineStatus, Status, TableStatus};
 use super::*;
 use crate::report::Document;
 
@@ -13,7 +13,7 @@ async fn page(site: &Visit, path: &str) -> (StatusCode, HeaderMap, String) {
     (code, headers, answer.text().await.unwrap())
 }
 
-fn pipeline() -> PipelineStatus {
+pub(in crate::web) fn pipeline() -> PipelineStatus {
     PipelineStatus {
         name: "orders".to_owned(),
         guarantee: "what is lost is found".to_owned(),
@@ -42,6 +42,8 @@ fn pipeline() -> PipelineStatus {
         oldest_look_s: 0.0,
         not_compared: vec![],
         held: vec![],
+        reads: super::super::view::ReadStatus::default(),
+        tables: vec![],
         partitions: vec![PartitionStatus {
             topic: "orders".to_owned(),
             partition: 3,
@@ -118,7 +120,16 @@ async fn pages_fetch_nothing_from_elsewhere_and_run_nothing_inline() {
     visit(Rules::Loopback, async |site: &Visit| {
         site.store.record(&[document("a")]).await.unwrap();
         let finding = format!("/findings/{}", "a".repeat(32));
-        for path in ["/", "/findings", &finding, "/findings/00", "/findings?kind=lost"] {
+        for path in [
+            "/",
+            "/findings",
+            "/tables",
+            "/pipelines",
+            "/pipelines/no",
+            &finding,
+            "/findings/00",
+            "/findings?kind=lost",
+        ] {
             let (code, headers, body) = page(site, path).await;
             assert_eq!(headers["content-security-policy"], POLICY, "{path}");
             assert_eq!((&headers["cache-control"], &headers["x-content-type-options"]).0, "no-store", "{path}");
@@ -251,6 +262,77 @@ async fn elsewhere_a_browser_shows_the_token_as_a_password() {
         assert_eq!(site.post(&ack, &elsewhere, &ada).await.0, StatusCode::FORBIDDEN);
         assert_eq!(site.post(&ack, &[wrong], &ada).await.0, StatusCode::UNAUTHORIZED);
         assert_eq!(site.post(&ack, &[right], &ada).await.0, StatusCode::OK);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_page_of_a_pipeline_says_what_fails_and_what_to_do() {
+    visit(Rules::Loopback, async |site: &Visit| {
+        publish(site, vec![pipeline(), PipelineStatus { name: "a b".to_owned(), ..pipeline() }]);
+        let check = |name: &str, state| Check { name: name.to_owned(), state, detail: format!("{name} said so") };
+        site.health.send_replace(Health {
+            live: vec![check("orders: engine", CheckState::Ok)],
+            ready: vec![check("orders: target", CheckState::Failing), check("a b: tap", CheckState::Ok)],
+            started: vec![],
+        });
+        let all = page(site, "/pipelines").await.2;
+        assert!(all.contains("<a href=\"/pipelines/a%20b\">a b</a>"), "{all}");
+        let (code, _, one) = page(site, "/pipelines/orders").await;
+        assert_eq!(code, StatusCode::OK);
+        for part in [
+            "<span class=\"badge\">failing</span> <b>target</b>: orders: target said so<small>Verdicts wait, and none is lost",
+            "<b>engine</b>: orders: engine said so",
+            "no limit, over 0 connections",
+            "<th scope=\"row\">orders/3</th><td>1400</td><td>1390</td><td>10</td><td>not known</td><td>1300</td>",
+        ] {
+            assert!(one.contains(part), "{part}: {one}");
+        }
+        assert!(!one.contains("a b: tap"), "{one}");
+        assert_eq!(page(site, "/pipelines/other").await.0, StatusCode::NOT_FOUND);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_page_of_tables_begins_with_what_needs_a_look() {
+    visit(Rules::Loopback, async |site: &Visit| {
+        let sound = TableStatus {
+            table: "public.a".to_owned(),
+            target: Some("app.a".to_owned()),
+            role: Some("rows"),
+            compared: 3,
+            not_compared: vec!["blob (<b>ignored</b>)".to_owned()],
+            keys: 2,
+            pending: 7,
+            hot_keys: vec![HotKey { key: "42".to_owned(), versions: 6 }],
+            verdict_p50_s: Some(5.0),
+            verdict_p99_s: Some(41.0),
+            ..TableStatus::default()
+        };
+        let lost = TableStatus { table: "public.b".to_owned(), open_findings: 2, pending: 0, ..sound.clone() };
+        let not = TableStatus {
+            table: "public.c".to_owned(),
+            not_judged: Some("no such table on the target".to_owned()),
+            ..TableStatus::default()
+        };
+        publish(site, vec![PipelineStatus { tables: vec![sound, lost, not], ..pipeline() }]);
+        let (code, _, body) = page(site, "/tables?pipeline=orders").await;
+        assert_eq!(code, StatusCode::OK);
+        for part in [
+            "2 of 3 tables are judged, 0 of them in every column.",
+            "not judged: no such table on the target",
+            "3 compared<details><summary>1 not compared</summary><ul><li>blob (&#60;b&#62;ignored&#60;/b&#62;)</li></ul>",
+            "/findings?pipeline=orders&#38;table=public%2Eb&#38;state=suspected%2Copen%2Cacknowledged\">2</a>",
+            "7 versions of 2 keys",
+            "half within 5.0 s, 99 in 100 within 41 s",
+            "<small>42: 6 versions</small>",
+        ] {
+            assert!(body.contains(part), "{part}: {body}");
+        }
+        let place = |name: &str| body.find(&format!("data-label=\"table\">{name}<")).unwrap();
+        assert!(place("public.c") < place("public.b") && place("public.b") < place("public.a"), "{body}");
+        assert!(page(site, "/tables?pipeline=none").await.2.contains("none has this name"));
     })
     .await;
 }

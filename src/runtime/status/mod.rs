@@ -1,5 +1,7 @@
 //! The picture of all pipelines: what the web port shows and the gauges say. Read-only; nothing is decided by it.
 
+mod tables;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -17,28 +19,28 @@ use crate::report::compose::Context as _;
 use crate::store::{Desk, Store};
 use crate::telemetry::Metrics;
 use crate::telemetry::event::{self, CheckResult};
-use crate::web::view::{Check, CheckState, Health, PartitionStatus, PipelineStatus, Status};
+use crate::web::view::{Check, CheckState, Health, PartitionStatus, PipelineStatus, ReadStatus, Status};
 use crate::web::{self, Site};
 
-use super::alerting::{self, Tellers};
-use super::clock::Clock;
-use super::doctor;
-use super::driver::TapState;
-use super::entry::Failure;
-use super::picture::Picture;
-use super::record::StoreState;
-use super::scheduler::Schedules;
-use super::settings;
+use crate::runtime::alerting::{self, Tellers};
+use crate::runtime::clock::Clock;
+use crate::runtime::doctor;
+use crate::runtime::driver::TapState;
+use crate::runtime::entry::Failure;
+use crate::runtime::picture::Picture;
+use crate::runtime::record::StoreState;
+use crate::runtime::scheduler::Schedules;
+use crate::runtime::settings;
 
 /// How often the picture is renewed.
-pub(super) const EVERY: Duration = Duration::from_secs(1);
+pub(in crate::runtime) const EVERY: Duration = Duration::from_secs(1);
 
 /// The engine's loop is called stuck when its picture is older than this.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 /// The senders of what the web port shows.
-pub(super) struct Board {
-    pub(super) health: watch::Sender<Health>,
+pub(in crate::runtime) struct Board {
+    pub(in crate::runtime) health: watch::Sender<Health>,
     status: watch::Sender<Arc<Status>>,
     tellers: Tellers,
     schedules: Schedules,
@@ -88,7 +90,7 @@ impl Signs {
 }
 
 /// The web port, taken but not yet served.
-pub(super) struct Port {
+pub(in crate::runtime) struct Port {
     listener: TcpListener,
     site: Site,
 }
@@ -98,7 +100,7 @@ impl Board {
     ///
     /// # Errors
     /// The port is taken.
-    pub(super) async fn new(
+    pub(in crate::runtime) async fn new(
         config: &Config,
         store: &Store,
         (metrics, revalidate): (&Metrics, &mpsc::Sender<String>),
@@ -134,17 +136,17 @@ impl Board {
     }
 
     /// Shows how the channels of alerts are doing.
-    pub(super) fn show(&mut self, tellers: Tellers) {
+    pub(in crate::runtime) fn show(&mut self, tellers: Tellers) {
         self.tellers = tellers;
     }
 
     /// Shows how runs by the clock are doing.
-    pub(super) fn show_schedules(&mut self, schedules: Schedules) {
+    pub(in crate::runtime) fn show_schedules(&mut self, schedules: Schedules) {
         self.schedules = schedules;
     }
 
     /// Renews everything.
-    pub(super) fn renew(&mut self, pipelines: &[(&Pipeline, Picture)]) {
+    pub(in crate::runtime) fn renew(&mut self, pipelines: &[(&Pipeline, Picture)]) {
         let at = self.clock.wall(self.clock.now());
         let started_at = self.status.borrow().started_at.clone();
         let mut status = Status::starting(started_at);
@@ -188,7 +190,7 @@ impl Board {
 
 impl Port {
     /// Serves until `stop`.
-    pub(super) async fn serve(self, stop: CancellationToken) {
+    pub(in crate::runtime) async fn serve(self, stop: CancellationToken) {
         if let Err(error) = web::serve(self.listener, self.site, stop).await {
             tracing::error!("the web port failed: {error}");
         }
@@ -321,8 +323,22 @@ fn pipeline_status(pipeline: &Pipeline, picture: &Picture, tally: &Tally) -> Pip
         oldest_look_s: tally.oldest_look.as_secs_f64(),
         not_compared: not_compared(picture),
         held: held(picture, tally),
+        reads: reads(pipeline, tally),
+        tables: tables::statuses(picture, tally),
         partitions: partition_statuses(tally, picture),
         schedules: Vec::new(),
+    }
+}
+
+fn reads(pipeline: &Pipeline, tally: &Tally) -> ReadStatus {
+    ReadStatus {
+        per_second: pipeline.target.reads_per_second,
+        max_connections: pipeline.target.max_connections,
+        keys: tally.counters.reads,
+        patrolled: tally.counters.patrolled,
+        failed: tally.counters.failed_reads,
+        in_flight: tally.lookups as u64,
+        waiting: tally.scheduled as u64,
     }
 }
 
