@@ -258,8 +258,8 @@ impl Engine {
             if entry.more.as_ref().is_some_and(|more| more.patrolled.is_some()) {
                 continue;
             }
-            let versions = entry.chain.len();
-            tally.keys += 1;
+            let versions = entry.chain.versions().iter().filter(|version| !entry.is_done(version.arrival)).count();
+            tally.keys += usize::from(versions > 0);
             tally.versions += versions;
             tally.suspects += usize::from(entry.suspect().is_some());
             let place = tally.hot.partition_point(|(_, hotter)| *hotter >= versions);

@@ -213,8 +213,13 @@ fn check(name: &str, picture: &Picture, tally: &Tally, health: &mut Health) {
     let turns = age < STUCK_AFTER;
     health.live.push(one("engine", turns, format!("looked at {} ms ago", age.as_millis())));
     let assigned = tally.partitions.iter().filter(|partition| partition.assigned).count();
-    let reading = *picture.tap.borrow() == TapState::Running;
-    let tap = one("tap", assigned > 0 && reading, format!("{assigned} partitions are ours"));
+    let state = *picture.tap.borrow();
+    let detail = match state {
+        TapState::Running => format!("{assigned} partitions are ours"),
+        TapState::Ended => "it was read to its end: nothing more comes".to_owned(),
+        TapState::Closed => "it delivers nothing more: the log says why".to_owned(),
+    };
+    let tap = one("tap", assigned > 0 && state == TapState::Running, detail);
     health.started.push(tap.clone());
     health.ready.push(tap);
     let failed = tally.counters.failed_reads;

@@ -37,11 +37,16 @@ pub(super) fn routes() -> Router<Arc<Site>> {
         .route("/findings/{id}", get(finding::show))
         .route("/assets/style.css", get(style))
         .route("/assets/page.js", get(script))
+        .route("/assets/icon.svg", get(icon))
         .layer(map_response(guarded))
 }
 
 async fn style() -> Response {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("style.css")).into_response()
+}
+
+async fn icon() -> Response {
+    ([(header::CONTENT_TYPE, "image/svg+xml")], include_str!("icon.svg")).into_response()
 }
 
 async fn script() -> Response {
@@ -78,6 +83,7 @@ enum Tab {
 <meta name="color-scheme" content="light dark">
 <title>{{ title }} · afterimage</title>
 <link rel="stylesheet" href="/assets/style.css">
+<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
 <script src="/assets/page.js" defer></script>
 </head>
 <body>

@@ -68,7 +68,7 @@ const STALE_MS: i64 = 10_000;
 {%- endfor %}
 </dl>
 {%- if !card.marks.is_empty() %}
-<details{% if card.marks.len() < 9 %} open{% endif %}><summary>Positions of {{ card.marks.len() }} partitions</summary>
+<details{% if card.marks.len() < 9 %} open{% endif %}><summary>Positions of {{ card.marks.len() }} partition{{ card.marks.len()|pluralize }}</summary>
 <div class="scroll"><table class="numbers">
 <thead><tr><th scope="col">partition</th><th scope="col">tap end</th><th scope="col">read</th><th scope="col">applied</th><th scope="col">verified</th><th scope="col">without verdict</th><th scope="col"></th></tr></thead>
 <tbody>
